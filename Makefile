@@ -1,0 +1,45 @@
+# Every target works from a fresh clone: Python 3.11 or newer, git, make and a package index are all it takes.
+PYTHON ?= python3
+UV := .venv/bin/uv
+PY := .venv/bin/python
+SYNC := UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --quiet
+
+.PHONY: demo up test check soak bench setup setup-server format
+
+demo: setup-server ## two real models through the whole life cycle on a year of real flights
+	@$(PY) demo/run.py
+
+up: setup-server ## opens the demo's state: server, gateway, worker
+	@cd demo && ../.venv/bin/yard up --data .yard
+
+test: setup ## every test, those against real PostgreSQL, Redis, S3 and Chromium included
+	$(PY) -m pytest -n 2 --dist loadgroup
+
+check: setup ## format, lint, types, import contracts, budgets, docs; runs no tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/lint-imports
+	$(PY) tools/budgets.py
+	$(PY) tools/docs.py
+	.venv/bin/mypy
+
+soak: setup ## the long ones: the fault matrix with many seeds
+	$(PY) -m pytest -n 2 tests --soak
+
+bench: setup ## all benchmarks, peers included where installed; writes bench/results.json
+	$(PY) bench/run.py
+
+format: setup
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+setup: .venv/bin/uv
+	@$(SYNC) --all-extras --group dev --group test
+
+setup-server: .venv/bin/uv
+	@$(SYNC) --inexact --extra server --no-default-groups
+
+.venv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv

@@ -1,0 +1,117 @@
+"""The base error and its kinds. Owns how an error says what to do next; the statuses of HTTP are a table beside it."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """What sort of failure it is; decides HTTP status and exit code."""
+
+    INVALID = "invalid"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    MISSING = "missing"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+    TOO_LARGE = "too_large"
+    OVERLOADED = "overloaded"
+    UNREACHABLE = "unreachable"
+    INTERNAL = "internal"
+
+
+HTTP_STATUS: dict[Kind, int] = {
+    Kind.INVALID: 400,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.MISSING: 404,
+    Kind.CONFLICT: 409,
+    Kind.REFUSED: 409,
+    Kind.TOO_LARGE: 413,
+    Kind.OVERLOADED: 503,
+    Kind.UNREACHABLE: 503,
+    Kind.INTERNAL: 500,
+}
+
+EXIT_CODE: dict[Kind, int] = {
+    Kind.INVALID: 1,
+    Kind.UNAUTHENTICATED: 5,
+    Kind.FORBIDDEN: 5,
+    Kind.MISSING: 1,
+    Kind.CONFLICT: 1,
+    Kind.REFUSED: 3,
+    Kind.TOO_LARGE: 1,
+    Kind.OVERLOADED: 4,
+    Kind.UNREACHABLE: 4,
+    Kind.INTERNAL: 1,
+}
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The wire form of an error: `{"code", "message", "hint"}`."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class ModelyardError(Exception):
+    """An error with a `code` (the class's name in snake case), a message and a hint.
+
+    Subclass it in a component's `domain.py`, set `kind`, raise it with a message that says what was got and what
+    was expected, and with a `hint` that names the next step.
+
+    >>> class RunIsFinished(ModelyardError):
+    ...     kind = Kind.CONFLICT
+    >>> error = RunIsFinished("run r1 ended", hint="start a new run")
+    >>> error.body().code
+    'run_is_finished'
+    """
+
+    kind: ClassVar[Kind] = Kind.INVALID
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    @property
+    def code(self) -> str:
+        """The class's name in snake case: a part of the contract, tests assert it."""
+        name = type(self).__name__
+        return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+    def body(self) -> ErrorBody:
+        """The wire form."""
+        return ErrorBody(code=self.code, message=self.message, hint=self.hint)
+
+
+class InvalidInput(ModelyardError):
+    """A value from outside that breaks a rule."""
+
+    kind = Kind.INVALID
+
+
+class NotFound(ModelyardError):
+    """No such thing, or none that the caller may see."""
+
+    kind = Kind.MISSING
+
+
+class Conflict(ModelyardError):
+    """The state does not allow the change."""
+
+    kind = Kind.CONFLICT
+
+
+class Overloaded(ModelyardError):
+    """More work than can be taken now; the caller should retry after a while."""
+
+    kind = Kind.OVERLOADED
+
+
+class Corrupted(ModelyardError):
+    """Stored content does not match its digest or its record."""
+
+    kind = Kind.INTERNAL

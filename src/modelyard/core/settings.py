@@ -1,0 +1,147 @@
+"""The settings: one frozen value, read once from `modelyard.toml` and `MODELYARD_*` and passed down."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from modelyard.core.errors import InvalidInput
+from modelyard.core.names import nearest
+
+FILE = "modelyard.toml"
+PREFIX = "MODELYARD_"
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The control plane. `allowed_hosts` are the names, with port, under which browsers may reach it besides its own."""
+
+    host: str = "127.0.0.1"
+    port: int = 7700
+    allowed_hosts: tuple[str, ...] = ()
+    pool_threads: int = 16
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The data plane. `max_in_flight` requests are answered at once; more are told to come back."""
+
+    host: str = "127.0.0.1"
+    port: int = 7701
+    max_in_flight: int = 256
+    segment_bytes: int = 16_777_216
+    segment_age_s: float = 60.0
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The worker. A lease is lost after `lease_s` without a heartbeat."""
+
+    lease_s: float = 15.0
+    poll_s: float = 0.2
+
+
+class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where things are kept. An empty address means the embedded default inside the data folder."""
+
+    database: str = ""
+    blobs: str = ""
+    tables: str = ""
+    online: str = ""
+    blob_options: dict[str, str] = {}
+
+
+class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ledger. A checkpoint is signed every `checkpoint_s` seconds when entries came, and at every gate."""
+
+    checkpoint_s: float = 60.0
+
+
+class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """OpenTelemetry: traces go to `endpoint` (OTLP over HTTP) when it is set."""
+
+    endpoint: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings. `data` is the data folder; `login` is false only for `--no-login` on loopback."""
+
+    data: str = ".yard"
+    login: bool = True
+    server: ServerSettings = ServerSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    worker: WorkerSettings = WorkerSettings()
+    storage: StorageSettings = StorageSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    @property
+    def folder(self) -> Path:
+        """The data folder, absolute."""
+        return Path(self.data).absolute()
+
+    @property
+    def database_url(self) -> str:
+        """The database's address."""
+        return self.storage.database or f"sqlite:///{self.folder / 'modelyard.db'}"
+
+    @property
+    def blobs_url(self) -> str:
+        """The blob store's address."""
+        return self.storage.blobs or f"file://{self.folder / 'blobs'}"
+
+    @property
+    def tables_url(self) -> str:
+        """The Delta tables' address."""
+        return self.storage.tables or f"file://{self.folder / 'tables'}"
+
+    @property
+    def online_url(self) -> str:
+        """The online store's address."""
+        return self.storage.online or f"lmdb://{self.folder / 'online'}"
+
+
+# Words that the environment holds for the client and not for the settings.
+CLIENT_WORDS = frozenset({"URL", "TOKEN"})
+
+
+def read_settings(file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]) -> Settings:
+    """The settings of `file`, overridden by `MODELYARD_SECTION__KEY` of the environment, then by `overrides` (`section.key`).
+
+    Raises InvalidInput for an unknown key, naming the nearest one, and for a value of another type.
+    """
+    values: dict[str, Any] = {}
+    if file is not None and file.exists():
+        try:
+            values = tomllib.loads(file.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"{file}: {error}", hint="mend the file; see docs/settings.md") from error
+    for name, text in environment.items():
+        words = name.removeprefix(PREFIX)
+        if name.startswith(PREFIX) and words not in CLIENT_WORDS:
+            _put(values, words.lower().split("__"), text, name)
+    for name, value in overrides.items():
+        _put(values, name.split("."), value, name)
+    _check_keys(values, Settings, "")
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"settings: {error}", hint="see docs/settings.md for types and defaults") from error
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any, name: str) -> None:
+    for part in path[:-1]:
+        inner = values.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise InvalidInput(f"{name} sets a key inside {part!r}, which is a value", hint="see docs/settings.md")
+        values = inner
+    values[path[-1]] = value
+
+
+def _check_keys(values: Mapping[str, Any], kind: type[msgspec.Struct], where: str) -> None:
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for key, value in values.items():
+        if key not in fields:
+            raise InvalidInput(f"unknown setting {where}{key!r}", hint=nearest(key, fields))
+        inner = fields[key]
+        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            _check_keys(value, inner, f"{where}{key}.")

@@ -1,0 +1,47 @@
+"""The one metadata that every component's tables stand on, and the upsert that both databases share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from modelyard.storage.database import Transaction
+
+METADATA = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+REPLAY_CLOCK = sa.Table(
+    "replay_clock",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("now_at", sa.BigInteger, nullable=False),
+)
+
+
+def upsert(
+    tx: Transaction,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, Any]],
+    keys: Sequence[str],
+    update: Sequence[str] = (),
+) -> None:
+    """Inserts `rows`; where a row with the same `keys` stands, its `update` columns are overwritten, or it is left alone.
+
+    `keys` are the columns of a unique constraint or of the primary key. No two of `rows` may share their keys.
+    """
+    if not rows:
+        return
+    insert = (postgresql.insert if tx.dialect == "postgresql" else sqlite.insert)(table)
+    if update:
+        statement = insert.on_conflict_do_update(index_elements=list(keys), set_={name: insert.excluded[name] for name in update})
+    else:
+        statement = insert.on_conflict_do_nothing(index_elements=list(keys))
+    tx.connection.execute(statement, [dict(row) for row in rows])

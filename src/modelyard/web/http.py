@@ -1,0 +1,77 @@
+"""Operations as Litestar routes, and errors in the one JSON shape. Owns encoding; access is checked before it is reached."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, route
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+
+from modelyard.core.errors import HTTP_STATUS, ErrorBody, Kind, ModelyardError
+from modelyard.web.binding import Resources, called, path_names
+from modelyard.web.operations import API, BoundOperation, arguments
+
+JSON = "application/json"
+RETRY_AFTER_S = "1"
+_CODES = {400: "invalid_input", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+RequestValues = Callable[[Request[Any, Any, Any]], Mapping[type, Any]]
+"""What is injected for one request alone, by type: its principal."""
+
+
+def litestar_path(path: str) -> str:
+    """`path` in Litestar's form, in which a parameter names its type.
+
+    >>> litestar_path("/models/{model}")
+    '/models/{model:str}'
+    """
+    for name in path_names(path):
+        path = path.replace("{" + name + "}", "{" + name + ":str}")
+    return path
+
+
+def operation_handler(item: BoundOperation, resources: Resources, request_values: RequestValues) -> HTTPRouteHandler:
+    """The route that reaches `item`: decodes, calls, encodes."""
+
+    async def answered(request: Request[Any, Any, Any]) -> Response[bytes]:
+        content = await request.body() if item.body is not None else b""
+        query = {name: values if len(values) > 1 else values[0] for name, values in request.query_params.dict().items()}
+        given = arguments(item, request.path_params, query, content)
+        result = await called(item.binding, resources, request_values(request), given)
+        if result is None:
+            return Response(b"", status_code=204)
+        return Response(msgspec.json.encode(result), media_type=JSON)
+
+    return route(
+        litestar_path(API + item.operation.path),
+        http_method=[item.operation.method],
+        name=f"operation.{item.operation.name}",
+        include_in_schema=False,
+        status_code=200,
+    )(answered)
+
+
+def error_response(body: ErrorBody, status: int) -> Response[bytes]:
+    """The one JSON shape of errors, with Retry-After where another try makes sense."""
+    headers = {"Retry-After": RETRY_AFTER_S} if status in (429, 503) else {}
+    return Response(msgspec.json.encode({"error": body}), status_code=status, media_type=JSON, headers=headers)
+
+
+def described(error: Exception) -> tuple[ErrorBody, int]:
+    """The body and status that `error` is answered with. What nobody foresaw is logged and told without its details."""
+    if isinstance(error, ModelyardError):
+        return error.body(), HTTP_STATUS[error.kind]
+    if isinstance(error, HTTPException):
+        status = error.status_code
+        return ErrorBody(code=_CODES.get(status, f"http_{status}"), message=str(error.detail), hint="see /docs for the routes"), status
+    logging.getLogger("modelyard.web").error("a request failed", exc_info=error)
+    return ErrorBody(
+        code="internal_error", message="something failed here, not in your request", hint="the log names the request's id"
+    ), 500
+
+
+def kind_of(status: int) -> Kind:
+    """The kind of error behind an HTTP status, for clients."""
+    return next((kind for kind, value in HTTP_STATUS.items() if value == status), Kind.INTERNAL)
