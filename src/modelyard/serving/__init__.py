@@ -1,0 +1,1 @@
+"""Endpoints, revisions of traffic, the gateway and the prediction log. Knows no delivery, monitoring or governance."""

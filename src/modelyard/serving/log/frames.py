@@ -1,0 +1,132 @@
+"""Frames of the prediction log: how a request's predictions become bytes and back. Owns the codec; does no I/O.
+
+A frame is a length, a CRC-32 over length and body, and the body: one byte for its kind, then MessagePack. A request and
+arm is one frame, column by column, so that its cost hardly grows with its rows. Floats keep their exact bits.
+"""
+
+import zlib
+from collections.abc import Iterator
+from struct import Struct as Packing
+from typing import Literal
+
+import msgspec
+
+from modelyard.core.clock import Instant
+from modelyard.core.digests import digest_of
+
+MAGIC = b"MYSEG\x00\x01\n"
+HEAD = Packing("<II")
+LENGTH = Packing("<I")
+MOST_FRAME_BYTES = 64 * 2**20
+ID_BYTES = 16
+
+Cell = float | int | str | bool | None
+Role = Literal["key", "request", "feature", "age"]
+CellKind = Literal["float", "integer", "text", "boolean"]
+FrameKind = Literal[b"L", b"P", b"G"]
+
+LAYOUT: FrameKind = b"L"
+PREDICTIONS: FrameKind = b"P"
+LABELS: FrameKind = b"G"
+
+
+class Field(msgspec.Struct, frozen=True, array_like=True):
+    """One logged column: its name, what it is to the model, and what its cells are. An age is in microseconds."""
+
+    name: str
+    role: Role
+    kind: CellKind
+
+
+class Layout(msgspec.Struct, frozen=True, array_like=True):
+    """The columns of a model version's frames, in order. Written once into each segment that uses it."""
+
+    model: str
+    version: int
+    fields: tuple[Field, ...]
+
+    @property
+    def key(self) -> str:
+        """What frames call it: the digest of its content, shortened."""
+        return digest_of(self)[7:23]
+
+
+class PredictionFrame(msgspec.Struct, frozen=True, array_like=True):
+    """What one request was answered by one arm: an id and a value for each row, and each column of `layout` over the rows.
+
+    `ids` holds 16 bytes a row. `reasons` says row by row why the fallback served; empty where it did not.
+    """
+
+    layout: str
+    at: Instant
+    wall: Instant
+    revision: int
+    arm: str
+    latency_us: int
+    ids: bytes
+    values: list[float]
+    columns: list[list[Cell]]
+    reasons: list[str | None] = []
+
+
+class LabelFrame(msgspec.Struct, frozen=True, array_like=True):
+    """Late ground truth as it came: each row names a prediction by id, or its entity keys as canonical JSON."""
+
+    model: str
+    wall: Instant
+    ids: list[str | None]
+    keys: list[str | None]
+    at: list[Instant]
+    values: list[float]
+
+
+Frame = Layout | PredictionFrame | LabelFrame
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[bytes, msgspec.msgpack.Decoder[Frame]] = {
+    LAYOUT: msgspec.msgpack.Decoder(Layout),
+    PREDICTIONS: msgspec.msgpack.Decoder(PredictionFrame),
+    LABELS: msgspec.msgpack.Decoder(LabelFrame),
+}
+_KINDS: dict[type, FrameKind] = {Layout: LAYOUT, PredictionFrame: PREDICTIONS, LabelFrame: LABELS}
+
+
+def encoded(frame: Frame) -> bytes:
+    """The body of a frame: its kind and its content.
+
+    >>> decoded(encoded(LabelFrame("m", Instant(1), [None], ["[1]"], [Instant(1)], [1.0]))).keys
+    ['[1]']
+    """
+    return _KINDS[type(frame)] + _encoder.encode(frame)
+
+
+def framed(body: bytes) -> bytes:
+    """`body` with its length and checksum before it."""
+    length = len(body)
+    return HEAD.pack(length, zlib.crc32(body, zlib.crc32(LENGTH.pack(length)))) + body
+
+
+def decoded(body: bytes | memoryview) -> Frame:
+    """The frame that `body` holds. Raises msgspec.DecodeError or KeyError where it holds none."""
+    return _decoders[bytes(body[:1])].decode(body[1:])
+
+
+def bodies(content: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Each whole frame's body after the magic bytes, and the offset where the frame ends; stops at the first that is not whole.
+
+    A tail that was being written when the machine died fails its length or its checksum and is not yielded.
+    """
+    offset = len(MAGIC)
+    if bytes(content[:offset]) != MAGIC:
+        return
+    while offset + HEAD.size < len(content):
+        length, checksum = HEAD.unpack_from(content, offset)
+        start = offset + HEAD.size
+        end = start + length
+        if not 0 < length <= MOST_FRAME_BYTES or end > len(content):
+            return
+        body = content[start:end]
+        if zlib.crc32(body, zlib.crc32(content[offset : offset + LENGTH.size])) != checksum:
+            return
+        yield end, body
+        offset = end
