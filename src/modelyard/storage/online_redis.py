@@ -1,0 +1,72 @@
+"""The online store in Redis or Valkey, for gateways on several machines. Owns how batches travel; keeps nothing itself."""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar, cast
+
+import redis
+
+from modelyard.core.errors import InvalidInput
+from modelyard.storage.online import OnlineUnavailable, check_keys
+
+T = TypeVar("T")
+
+BATCH = 1000
+TIMEOUT_S = 2.0
+
+
+class RedisStore:
+    """An online store on a Redis server. Batches of 1,000 keys are written each as a whole; larger ones in such parts."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    @classmethod
+    def open(cls, url: str) -> "RedisStore":
+        """The store at `redis://[user:password@]host:port/number`; connects when it is first used. Raises InvalidInput."""
+        try:
+            return cls(redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S))
+        except ValueError as error:
+            raise InvalidInput(f"the online store's address is no Redis address: {error}", hint="write redis://host:6379/0") from error
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values in the order of `keys`, None for a key that is not there."""
+        if not keys:
+            return []
+        if len(keys) <= BATCH:
+            return cast(list[bytes | None], self._call(lambda: self._client.mget(keys)))
+        return list(itertools.chain.from_iterable(self._pipeline(_parts(keys), lambda pipeline, part: pipeline.mget(part))))
+
+    def put_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Writes the values, 1,000 at a time."""
+        given = list(items)
+        check_keys(key for key, _ in given)
+        self._pipeline(_parts(given), lambda pipeline, part: pipeline.mset(dict(part)))
+
+    def delete_many(self, keys: Iterable[bytes]) -> None:
+        """Removes the keys, 1,000 at a time."""
+        self._pipeline(_parts(list(keys)), lambda pipeline, part: pipeline.unlink(*part))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def _pipeline(self, parts: Sequence[T], command: "Callable[[redis.client.Pipeline, T], object]") -> list[Any]:
+        """The answers to one command for each part, sent a few dozen together, so that neither side buffers much."""
+        answers: list[Any] = []
+        for some in _parts(parts, 32):
+            pipeline = self._client.pipeline(transaction=False)
+            for part in some:
+                command(pipeline, part)
+            answers += self._call(pipeline.execute)
+        return answers
+
+    def _call(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except redis.RedisError as error:
+            raise OnlineUnavailable(f"the online store does not answer: {error}", hint="is Redis running? see storage.online") from error
+
+
+def _parts(values: Sequence[T], size: int = BATCH) -> list[Sequence[T]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
