@@ -87,7 +87,7 @@ class S3(msgspec.Struct, frozen=True, kw_only=True):
             "aws_access_key_id": self.access_key,
             "aws_secret_access_key": self.secret_key,
             "aws_region": self.region,
-            "aws_allow_http": "true",
+            "allow_http": "true",
         }
 
 

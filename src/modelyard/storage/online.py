@@ -96,6 +96,7 @@ class LmdbStore:
             self._adopt_size()
             return self.get_many(keys)
         except lmdb.BadValsizeError:
+            # LMDB refuses to look for an empty key, which cannot be there.
             found = dict(zip(present := [key for key in keys if key], self.get_many(present), strict=True))
             return [found.get(key) for key in keys]
         except lmdb.Error as error:
