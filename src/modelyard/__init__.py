@@ -1,0 +1,45 @@
+"""Modelyard: one MLOps platform. What users import; each name is loaded when it is first used.
+
+The names of `__all__` are the public interface; a test pins the list.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelyard.features.domain import Entity, FeatureView, Parquet, Window
+    from modelyard.monitoring.domain import drift, performance, quality
+    from modelyard.sdk.declarations import canary, constant, gate, model, on, rows
+    from modelyard.sdk.training import numbers
+
+__version__ = "0.1.0"
+__all__ = [
+    "Entity",
+    "FeatureView",
+    "Parquet",
+    "Window",
+    "canary",
+    "constant",
+    "drift",
+    "gate",
+    "model",
+    "numbers",
+    "on",
+    "performance",
+    "quality",
+    "rows",
+]
+
+_HOMES = (
+    ("modelyard.features.domain", ("Entity", "FeatureView", "Parquet", "Window")),
+    ("modelyard.monitoring.domain", ("drift", "performance", "quality")),
+    ("modelyard.sdk.declarations", ("canary", "constant", "gate", "model", "on", "rows")),
+    ("modelyard.sdk.training", ("numbers",)),
+)
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES:
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'modelyard' has no attribute {name!r}")

@@ -1,0 +1,45 @@
+"""Child processes that never outlive their parent. Owns how a child is started, tied and ended; not what it does."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+PARENT = "MODELYARD_PARENT_PID"
+_SET_PARENT_DEATH_SIGNAL = 1
+
+
+def die_with_parent(environment: Mapping[str, str]) -> None:
+    """Has the kernel kill this process when the thread that started it ends; ends it now where that is too late.
+
+    The child calls it first thing. The parent's id is in `environment` under `MODELYARD_PARENT_PID`.
+    """
+    parent = int(environment.get(PARENT, "0"))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if parent and os.getppid() != parent:
+        os._exit(1)
+
+
+def started_child(arguments: Sequence[str], environment: Mapping[str, str], *, folder: Path, output: int) -> subprocess.Popen[bytes]:
+    """A child in a process group of its own, without standard input, that knows its parent; its output goes to `output`."""
+    return subprocess.Popen(  # noqa: S603 - arguments are a list and reach no shell
+        list(arguments),
+        cwd=folder,
+        env={**environment, PARENT: str(os.getpid())},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        process_group=0,
+    )
+
+
+def end_child(child: subprocess.Popen[bytes]) -> None:
+    """Kills the child and everything in its group, and waits for its end."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()

@@ -1,0 +1,16 @@
+"""Delivery's operations: declarations, deliveries, approvals. Decides nothing."""
+
+from modelyard.delivery import service
+from modelyard.web.operations import Operation, operation
+
+OPERATIONS: tuple[Operation, ...] = (
+    operation("POST", "/declarations", service.declare_model),
+    operation("GET", "/declarations/{model}", service.get_declared, name="get_declaration"),
+    operation("POST", "/deliveries", service.start_delivery),
+    operation("GET", "/deliveries", service.list_deliveries),
+    operation("GET", "/deliveries/{delivery}", service.get_delivery),
+    operation("POST", "/deliveries/{delivery}/cancellation", service.cancel_delivery),
+    operation("GET", "/approvals", service.list_approvals),
+    operation("POST", "/approvals/{approval}/approval", service.approve),
+    operation("POST", "/approvals/{approval}/rejection", service.reject),
+)

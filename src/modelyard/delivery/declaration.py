@@ -1,0 +1,171 @@
+"""What a user declares of a model: everything else follows from it. Owns its rules and digest; reads and runs nothing.
+
+The form on the wire is this type as JSON: a subprocess in the project's own environment writes it, the server reads it.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from modelyard.core.clock import SECOND, duration_s
+from modelyard.core.digests import Digest, digest_of
+from modelyard.core.errors import InvalidInput, Kind, ModelyardError
+from modelyard.core.names import checked_name, nearest
+from modelyard.features.domain import DType, FeatureSet, Parquet
+from modelyard.monitoring.domain import Monitor
+from modelyard.registry.domain import RiskTier
+
+Task = Literal["binary", "regression"]
+MOST_SHARE = 100
+
+
+class InvalidModel(ModelyardError):
+    """A declaration of a model that contradicts itself."""
+
+    kind = Kind.INVALID
+
+
+class AsOf(msgspec.Struct, frozen=True):
+    """The instant of a row at which the model answers: `before_us` ahead of the instant in `column`."""
+
+    column: str
+    before_us: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "AsOf":
+        """The instant that a text such as `2h before scheduled_at` or `requested_at` names. Raises InvalidModel.
+
+        >>> AsOf.parse("2h before scheduled_at")
+        AsOf(column='scheduled_at', before_us=7200000000)
+        """
+        match text.split():
+            case [column]:
+                return cls(column)
+            case [length, "before", column]:
+                try:
+                    return cls(column, round(duration_s(length) * SECOND))
+                except InvalidInput as error:
+                    raise InvalidModel(f"as_of={text!r}: {error.message}", hint=error.hint) from error
+            case _:
+                raise InvalidModel(f"as_of={text!r} names no instant", hint='write "scheduled_at" or "2h before scheduled_at"')
+
+
+class Observations(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows to learn from: one for each thing that was to be predicted, with keys, request fields and label.
+
+    `known` is the column of instants at which the label became known: no row is learned from earlier. `history` bounds
+    how far back a training set reaches, in microseconds; None is all there is.
+    """
+
+    source: Parquet
+    known: str
+    history_us: int | None = None
+
+
+class RequestField(msgspec.Struct, frozen=True):
+    """A value that a request brings along, beside the entities' keys."""
+
+    name: str
+    dtype: DType
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """A condition, in CEL, over what the stages found out."""
+
+    expression: str
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """How a version takes over: the canary's shares in percent, each held for `bake_s` seconds, then all of it."""
+
+    shares: tuple[int, ...] = ()
+    bake_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises InvalidModel unless the shares rise between 1 and 99."""
+        if list(self.shares) != sorted(set(self.shares)) or any(not 0 < share < MOST_SHARE for share in self.shares):
+            raise InvalidModel(f"canary shares {self.shares} do not rise between 1 and 99 percent", hint='canary(1, 10, 50, bake="10m")')
+        if self.bake_s < 0:
+            raise InvalidModel(f"a bake time of {self.bake_s} s lies before its start", hint='canary(10, bake="10m")')
+
+
+class Retrain(msgspec.Struct, frozen=True, kw_only=True):
+    """What starts a delivery by itself: an alarm on performance, at most once in `cooldown_s`, and a schedule in cron's form."""
+
+    degradation: bool = False
+    cooldown_s: float = 0.0
+    schedule: str = ""
+
+    def __or__(self, other: "Retrain") -> "Retrain":
+        """Either of both."""
+        return Retrain(
+            degradation=self.degradation or other.degradation,
+            cooldown_s=max(self.cooldown_s, other.cooldown_s),
+            schedule=self.schedule or other.schedule,
+        )
+
+
+class Constant(msgspec.Struct, frozen=True):
+    """A fallback that answers the same value for every row."""
+
+    value: float
+
+
+class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as declared. Its digest changes with anything that it says; the code of `function` has its own, the source's."""
+
+    name: str
+    function: str
+    owner: str
+    risk: RiskTier
+    purpose: str
+    features: FeatureSet
+    observations: Observations
+    request: tuple[RequestField, ...]
+    as_of: AsOf
+    label: str
+    team: str = "default"
+    task: Task = "binary"
+    slices: tuple[str, ...] = ()
+    holdout: float = 0.2
+    gates: tuple[Gate, ...] = ()
+    rollout: Rollout = Rollout()
+    monitors: tuple[Monitor, ...] = ()
+    retrain: Retrain = Retrain()
+    fallback: Constant | None = None
+    sticky: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises InvalidModel where names clash or parts contradict each other."""
+        checked_name(self.name, "model")
+        if not self.owner or not self.purpose:
+            raise InvalidModel(f"{self.name} says neither whose it is nor what for", hint='@model(owner="...", purpose="...")')
+        if not 0.0 < self.holdout < 1.0:
+            raise InvalidModel(
+                f"holdout={self.holdout} is no share of the rows between 0 and 1", hint="holdout=0.2 tests on the last fifth"
+            )
+        inputs = self.inputs
+        twice = sorted({name for name in inputs if inputs.count(name) > 1})
+        if twice or self.label in inputs:
+            raise InvalidModel(
+                f"{self.name} reads {(twice or [self.label])[0]!r} twice", hint="name each input once, and the label not at all"
+            )
+        for name in (*self.slices, *self.sticky):
+            if name not in inputs and name not in {key.name for key in self.features.keys}:
+                raise InvalidModel(f"{self.name} has no input {name!r}", hint=nearest(name, inputs))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The model's inputs in order: the request's fields, then the features."""
+        return (*(field.name for field in self.request), *self.features.names)
+
+    @property
+    def dtypes(self) -> dict[str, DType]:
+        """The inputs' types, in order; a feature whose type its source decides is not among them."""
+        known = {column.name: column.dtype for column in self.features.columns if column.dtype is not None}
+        return {field.name: field.dtype for field in self.request} | known
+
+    @property
+    def digest(self) -> Digest:
+        """Its version."""
+        return digest_of(self)

@@ -1,0 +1,210 @@
+"""Deliveries, their stages and approvals: frozen types and errors. How a stage does its work is said in `stages`."""
+
+from enum import StrEnum
+from typing import Any, NewType
+
+import msgspec
+
+from modelyard.access.domain import PrincipalId, TeamId
+from modelyard.core.clock import Instant
+from modelyard.core.digests import Digest
+from modelyard.core.errors import Kind, ModelyardError
+
+DeliveryId = NewType("DeliveryId", str)
+ApprovalId = NewType("ApprovalId", str)
+Facts = dict[str, Any]
+"""What a stage found out, as JSON: the gates decide on it, the pages show it, the dossier quotes it."""
+
+
+class StageName(StrEnum):
+    """The stages of a delivery, in their order."""
+
+    SNAPSHOT = "snapshot"
+    CHECK = "check"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    CHALLENGE = "challenge"
+    REGISTER = "register"
+    STAGE = "stage"
+    APPROVE = "approve"
+    ROLL_OUT = "roll_out"
+    WATCH = "watch"
+
+
+STAGES = tuple(StageName)
+
+
+class StageState(StrEnum):
+    """Where a stage stands. Only `ready`, `waiting` whose time came and `running` whose lease ran out are taken up."""
+
+    PENDING = "pending"
+    READY = "ready"
+    RUNNING = "running"
+    WAITING = "waiting"
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class DeliveryState(StrEnum):
+    """How a delivery ended, or that it goes on."""
+
+    RUNNING = "running"
+    DONE = "done"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset(set(DeliveryState) - {DeliveryState.RUNNING})
+
+
+class CauseKind(StrEnum):
+    """Why a delivery was started."""
+
+    PERSON = "person"
+    SCHEDULE = "schedule"
+    DEGRADATION = "degradation"
+    PUSH = "push"
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a delivery was started, and by whom or what."""
+
+    kind: CauseKind
+    actor: PrincipalId
+    detail: str = ""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """A gate or policy as it was decided: the expression, what it said, and the reason where it could not be evaluated."""
+
+    expression: str
+    passed: bool
+    reason: str = ""
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage of a delivery. `fence` counts who took it up; outputs under an older fence are refused."""
+
+    delivery: DeliveryId
+    name: StageName
+    state: StageState
+    attempt: int = 0
+    fence: int = 0
+    holder: str = ""
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
+    wake_at: Instant | None = None
+    facts: Facts = {}
+    reason: str = ""
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One passage of a model through the stages. `declaration` is the digest of what was declared when it began."""
+
+    id: DeliveryId
+    team_id: TeamId
+    model: str
+    cause: Cause
+    declaration: Digest
+    state: DeliveryState
+    created_at: Instant
+    created_wall_at: Instant
+    ended_at: Instant | None = None
+    ended_wall_at: Instant | None = None
+    until: StageName = StageName.WATCH
+    version: int | None = None
+    run: str | None = None
+    parameters: dict[str, float | int | str | bool] = {}
+
+
+class DeliveryDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery with its stages in order."""
+
+    delivery: Delivery
+    stages: tuple[Stage, ...]
+
+    def facts(self, name: StageName) -> Facts:
+        """What the stage found out; empty where it has not run."""
+        return next((stage.facts for stage in self.stages if stage.name is name), {})
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to work on a stage until `lease_until`, under `fence`."""
+
+    delivery: DeliveryId
+    stage: StageName
+    fence: int
+    holder: str
+    lease_until: Instant
+
+
+class ApprovalState(StrEnum):
+    """Whether an approval is waited for, given or refused."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """The decision that a delivery waits for. `by_policy` says that no person decided."""
+
+    id: ApprovalId
+    team_id: TeamId
+    delivery: DeliveryId
+    model: str
+    version: int
+    state: ApprovalState
+    asked_at: Instant
+    author: PrincipalId
+    why_asked: str
+    by_policy: bool = False
+    decided_by: PrincipalId | None = None
+    decided_at: Instant | None = None
+    reason: str = ""
+
+
+class DeliveryUnderWay(ModelyardError):
+    """The model has a delivery that has not ended."""
+
+    kind = Kind.CONFLICT
+
+
+class FencedOff(ModelyardError):
+    """The stage was taken up by another worker; this one's outputs are refused."""
+
+    kind = Kind.CONFLICT
+
+
+class ApprovalIsDecided(ModelyardError):
+    """The approval was given or refused before."""
+
+    kind = Kind.CONFLICT
+
+
+class AuthorMayNotApprove(ModelyardError):
+    """Whoever started the delivery is not the one who approves it."""
+
+    kind = Kind.FORBIDDEN
+
+
+class ModelNotDeclared(ModelyardError):
+    """No declaration of that name was applied."""
+
+    kind = Kind.MISSING
+
+
+class BadExpression(ModelyardError):
+    """A gate or policy that is no expression over known facts."""
+
+    kind = Kind.INVALID
+
+
+class TrainingFailed(ModelyardError):
+    """The training function raised, or its process died."""
+
+    kind = Kind.INVALID

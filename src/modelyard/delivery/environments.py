@@ -1,0 +1,136 @@
+"""The environments that training runs in: built from a project's lock, kept by digest, shared by all who have the same lock.
+
+Owns how an environment comes to be. What runs in it is `training`'s business.
+"""
+
+import io
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import uv
+
+import modelyard
+from modelyard.core.digests import Digest, digest_bytes
+from modelyard.core.errors import Kind, ModelyardError
+
+LOCK = "uv.lock"
+BUILD_TIMEOUT_S = 900.0
+OUTSIDE_WORDS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class EnvironmentFailed(ModelyardError):
+    """The project's locked environment could not be built."""
+
+    kind = Kind.INVALID
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """A built environment. `digest` covers the locked requirements, Python's version and Modelyard's own source."""
+
+    digest: Digest
+    requirements: Digest
+    modelyard: Digest
+    python: str
+    interpreter: str
+    own_folder: str
+
+
+def own_package() -> bytes:
+    """Modelyard's own source as a tar archive whose bytes follow from its content alone: a part of every environment."""
+    folder = Path(modelyard.__file__).parent
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(folder.rglob("*.py")):
+            content = path.read_bytes()
+            entry = tarfile.TarInfo(f"modelyard/{path.relative_to(folder).as_posix()}")
+            entry.size, entry.mode, entry.mtime = len(content), 0o644, 0
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def locked_requirements(source: Path) -> bytes:
+    """The project's locked requirements with hashes, Modelyard apart. Raises EnvironmentFailed where there is no lock."""
+    if not (source / LOCK).is_file():
+        raise EnvironmentFailed(f"the project has no {LOCK}", hint="run uv lock in the project and commit the file")
+    command = ["export", "--frozen", "--no-emit-project", "--no-emit-package", "modelyard", "--no-header", "--no-annotate", "--no-dev"]
+    return _uv([*command, "--quiet"], source)
+
+
+def built_environment(root: Path, source: Path) -> Environment:
+    """The environment of the project at `source`, built below `root` unless it stands there already."""
+    requirements, own = locked_requirements(source), own_package()
+    python = ".".join(map(str, sys.version_info[:3]))
+    parts = (digest_bytes(requirements), digest_bytes(own), python)
+    third_party = root / digest_bytes(f"{parts[0]} {python}".encode()).removeprefix("sha256:")[:24]
+    own_folder = root / f"modelyard-{parts[1].removeprefix('sha256:')[:24]}"
+    if not own_folder.exists():
+        _made(own_folder, lambda folder: _unpack(own, folder))
+    if not third_party.exists():
+        _made(third_party, lambda folder: _install(requirements, folder))
+    return Environment(
+        digest=digest_bytes(" ".join(parts).encode()),
+        requirements=parts[0],
+        modelyard=parts[1],
+        python=python,
+        interpreter=str(third_party / "bin" / "python"),
+        own_folder=str(own_folder),
+    )
+
+
+def child_words(environment: Environment, threads: int) -> dict[str, str]:
+    """The environment variables of a child: no secret of the parent's, threads and hash seed pinned."""
+    pinned = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), str(threads))
+    outside = {name: os.environ[name] for name in OUTSIDE_WORDS if name in os.environ}
+    return outside | pinned | {"PYTHONPATH": environment.own_folder, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _made(folder: Path, make: Callable[[Path], None]) -> None:
+    """Makes a folder under another name and renames it, so that a killed build leaves nothing that looks finished."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        make(building)
+        building.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _unpack(archive: bytes, folder: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        opened.extractall(folder, filter="data")
+
+
+def _install(requirements: bytes, folder: Path) -> None:
+    _uv(["venv", "--quiet", "--python", sys.executable, str(folder)], folder.parent)
+    lock = folder / "requirements.txt"
+    lock.write_bytes(requirements)
+    interpreter = str(folder / "bin" / "python")
+    _uv(["pip", "install", "--quiet", "--require-hashes", "--no-deps", "--python", interpreter, "-r", str(lock)], folder)
+
+
+def _uv(arguments: list[str], folder: Path) -> bytes:
+    words = {name: value for name, value in os.environ.items() if not name.startswith(("MODELYARD_", "VIRTUAL_ENV", "UV_PROJECT"))}
+    try:
+        found = subprocess.run(  # noqa: S603 - a list of our own words
+            [uv.find_uv_bin(), *arguments], cwd=folder, env=words, capture_output=True, check=True, timeout=BUILD_TIMEOUT_S
+        )
+    except subprocess.CalledProcessError as error:
+        told = error.stderr.decode(errors="replace").strip()[-1500:]
+        raise EnvironmentFailed(
+            f"uv {arguments[0]} failed: {told}", hint=f"check {LOCK} against pyproject.toml: uv lock --check"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise EnvironmentFailed(f"uv {arguments[0]} took over {BUILD_TIMEOUT_S:.0f} s", hint="is the package index reachable?") from error
+    logging.getLogger("modelyard.delivery").info("uv %s done", arguments[0])
+    return found.stdout

@@ -1,0 +1,287 @@
+"""Delivery's use cases: declare, ship, decide, cancel, trigger. Each opens no transaction of its own and writes the ledger."""
+
+from datetime import timedelta
+
+import msgspec
+from cronsim import CronSim, CronSimError
+
+from modelyard.access.domain import SYSTEM, Principal, Role, TeamId
+from modelyard.access.service import require
+from modelyard.core.clock import SECOND, Instant, instant, moment
+from modelyard.core.digests import Digest, digest_of
+from modelyard.core.errors import InvalidInput, NotFound
+from modelyard.core.ids import new_id
+from modelyard.core.names import nearest
+from modelyard.delivery import store
+from modelyard.delivery.declaration import InvalidModel, ModelDeclaration
+from modelyard.delivery.domain import (
+    Approval,
+    ApprovalId,
+    ApprovalIsDecided,
+    ApprovalState,
+    AuthorMayNotApprove,
+    Cause,
+    CauseKind,
+    Delivery,
+    DeliveryDetail,
+    DeliveryId,
+    DeliveryState,
+    ModelNotDeclared,
+    StageName,
+)
+from modelyard.delivery.expressions import checked_expression
+from modelyard.delivery.machine import begun, cancelled, detail_of, new_delivery_id, woken
+from modelyard.ledger.domain import NewEntry
+from modelyard.ledger.service import record
+from modelyard.storage.database import Snapshot, Transaction
+
+MOST_LISTED = 500
+Parameters = dict[str, float | int | str | bool]
+
+
+class DeclaredModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A declaration as it was applied, with the source and the environment's lock that came with it, by digest."""
+
+    declaration: ModelDeclaration
+    source: Digest
+
+
+class AppliedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's current declaration and its digest."""
+
+    digest: Digest
+    declared: DeclaredModel
+
+
+class NewDelivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a delivery is started with. The same `key` again answers with the delivery that was started under it."""
+
+    model: str
+    key: str = ""
+    until: StageName = StageName.WATCH
+    parameters: Parameters = {}
+    kind: CauseKind = CauseKind.PERSON
+    detail: str = ""
+
+
+def declare_model(tx: Transaction, principal: Principal, body: DeclaredModel) -> AppliedModel:
+    """Makes a declaration the current one of its model; the same one again changes nothing.
+
+    Raises BadExpression and InvalidModel for gates and schedules that mean nothing, and NotAllowed.
+    """
+    declaration = body.declaration
+    team = TeamId(declaration.team)
+    require(principal, Role.CONTRIBUTOR, team)
+    for gate in declaration.gates:
+        checked_expression(gate.expression)
+    if declaration.retrain.schedule:
+        next_due(declaration.retrain.schedule, tx.now())
+    before = find_declared(tx, declaration.name)
+    if before is not None:
+        require(principal, Role.CONTRIBUTOR, TeamId(before.declared.declaration.team))
+    applied = AppliedModel(digest=_digest(body), declared=body)
+    if before is None or before.digest != applied.digest:
+        store.put_declaration(tx, team, declaration.name, applied.digest, msgspec.json.encode(body))
+        data = {"digest": applied.digest, "declaration": declaration.digest, "source": body.source}
+        record(tx, NewEntry(type="delivery.model_declared", subject=f"model:{declaration.name}", actor=principal.id, data=data))
+        if declaration.retrain.schedule:
+            store.put_trigger(tx, team, declaration.name, tx.now(), next_due(declaration.retrain.schedule, tx.now()))
+    return applied
+
+
+def find_declared(snapshot: Snapshot, model: str, digest: Digest | None = None) -> AppliedModel | None:
+    """The model's current declaration, or the one of that digest."""
+    found = store.find_declaration(snapshot, model, digest)
+    return None if found is None else AppliedModel(digest=found[0], declared=msgspec.json.decode(found[1], type=DeclaredModel))
+
+
+def get_declared(snapshot: Snapshot, model: str) -> AppliedModel:
+    """The model's current declaration. Raises ModelNotDeclared."""
+    found = find_declared(snapshot, model)
+    if found is None:
+        names = [one.declared.declaration.name for one in list_declared(snapshot)]
+        raise ModelNotDeclared(f"no model {model[:60]!r} is declared", hint=f"yard apply declares it; {nearest(model, names)}")
+    return found
+
+
+def list_declared(snapshot: Snapshot) -> list[AppliedModel]:
+    """The current declarations, by model."""
+    return [
+        AppliedModel(digest=digest, declared=msgspec.json.decode(found, type=DeclaredModel))
+        for digest, found in store.list_declarations(snapshot)
+    ]
+
+
+def start_delivery(tx: Transaction, principal: Principal, body: NewDelivery) -> Delivery:
+    """Starts a delivery of the model as it is declared now. Raises ModelNotDeclared, DeliveryUnderWay and NotAllowed."""
+    applied = get_declared(tx, body.model)
+    team = TeamId(applied.declared.declaration.team)
+    require(principal, Role.CONTRIBUTOR, team)
+    delivery = Delivery(
+        id=new_delivery_id(),
+        team_id=team,
+        model=body.model,
+        cause=Cause(kind=body.kind, actor=principal.id, detail=body.detail[:400]),
+        declaration=applied.digest,
+        state=DeliveryState.RUNNING,
+        created_at=tx.now(),
+        created_wall_at=tx.wall(),
+        until=body.until,
+        parameters=body.parameters,
+    )
+    return begun(tx, delivery, f"{team}/{body.key}" if body.key else delivery.id)
+
+
+def get_delivery(snapshot: Snapshot, principal: Principal, delivery: DeliveryId) -> DeliveryDetail:
+    """A delivery with its stages. Raises NotFound, also where it is another team's."""
+    found = detail_of(snapshot, delivery)
+    if not principal.may(Role.VIEWER, found.delivery.team_id):
+        raise NotFound(f"there is no delivery {delivery[:80]}", hint="yard status lists those under way")
+    return found
+
+
+def list_deliveries(
+    snapshot: Snapshot, principal: Principal, model: str | None = None, state: DeliveryState | None = None, before: str | None = None
+) -> list[Delivery]:
+    """Deliveries of the caller's teams, newest first, at most 100; `before` is the last id of the page before."""
+    found = store.list_deliveries(snapshot, model, state, before, 100)
+    return [one for one in found if principal.may(Role.VIEWER, one.team_id)]
+
+
+def cancel_delivery(tx: Transaction, principal: Principal, delivery: DeliveryId, reason: str) -> DeliveryDetail:
+    """Ends a delivery that is under way; what it has released stays as it is."""
+    detail = get_delivery(tx, principal, delivery)
+    require(principal, Role.CONTRIBUTOR, detail.delivery.team_id)
+    return cancelled(tx, delivery, principal.id, _reason(reason), DeliveryState.CANCELLED)
+
+
+def ask_approval(tx: Transaction, delivery: Delivery, version: int, why: str) -> Approval:
+    """The approval that the delivery waits for, asked now unless it was before."""
+    found = store.find_approval(tx, delivery.id)
+    if found is not None:
+        return found
+    approval = Approval(
+        id=ApprovalId(new_id("apr")),
+        team_id=delivery.team_id,
+        delivery=delivery.id,
+        model=delivery.model,
+        version=version,
+        state=ApprovalState.WAITING,
+        asked_at=tx.now(),
+        author=delivery.cause.actor,
+        why_asked=why,
+    )
+    store.put_approval(tx, approval)
+    data = {"approval": approval.id, "delivery": delivery.id, "version": version, "why": why}
+    record(tx, NewEntry(type="delivery.approval_asked", subject=f"model:{delivery.model}/{version}", actor=SYSTEM.id, data=data))
+    return approval
+
+
+def approve(tx: Transaction, principal: Principal, approval: ApprovalId, reason: str = "") -> Approval:
+    """Approves; the delivery goes on. Raises AuthorMayNotApprove, ApprovalIsDecided and NotAllowed."""
+    return _decide(tx, principal, approval, ApprovalState.APPROVED, reason)
+
+
+def reject(tx: Transaction, principal: Principal, approval: ApprovalId, reason: str) -> Approval:
+    """Rejects, with a reason; the delivery ends as refused. Raises ApprovalIsDecided and NotAllowed."""
+    return _decide(tx, principal, approval, ApprovalState.REJECTED, _reason(reason))
+
+
+def approve_by_policy(tx: Transaction, delivery: Delivery, version: int, reason: str) -> Approval:
+    """The approval that a policy gives in nobody's name: it says so, and bears the policy's reason."""
+    asked = ask_approval(tx, delivery, version, reason)
+    if asked.state is not ApprovalState.WAITING:
+        return asked
+    return _decided(tx, msgspec.structs.replace(asked, by_policy=True), SYSTEM, ApprovalState.APPROVED, reason)
+
+
+def find_approval(snapshot: Snapshot, delivery: DeliveryId) -> Approval | None:
+    """The approval that was asked for a delivery."""
+    return store.find_approval(snapshot, delivery)
+
+
+def list_approvals(snapshot: Snapshot, principal: Principal, state: ApprovalState | None = None) -> list[Approval]:
+    """Approvals of the caller's teams, newest first, at most 500."""
+    found = store.list_approvals(snapshot, state, MOST_LISTED)
+    return [one for one in found if principal.may(Role.VIEWER, one.team_id)]
+
+
+def next_due(cron: str, after: Instant) -> Instant:
+    """The next instant behind `after` that a cron expression names, in UTC. Raises InvalidModel."""
+    try:
+        return instant(next(CronSim(cron, moment(after) + timedelta(microseconds=1))))
+    except (CronSimError, StopIteration) as error:
+        raise InvalidModel(
+            f"{cron!r} names no time: {error}", hint="on.schedule('0 3 1 * *') is the first of each month at three"
+        ) from error
+
+
+def fire_schedules(tx: Transaction) -> list[DeliveryId]:
+    """Starts a delivery for each model whose schedule is due; one whose model is being delivered waits for the next time."""
+    started = []
+    for applied in list_declared(tx):
+        declaration = applied.declared.declaration
+        found = store.find_trigger(tx, declaration.name)
+        if not declaration.retrain.schedule or found is None or tx.now() < found[1]:
+            continue
+        fired_at, due = found
+        due_next = next_due(declaration.retrain.schedule, tx.now())
+        free = not store.list_deliveries(tx, declaration.name, DeliveryState.RUNNING, None, 1)
+        store.put_trigger(tx, declaration.team, declaration.name, tx.now() if free else fired_at, due_next)
+        if free:
+            body = NewDelivery(model=declaration.name, key=f"schedule/{declaration.name}/{due}", kind=CauseKind.SCHEDULE)
+            started.append(start_delivery(tx, SYSTEM, body).id)
+    return started
+
+
+def fire_degradation(tx: Transaction, model: str, alert: str, detail: str) -> DeliveryId | None:
+    """Starts a delivery because performance fell, where the declaration asks for it and its cooldown has passed."""
+    applied = find_declared(tx, model)
+    if applied is None or not applied.declared.declaration.retrain.degradation:
+        return None
+    declaration = applied.declared.declaration
+    fired_at, due = store.find_trigger(tx, model) or (Instant(0), Instant(2**62))
+    if tx.now() - fired_at < declaration.retrain.cooldown_s * SECOND or store.list_deliveries(tx, model, DeliveryState.RUNNING, None, 1):
+        return None
+    store.put_trigger(tx, declaration.team, model, tx.now(), due)
+    body = NewDelivery(model=model, key=f"degradation/{alert}", kind=CauseKind.DEGRADATION, detail=detail)
+    return start_delivery(tx, SYSTEM, body).id
+
+
+def _decide(tx: Transaction, principal: Principal, approval: ApprovalId, state: ApprovalState, reason: str) -> Approval:
+    found = store.find_approval(tx, approval)
+    if found is None or not principal.may(Role.VIEWER, found.team_id):
+        raise NotFound(f"there is no approval {approval[:80]}", hint="yard status lists what waits for whom")
+    require(principal, Role.APPROVER, found.team_id)
+    if found.state is not ApprovalState.WAITING:
+        raise ApprovalIsDecided(f"{approval} was {found.state} by {found.decided_by}", hint=f"yard status {found.model}")
+    if state is ApprovalState.APPROVED and principal.id == found.author:
+        raise AuthorMayNotApprove(f"{principal.name} started this delivery of {found.model}", hint="ask another approver of the team")
+    return _decided(tx, found, principal, state, reason)
+
+
+def _decided(tx: Transaction, asked: Approval, principal: Principal, state: ApprovalState, reason: str) -> Approval:
+    decided = msgspec.structs.replace(asked, state=state, decided_by=principal.id, decided_at=tx.now(), reason=reason[:2000])
+    store.put_approval(tx, decided)
+    kind = "delivery.approved" if state is ApprovalState.APPROVED else "delivery.rejected"
+    data = {
+        "approval": asked.id,
+        "delivery": asked.delivery,
+        "version": asked.version,
+        "by_policy": decided.by_policy,
+        "reason": decided.reason,
+    }
+    record(tx, NewEntry(type=kind, subject=f"model:{asked.model}/{asked.version}", actor=principal.id, data=data))
+    woken(tx, asked.delivery, StageName.APPROVE)
+    return decided
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise InvalidInput("a reason is missing", hint="say why; it is recorded")
+    return text.strip()[:2000]
+
+
+def _digest(body: DeclaredModel) -> Digest:
+
+    return digest_of([body.declaration.digest, body.source])

@@ -1,0 +1,81 @@
+"""A project folder as others can rebuild it: its source as one archive whose bytes follow from its content alone."""
+
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelyard.core.errors import InvalidInput, Kind, ModelyardError
+
+SKIPPED_FOLDERS = frozenset({".git", ".venv", ".yard", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
+MOST_FILE_BYTES = 2_000_000
+MOST_TOTAL_BYTES = 50_000_000
+
+
+class ProjectNotFound(ModelyardError):
+    """There is no project here."""
+
+    kind = Kind.MISSING
+
+
+def project_folder(start: Path) -> Path:
+    """The nearest folder upward from `start` that has a `modelyard.toml`. Raises ProjectNotFound."""
+    for folder in (start.absolute(), *start.absolute().parents):
+        if (folder / "modelyard.toml").is_file():
+            return folder
+    raise ProjectNotFound(f"no modelyard.toml in {start} or above it", hint="yard init makes a project")
+
+
+def source_files(folder: Path) -> Iterator[Path]:
+    """The project's own files, sorted: what git knows or would add, else all but caches; data beyond 2 MB stays behind."""
+    known = _known_to_git(folder)
+    for name in known if known is not None else sorted(_walked(folder)):
+        path = folder / name
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and path.stat().st_size <= MOST_FILE_BYTES
+            and not SKIPPED_FOLDERS & set(Path(name).parts)
+        ):
+            yield path
+
+
+def source_archive(folder: Path) -> bytes:
+    """The project's files as a tar archive: equal content gives equal bytes. Raises InvalidInput beyond 50 MB."""
+    buffer, total = io.BytesIO(), 0
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in source_files(folder):
+            content = path.read_bytes()
+            total += len(content)
+            if total > MOST_TOTAL_BYTES:
+                raise InvalidInput(
+                    f"{folder} holds more than {MOST_TOTAL_BYTES // 10**6} MB of source", hint="keep data out of the project, or ignore it"
+                )
+            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            entry.size, entry.mode, entry.mtime = len(content), 0o644, 0
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def unpack_source(archive: bytes, folder: Path) -> None:
+    """Unpacks an archive into `folder`; members that lead outside, links and devices are refused by tar's data filter."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        opened.extractall(folder, filter="data")
+
+
+def _known_to_git(folder: Path) -> list[str] | None:
+    command = ["git", "-C", str(folder), "ls-files", "--cached", "--others", "--exclude-standard", "-z", "."]
+    try:
+        found = subprocess.run(command, capture_output=True, check=True, timeout=60)  # noqa: S603 - a fixed command
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return sorted(name for name in found.stdout.decode().split("\0") if name)
+
+
+def _walked(folder: Path) -> Iterator[str]:
+    for where, folders, names in os.walk(folder):
+        folders[:] = [one for one in folders if one not in SKIPPED_FOLDERS]
+        yield from (Path(where, name).relative_to(folder).as_posix() for name in names)

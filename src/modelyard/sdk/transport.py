@@ -1,0 +1,105 @@
+"""How the client reaches a server: addresses, the token, errors. The operations themselves are generated, in `_client`."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from modelyard.core.errors import HTTP_STATUS, ErrorBody, Kind, ModelyardError
+
+T = TypeVar("T")
+API = "/api/v1"
+TIMEOUT_S = 60.0
+
+
+class Unreachable(ModelyardError):
+    """No server answers there."""
+
+    kind = Kind.UNREACHABLE
+
+
+class RemoteError(ModelyardError):
+    """An error as the server told it: its code, message and hint are the server's."""
+
+    def __init__(self, body: ErrorBody, kind: Kind) -> None:
+        super().__init__(body.message, hint=body.hint)
+        self._code = body.code
+        self.kind = kind  # type: ignore[misc]  # the one error whose kind comes from outside
+
+    @property
+    def code(self) -> str:
+        """The server's code."""
+        return self._code
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The one JSON shape of errors."""
+
+    error: ErrorBody
+
+
+class Transport:
+    """A connection to a server at `url`, with a token where it asks for one. Use it as a context, or close it."""
+
+    def __init__(self, url: str, token: str = "") -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+
+    def __enter__(self) -> "Transport":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._http.close()
+
+    def call(self, method: str, path: str, wire: Mapping[str, Any], result: Any) -> Any:
+        """The answer of an operation as `result`; `wire` holds `path`, `query` and `body`. Raises RemoteError, Unreachable."""
+        filled = path.format(**{name: quote(str(value), safe="") for name, value in wire.get("path", {}).items()})
+        query = {name: _text(value) for name, value in wire.get("query", {}).items() if value is not None}
+        body = msgspec.json.encode(wire["body"]) if "body" in wire else None
+        answer = self.send(method, API + filled, content=body, query=query, headers={"Content-Type": "application/json"})
+        return None if result is None else msgspec.json.decode(answer, type=result)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """The body of the answer to a raw request. Raises RemoteError and Unreachable."""
+        try:
+            answer = self._http.request(method, path, params=query, content=content, headers=dict(headers or {}))
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self.url} does not answer: {error}", hint="start it with yard up, or set MODELYARD_URL") from error
+        if answer.is_success:
+            return answer.content
+        raise _told(answer)
+
+
+def _told(answer: httpx.Response) -> RemoteError:
+    kind = next((kind for kind, status in HTTP_STATUS.items() if status == answer.status_code), Kind.INTERNAL)
+    try:
+        body = msgspec.json.decode(answer.content, type=Failure).error
+    except msgspec.MsgspecError:
+        body = ErrorBody(
+            code=f"http_{answer.status_code}", message=answer.text[:300] or answer.reason_phrase, hint="is this a Modelyard server?"
+        )
+    refused = kind is Kind.CONFLICT and body.code in {"gate_refused", "delivery_refused", "policy_refused"}
+    return RemoteError(body, Kind.REFUSED if refused else kind)
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_text(one) for one in value]
+    built = msgspec.to_builtins(value)
+    return str(built).lower() if isinstance(built, bool) else built

@@ -1,0 +1,16 @@
+"""Runs the migrations on the connection that `upgrade` passes in; Alembic loads this file by its name."""
+
+from alembic import context
+
+from modelyard.storage.migrations import VERSION_TABLE
+from modelyard.storage.schema import METADATA
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    version_table=VERSION_TABLE,
+    transactional_ddl=False,
+    compare_type=True,
+    render_as_batch=False,
+)
+context.run_migrations()
