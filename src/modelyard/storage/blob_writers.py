@@ -18,6 +18,7 @@ from obstore.store import ObjectStore
 
 from modelyard.core.digests import Digest, digest_bytes, digest_file
 from modelyard.core.errors import Corrupted
+from modelyard.storage.durable import DurableFolders, sync
 
 PART_BYTES = 8 << 20
 # S3 takes 10,000 parts at most.
@@ -38,7 +39,7 @@ class DirectoryWriter:
         self._root = root
         self._temporary = root / "tmp"
         self._temporary.mkdir(exist_ok=True)
-        self._durable: set[Path] = set()
+        self._folders = DurableFolders(root)
         self._sweep()
 
     def put_bytes(self, content: bytes) -> Digest:
@@ -63,9 +64,9 @@ class DirectoryWriter:
                 stream.flush()
                 os.fsync(stream.fileno())
                 target = self._root / blob_path(digest)
-                self._make_durable(target.parent)
+                self._folders.make(target.parent)
                 partial.replace(target)
-                _sync(target.parent)
+                sync(target.parent)
         return digest
 
     def _keep(self, digest: Digest, size_bytes: int) -> bool:
@@ -78,18 +79,9 @@ class DirectoryWriter:
         except FileNotFoundError:
             return False
         # Whoever stored it may not have come as far as this.
-        self._make_durable(target.parent)
-        _sync(target.parent)
+        self._folders.make(target.parent)
+        sync(target.parent)
         return True
-
-    def _make_durable(self, folder: Path) -> None:
-        """Makes `folder`, and every folder above it up to the root, last beyond a power cut."""
-        if folder in self._durable or folder == self._root:
-            return
-        self._make_durable(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
-        self._durable.add(folder)
 
     @contextlib.contextmanager
     def _open_temporary(self) -> Iterator[tuple[IO[bytes], Path]]:
@@ -168,11 +160,3 @@ def _verified(parts: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
         yield part
     if "sha256:" + running.hexdigest() != digest:
         raise Corrupted("the file changed while it was being stored", hint="store it again when nobody writes to it")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

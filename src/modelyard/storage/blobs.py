@@ -8,28 +8,21 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import obstore
-from obstore.exceptions import BaseError, UnknownConfigurationKeyError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.exceptions import BaseError
+from obstore.store import ObjectStore
 
 from modelyard.core.clock import Instant, instant
 from modelyard.core.digests import Digest, digest_bytes
 from modelyard.core.errors import Corrupted, InvalidInput, Kind, ModelyardError, NotFound
 from modelyard.storage.blob_writers import DirectoryWriter, ObjectWriter, blob_path
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+from modelyard.storage.objects import first_line, local_folder, open_objects
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 CHUNK_BYTES = 1 << 20
-CLIENT_OPTIONS = frozenset({"allow_http", "allow_invalid_certificates", "proxy_url", "connect_timeout", "read_timeout", "timeout"})
-# A body may take long, silence may not.
-CLIENT: "ClientConfig" = {"connect_timeout": timedelta(seconds=5), "read_timeout": timedelta(seconds=30), "timeout": timedelta(hours=1)}
-RETRY: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 
 
 class BlobMissing(NotFound):
@@ -71,21 +64,13 @@ class Blobs:
 
         `options` are the object store's words, such as `aws_endpoint` or `allow_http`. Raises InvalidInput.
         """
-        if url.startswith("file://"):
-            folder = Path(url.removeprefix("file://"))
-            with _translated(f"the folder {folder}"):
-                folder.mkdir(parents=True, exist_ok=True)
-                return cls(LocalStore(folder), DirectoryWriter(folder))
-        client = CLIENT | {key: value for key, value in (options or {}).items() if key in CLIENT_OPTIONS}
-        config = {key: value for key, value in (options or {}).items() if key not in CLIENT_OPTIONS}
-        try:
-            store = from_url(url, config=config, client_options=client, retry_config=RETRY)  # type: ignore[call-overload] # checked there
-        except (BaseError, ValueError) as error:
-            named = "an option" if isinstance(error, UnknownConfigurationKeyError) else "the address"
-            raise InvalidInput(
-                f"{named} of the blob store is wrong: {_first_line(error)}", hint="write file:///folder or s3://bucket/prefix"
-            ) from error
-        return cls(store, ObjectWriter(store))
+        folder = local_folder(url)
+        if folder is None:
+            store = open_objects(url, options or {})
+            return cls(store, ObjectWriter(store))
+        with _translated(f"the folder {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            return cls(open_objects(url, {}), DirectoryWriter(folder))
 
     def put_bytes(self, content: bytes) -> Digest:
         """Stores `content`, durably when this returns; its digest."""
@@ -203,13 +188,9 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if not what.startswith("sha256:"):
-            raise BlobsUnavailable(f"{what} cannot be stored: {_first_line(error)}", hint="is the bucket or folder there?") from error
+            raise BlobsUnavailable(f"{what} cannot be stored: {first_line(error)}", hint="is the bucket or folder there?") from error
         raise BlobMissing(f"no blob {what}", hint="was it stored in this installation? see storage.blobs") from error
     except (BaseError, OSError) as error:
         raise BlobsUnavailable(
-            f"the blob store failed for {what}: {_first_line(error)}", hint="check storage.blobs and its rights"
+            f"the blob store failed for {what}: {first_line(error)}", hint="check storage.blobs and its rights"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:400]
