@@ -13,6 +13,7 @@ import msgspec
 
 from modelyard.core.clock import Instant
 from modelyard.core.digests import digest_of
+from modelyard.serving.domain import Cell
 
 MAGIC = b"MYSEG\x00\x01\n"
 HEAD = Packing("<II")
@@ -20,7 +21,6 @@ LENGTH = Packing("<I")
 MOST_FRAME_BYTES = 64 * 2**20
 ID_BYTES = 16
 
-Cell = float | int | str | bool | None
 Role = Literal["key", "request", "feature", "age"]
 CellKind = Literal["float", "integer", "text", "boolean"]
 FrameKind = Literal[b"L", b"P", b"G"]

@@ -12,34 +12,13 @@ from uuid import UUID
 import msgspec
 
 from modelyard.core.clock import Instant
-from modelyard.core.digests import Digest
 from modelyard.core.errors import Corrupted
+from modelyard.serving.domain import Contents
 from modelyard.serving.log.frames import ID_BYTES, MAGIC, Frame, LabelFrame, Layout, PredictionFrame, bodies, decoded
 
 OPEN = ".open"
 SEALED = ".sealed"
 MANIFEST = ".json"
-
-
-class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """What a segment holds: how many predictions and labels, and between which ids and wall instants."""
-
-    predictions: int = 0
-    labels: int = 0
-    first_id: str = ""
-    last_id: str = ""
-    first_at: Instant = Instant(0)
-    last_at: Instant = Instant(0)
-
-
-class SealedSegment(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment to which nothing is added, in the blob store under `digest`."""
-
-    id: str
-    gateway: str
-    digest: Digest
-    size_bytes: int
-    contents: Contents
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):

@@ -91,8 +91,9 @@ class LogWriter:
 
         Raises Overloaded where the disk is far behind, and LogUnavailable once the log is closed.
         """
-        item = _Item(entries, future, self._clock.wall())
         with self._wake:
+            # The instant is taken under the lock: `unsealed_since` must never miss an item that is older than its answer.
+            item = _Item(entries, future, self._clock.wall())
             if self._closed:
                 raise LogUnavailable("the prediction log is closed", hint="the gateway is stopping; ask another one")
             if self.waiting_bytes + item.size > MOST_WAITING_BYTES:

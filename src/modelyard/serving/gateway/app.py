@@ -1,0 +1,210 @@
+"""The gateway as a bare ASGI app: routes, who may, places under way, and errors in the shape of each path.
+
+Owns the way of a request through the gateway; every step of it stands in a module of its own.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from modelyard.core.errors import ErrorBody, ModelyardError, NotFound
+from modelyard.core.names import nearest
+from modelyard.serving.domain import BadRows, NoSuchEndpoint
+from modelyard.serving.gateway import extras, mlflow, v2
+from modelyard.serving.gateway.clock import AT
+from modelyard.serving.gateway.guard import Caller, Gate
+from modelyard.serving.gateway.handler import Answer, Handler
+from modelyard.serving.gateway.meters import CONTENT_TYPE
+from modelyard.serving.gateway.plain import reply_of
+from modelyard.serving.gateway.rows import Asked
+from modelyard.serving.gateway.shadows import ShadowQueue
+from modelyard.serving.gateway.station import Station
+from modelyard.serving.gateway.wire import ClientGone, Headers, Message, Receive, Reply, Send, body_of, error_reply, json_reply, send_reply
+
+HEALTH = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+
+Decode = Callable[[bytes, Headers, Handler], tuple[Asked, Callable[[Answer], Reply]]]
+
+
+class MethodNotAllowed(BadRows):
+    """The path is there, but not for that method."""
+
+
+class App:
+    """One gateway. `station` and `shadows` run from the first to the last lifespan event."""
+
+    def __init__(self, station: Station, shadows: ShadowQueue, *, places: int) -> None:
+        self._station = station
+        self._shadows = shadows
+        self._live = station.parts.shelf.live
+        self._guard = station.parts.guard
+        self._meters = station.parts.meters
+        self._clock = station.parts.clock
+        self._gate = Gate(places)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] == "lifespan":
+            await self._live_until_stopped(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        try:
+            reply = await self._reply(scope, path, receive)
+        except ClientGone:
+            return
+        except ModelyardError as error:
+            reply = error_reply(error, path)
+            if reply.status in (429, 503):
+                self._station.shed += 1
+                self._meters.shed.labels(str(reply.status)).inc()
+        except Exception:  # the request boundary
+            logging.getLogger("modelyard.serving").exception("%s %s failed", scope["method"], path)
+            reply = json_reply({"error": ErrorBody(code="internal_error", message="something failed here, not in your request")}, 500)
+        self._meters.answers.labels(path.split("/", 2)[1][:20] if reply.status != 404 else "unknown", str(reply.status)).inc()
+        await send_reply(send, reply)
+
+    async def _live_until_stopped(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._shadows.start()
+        self._station.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._shadows.stop()
+        await self._station.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _reply(self, scope: Message, path: str, receive: Receive) -> Reply:
+        method: str = scope["method"]
+        if path in HEALTH:
+            return self._health(path)
+        headers: Headers = dict(scope["headers"])
+        self._guard.check_host(headers)
+        caller = self._guard.caller(headers)
+        parts = path.split("/")[1:]
+        if method == "GET":
+            return self._read(parts, caller)
+        route = self._posted(parts)
+        if route is None:
+            raise NotFound(f"there is no {path[:80]!r} here", hint="POST /predict/{model}; docs/serving.md lists the routes")
+        if method != "POST":
+            raise MethodNotAllowed(f"{method} is not for {path[:80]!r}", hint="use POST")
+        self._gate.enter(caller.principal)
+        try:
+            return await route(parts, caller, headers, receive)
+        finally:
+            self._gate.leave(caller.principal)
+
+    def _posted(self, parts: list[str]) -> "Callable[[list[str], Caller, Headers, Receive], Awaitable[Reply]] | None":
+        if len(parts) == 2 and parts[0] in ("predict", "invocations"):
+            return self._predict if parts[0] == "predict" else self._invoke
+        if len(parts) == 2 and parts[0] in ("features", "labels"):
+            return self._features if parts[0] == "features" else self._labels
+        if parts[:2] == ["v2", "models"] and parts[-1] == "infer" and (len(parts) == 4 or (len(parts) == 6 and parts[3] == "versions")):
+            return self._infer
+        return None
+
+    def _handler(self, model: str, caller: Caller) -> Handler:
+        handler = self._live.get(model)
+        if handler is None or not caller.may_use(handler.revision.team_id):
+            known = [name for name, one in self._live.items() if caller.may_use(one.revision.team_id)]
+            raise NoSuchEndpoint(f"no model {model[:80]!r} is served here", hint=nearest(model, known))
+        return handler
+
+    async def _answered(self, handler: Handler, headers: Headers, receive: Receive, decode: Decode, version: int | None = None) -> Reply:
+        started = time.perf_counter()
+        content = await body_of(receive, headers)
+        now = self._clock.asked_at(headers.get(AT))
+        asked, encode = decode(content, headers, handler)
+        answer = await handler.answer(asked, now, version)
+        meter = self._meters.of(answer.model, answer.version)
+        meter.requests.inc()
+        meter.predictions.inc(asked.rows)
+        if answer.reasons is not None:
+            meter.fallbacks.inc(asked.rows - answer.reasons.count(None))
+        reply = encode(answer)
+        meter.seconds.observe(time.perf_counter() - started)
+        self._station.requests += 1
+        return reply
+
+    async def _predict(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
+        return await self._answered(self._handler(parts[1], caller), headers, receive, _plain)
+
+    async def _invoke(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
+        return await self._answered(self._handler(parts[1], caller), headers, receive, _invocation)
+
+    async def _infer(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
+        handler = self._handler(parts[2], caller)
+        return await self._answered(handler, headers, receive, _inference, _version(parts) if len(parts) == 6 else None)
+
+    async def _features(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
+        mine = [handler for handler in self._live.values() if caller.may_use(handler.revision.team_id)]
+        content = await body_of(receive, headers)
+        return extras.features_reply(mine, parts[1], content, self._clock.asked_at(headers.get(AT)))
+
+    async def _labels(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
+        handler = self._handler(parts[1], caller)
+        content = await body_of(receive, headers)
+        frame = extras.label_frame(handler, content, self._clock.asked_at(headers.get(AT)), self._clock.wall())
+        reply = await extras.log_labels(self._station.parts.log, frame)
+        self._meters.labels.labels(parts[1]).inc(len(frame.values))
+        return reply
+
+    def _read(self, parts: list[str], caller: Caller) -> Reply:
+        if parts == ["metrics"]:
+            return Reply(200, self._metrics(), CONTENT_TYPE)
+        if parts == ["v2"]:
+            return v2.server_metadata()
+        if parts[:2] == ["v2", "models"] and len(parts) in (3, 4, 5, 6):
+            handler = self._handler(parts[2], caller)
+            rest = parts[3:]
+            if rest[:1] == ["versions"] and len(rest) > 1:
+                extras.check_answering(handler, _version(parts))
+                rest = rest[2:]
+            if rest == []:
+                return v2.model_metadata(handler)
+            if rest == ["ready"]:
+                return json_reply({"name": handler.revision.model, "ready": True})
+        if self._posted(parts):
+            raise MethodNotAllowed(f"GET is not for '/{'/'.join(parts)[:80]}'", hint="use POST")
+        raise NotFound(f"there is no '/{'/'.join(parts)[:80]}' here", hint="docs/serving.md lists the routes")
+
+    def _health(self, path: str) -> Reply:
+        if path in ("/healthz", "/v2/health/live"):
+            return json_reply({"live": True})
+        log = self._station.parts.log
+        is_ready = self._station.is_ready and not log.failed
+        age_s = self._station.control_age_s()
+        return json_reply({"ready": is_ready, "control_plane_age_s": age_s}, 200 if is_ready else 503)
+
+    def _metrics(self) -> bytes:
+        meters, parts, wall = self._meters, self._station.parts, self._clock.wall()
+        meters.in_flight.set(self._gate.taken)
+        meters.log_waiting.set(parts.log.waiting_bytes)
+        meters.log_syncs.set(parts.log.syncs)
+        meters.control_age.set(self._station.control_age_s() or 0.0)
+        for model, handler in self._live.items():
+            meters.revision.labels(model).set(handler.revision.number)
+            meters.revision_age.labels(model).set((wall - parts.shelf.active_at(handler)) / 1e6)
+        return meters.text()
+
+
+def _plain(content: bytes, headers: Headers, handler: Handler) -> tuple[Asked, Callable[[Answer], Reply]]:
+    return handler.form.decoded(content), reply_of
+
+
+def _invocation(content: bytes, headers: Headers, handler: Handler) -> tuple[Asked, Callable[[Answer], Reply]]:
+    return mlflow.asked_of(content, handler.form), mlflow.reply_of
+
+
+def _inference(content: bytes, headers: Headers, handler: Handler) -> tuple[Asked, Callable[[Answer], Reply]]:
+    inference = v2.inference_of(content, headers, handler.form)
+    return inference.asked, lambda answer: v2.reply_of(answer, inference)
+
+
+def _version(parts: list[str]) -> int:
+    text = parts[4] if len(parts) > 4 else ""
+    if not text.isdigit() or len(text) > 9:
+        raise NotFound(f"{text[:20]!r} is no version", hint="versions are numbers, such as /v2/models/late_arrival/versions/3")
+    return int(text)
