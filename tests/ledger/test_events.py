@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from tests.ledger.conftest import HOLDER, entry
 
 from modelyard.ledger.domain import CursorMoved, EntryId
 from modelyard.ledger.service import advance, cursor, list_events, record, sequence_pending
 from modelyard.storage.database import Database, Transaction
+from tests.ledger.conftest import HOLDER, entry
 
 
 def test_events_come_in_the_order_of_the_log_page_by_page(database: Database, append: Callable[[int], list[EntryId]]) -> None:

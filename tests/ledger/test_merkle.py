@@ -258,3 +258,11 @@ def test_a_tile_that_lost_hashes_is_named() -> None:
     log.tiles[Tile(0, 1)] = log.tiles[Tile(0, 1)][:-32]
     with pytest.raises(LogCorrupt, match="tile 0/1 holds 43 hashes, expected 44"):
         merkle.root_hash(log.read, 300)
+
+
+def test_a_proof_that_is_too_short_for_its_size_is_refused_even_if_its_hashes_fit() -> None:
+    alone = merkle.leaf_hash(b"")
+    with pytest.raises(ProofInvalid):
+        merkle.verify_inclusion(alone, 0, 8, [], alone)
+    with pytest.raises(ProofInvalid):
+        merkle.verify_consistency(1, 8, [], alone, alone)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.ledger.conftest import HOLDER, entry
 
 from modelyard.core.clock import FixedClock
 from modelyard.core.errors import InvalidInput
@@ -24,6 +23,7 @@ from modelyard.ledger.service import (
     verify_log,
 )
 from modelyard.storage.database import Database, Transaction
+from tests.ledger.conftest import HOLDER, entry
 
 ADA = {"name": "Ada Lovelace", "email": "ada@example.com"}
 

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
-from tests.ledger.conftest import HOLDER, entry
 
 from modelyard.core.clock import FixedClock, SystemClock
 from modelyard.ledger import store
@@ -38,6 +37,7 @@ from modelyard.ledger.service import (
     wait_included,
 )
 from modelyard.storage.database import Database, Transaction
+from tests.ledger.conftest import HOLDER, entry
 
 Append = Callable[[int], list[EntryId]]
 
@@ -54,7 +54,7 @@ def held(database: Database, holder: str, lease_s: float = 10.0) -> SequencerLea
     return found
 
 
-def test_writers_and_sequencers_at_once_lose_nothing_and_keep_each_writers_order(database: Database, key: LogKey) -> None:
+def test_writers_sequencers_and_signers_at_once_lose_nothing_and_keep_each_writers_order(database: Database, key: LogKey) -> None:
     done = threading.Event()
 
     def write(writer: int) -> list[EntryId]:
@@ -66,11 +66,17 @@ def test_writers_and_sequencers_at_once_lose_nothing_and_keep_each_writers_order
             count += sequence_pending(database, name, batch=9)
         return count
 
-    with ThreadPoolExecutor(11) as pool:
+    def sign() -> None:
+        while not done.is_set():
+            database.write(lambda tx: sign_checkpoint(tx, key))
+
+    with ThreadPoolExecutor(13) as pool:
+        signers = [pool.submit(sign) for _ in range(2)]
         sequencers = [pool.submit(sequence, f"sequencer-{number}") for number in range(3)]
         ids = [one for written in pool.map(write, range(8)) for one in written]
         done.set()
         assert sum(one.result() for one in sequencers) + sequence_pending(database, HOLDER) == 200
+        assert [one.result() for one in signers] == [None, None]
     with database.read() as snapshot:
         events = list_events(snapshot, -1, limit=1000)
         assert verify_log(snapshot, key.verifier).is_sound

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.ledger.conftest import HOLDER, entry
 
 from modelyard.core.clock import FixedClock
 from modelyard.core.digests import Digest, digest_bytes
@@ -25,6 +24,7 @@ from modelyard.ledger.service import (
     verify_log,
 )
 from modelyard.storage.database import Database, Transaction
+from tests.ledger.conftest import HOLDER, entry
 
 ENTRIES, TILES, CHECKPOINTS, PERSONAL = store.ENTRIES, store.TILES, store.CHECKPOINTS, store.PERSONAL
 COUNT = 600

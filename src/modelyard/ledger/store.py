@@ -4,7 +4,7 @@ Owns rows. Knows neither keys nor what makes a tree right.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -93,6 +93,8 @@ CURSORS = sa.Table(
     sa.Column("moved_at", sa.BigInteger, nullable=False),
 )
 
+_PENDING = PendingEntry.__struct_fields__
+
 
 class StoredPersonal(msgspec.Struct, frozen=True, kw_only=True):
     """A row beside the log: what opens an entry's commitment, until it is erased."""
@@ -118,15 +120,15 @@ def put_pending(tx: Transaction, entry: PendingEntry) -> None:
     tx.connection.execute(sa.insert(OUTBOX), [msgspec.structs.asdict(entry)])
 
 
-def list_pending(tx: Transaction, limit: int) -> list[PendingEntry]:
-    """The first entries that wait, in causal order: every committed one counts, whatever was taken before."""
-    rows = tx.connection.execute(sa.select(*OUTBOX.c[PendingEntry.__struct_fields__]).order_by(OUTBOX.c.ordinal).limit(limit))
-    return [_pending(row) for row in rows]
+def list_pending(tx: Transaction, limit: int) -> dict[int, PendingEntry]:
+    """The first entries that wait, by ordinal in causal order: every committed one counts, whatever was taken before."""
+    rows = tx.connection.execute(sa.select(OUTBOX.c.ordinal, *OUTBOX.c[_PENDING]).order_by(OUTBOX.c.ordinal).limit(limit))
+    return {row[0]: PendingEntry(**dict(zip(_PENDING, row[1:], strict=True))) for row in rows}
 
 
-def remove_pending(tx: Transaction, ids: Sequence[EntryId]) -> int:
+def remove_pending(tx: Transaction, ordinals: Iterable[int]) -> int:
     """Takes just these entries off the outbox; how many stood there."""
-    return tx.connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.id.in_(ids))).rowcount
+    return tx.connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.ordinal.in_(list(ordinals)))).rowcount
 
 
 def count_pending(snapshot: Snapshot) -> int:
@@ -290,10 +292,6 @@ def find_cursor(snapshot: Snapshot, consumer: str) -> int | None:
 def put_cursor(tx: Transaction, consumer: str, position: int) -> None:
     """Stores how far the consumer has come."""
     upsert(tx, CURSORS, [{"consumer": consumer, "position": position, "moved_at": tx.wall()}], ["consumer"], ["position", "moved_at"])
-
-
-def _pending(row: sa.Row[Any]) -> PendingEntry:
-    return PendingEntry(**row._asdict())
 
 
 def _stored(row: sa.Row[Any]) -> StoredEntry:

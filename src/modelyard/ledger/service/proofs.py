@@ -36,7 +36,8 @@ def list_entries(
     if not 1 <= limit <= LARGEST_PAGE:
         raise InvalidInput(f"a page of {limit} entries", hint=f"ask for 1 to {LARGEST_PAGE}")
     equal = {name: value for name, value in (("type", type), ("subject", subject)) if value}
-    found = store.list_before(snapshot, before, limit + 1, equal)
+    below = None if before is None else min(max(before, 0), store.log_size(snapshot))
+    found = store.list_before(snapshot, below, limit + 1, equal)
     entries = [entry_of(one.leaf) for one in found[:limit]]
     return EntryPage(entries=entries, before=entries[-1].index if len(found) > limit else None)
 
@@ -56,9 +57,10 @@ def get_entry(snapshot: Snapshot, index: int) -> ProvenEntry:
 
     The proof is checked before it is given: raises LogCorrupt where the entry is not what was signed, NoSuchEntry.
     """
-    found = store.find_entry(snapshot, index)
+    size = store.log_size(snapshot)
+    found = store.find_entry(snapshot, index) if 0 <= index < size else None
     if found is None:
-        raise NoSuchEntry(f"the log has no entry {index}", hint=f"it has entries 0 to {store.log_size(snapshot) - 1}")
+        raise NoSuchEntry(f"the log has no entry {index}", hint=f"it has {size}, the first is entry 0")
     entry, hashed, checkpoint = entry_of(found.leaf), leaf_hash(found.leaf), store.find_checkpoint(snapshot)
     if checkpoint is None or checkpoint.size <= index:
         return ProvenEntry(entry=entry, leaf=found.leaf, leaf_hash=hashed)
@@ -82,7 +84,7 @@ def latest_checkpoint(snapshot: Snapshot) -> Checkpoint:
 
 def get_checkpoint(snapshot: Snapshot, size: int) -> Checkpoint:
     """The checkpoint that was signed over the first `size` entries. Raises NoSuchCheckpoint."""
-    found = store.find_checkpoint(snapshot, size=size)
+    found = store.find_checkpoint(snapshot, size=size) if 0 <= size <= store.log_size(snapshot) else None
     if found is None:
         raise NoSuchCheckpoint(f"no checkpoint was signed at size {size}", hint="ask for the latest one")
     return found

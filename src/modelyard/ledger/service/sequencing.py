@@ -26,7 +26,7 @@ from modelyard.ledger.service.proofs import get_entry
 from modelyard.storage.database import Database, Transaction
 
 LEASE_S = 10.0
-BATCH = 256
+BATCH = 64  # about 4 ms: others want to write, too
 POLL_S = 0.01
 WAIT_S = 10.0
 RESTORE = "verify the log and restore a backup"
@@ -57,10 +57,11 @@ def sequence_batch(tx: Transaction, lease: SequencerLease, limit: int = BATCH) -
             f"{lease.holder} holds fence {lease.fence}, the sequencer stands at {standing.fence if standing else 0}",
             hint="another process gives entries their order now; nothing is lost",
         )
-    pending = store.list_pending(tx, limit)
-    if not pending:
+    waiting = store.list_pending(tx, limit)
+    if not waiting:
         return 0
-    size = _checked_size(tx)
+    pending = list(waiting.values())
+    _, size = _last_and_size(tx)
     leaves = [leaf_of(size + place, entry) for place, entry in enumerate(pending)]
     rows = [
         store.StoredEntry(index=size + place, id=one.id, type=one.type, subject=one.subject, team_id=one.team_id, leaf=leaf)
@@ -68,7 +69,7 @@ def sequence_batch(tx: Transaction, lease: SequencerLease, limit: int = BATCH) -
     ]
     store.insert_entries(tx, rows)
     store.put_tiles(tx, grown(store.tile_reader(tx), size, [leaf_hash(leaf) for leaf in leaves]))
-    if store.remove_pending(tx, [one.id for one in pending]) != len(pending):
+    if store.remove_pending(tx, waiting) != len(pending):
         raise SequencerFenced("entries left the outbox meanwhile", hint="another process gives entries their order now; nothing is lost")
     return len(pending)
 
@@ -76,18 +77,19 @@ def sequence_batch(tx: Transaction, lease: SequencerLease, limit: int = BATCH) -
 def sequence_pending(database: Database, holder: str, *, batch: int = BATCH, lease_s: float = LEASE_S) -> int:
     """Gives every entry that waits its index; how many this call did: 0 where none waits or another sequencer is at it.
 
-    `holder` names the process, unlike any other. The lease is given back at the end.
+    `holder` names the process, unlike any other. The lease is given back at the end; where it ends before the work does,
+    whoever takes it over goes on.
     """
     with database.read() as snapshot:
         if not store.count_pending(snapshot):
             return 0
     lease = database.write(lambda tx: lease_sequencer(tx, holder, lease_s=lease_s))
-    done, taken = 0, 1
+    done, taken = 0, batch
     if lease is None:
         return done
     try:
-        while taken:
-            taken = database.write(lambda tx: _renewed_batch(tx, lease, batch, lease_s))
+        while taken == batch:
+            taken = database.write(lambda tx: sequence_batch(tx, lease, batch))
             done += taken
     except SequencerFenced:
         pass
@@ -102,9 +104,8 @@ def sign_checkpoint(tx: Transaction, key: LogKey) -> Checkpoint:
     It is signed only if the log still begins with what the last one signed. Raises LogForked where it does not,
     WrongLogKey where another key signed the last one, LogCorrupt where the stored tree does not fit together.
     """
-    size, read = _checked_size(tx), store.tile_reader(tx)
+    (last, size), read = _last_and_size(tx), store.tile_reader(tx)
     root = root_hash(read, size)
-    last = store.find_checkpoint(tx)
     if last is not None:
         _check_last(last, key)
         stands = root if last.size == size else root_hash(read, last.size)
@@ -172,25 +173,22 @@ def _awaited(database: Database, entry_id: EntryId, timeout_s: float, move: Call
             time.sleep(POLL_S)
 
 
-def _renewed_batch(tx: Transaction, lease: SequencerLease, limit: int, lease_s: float) -> int:
-    done = sequence_batch(tx, lease, limit)
-    if done:
-        lease_sequencer(tx, lease.holder, lease_s=lease_s)
-    return done
-
-
 def _release(tx: Transaction, lease: SequencerLease) -> None:
     standing = store.find_lease(tx)
     if standing is not None and (standing.holder, standing.fence) == (lease.holder, lease.fence):
         store.put_lease(tx, SequencerLease(holder=lease.holder, fence=lease.fence, expires_at=Instant(0)))
 
 
-def _checked_size(tx: Transaction) -> int:
-    """The log's size. An index that was signed for is never given again, even if its entry is gone. Raises LogCorrupt."""
-    size, last = store.log_size(tx), store.find_checkpoint(tx)
+def _last_and_size(tx: Transaction) -> tuple[Checkpoint | None, int]:
+    """The latest checkpoint, and the log's size.
+
+    An index that was signed for is never given again, even if its entry is gone: raises LogCorrupt.
+    """
+    # The checkpoint first: meanwhile others may append and sign, and the size must be no older than the checkpoint.
+    last, size = store.find_checkpoint(tx), store.log_size(tx)
     if last is not None and last.size > size:
         raise LogCorrupt(f"the log has {size} entries, a checkpoint was signed over {last.size}", hint=RESTORE)
-    return size
+    return last, size
 
 
 def _check_last(last: Checkpoint, key: LogKey) -> None:

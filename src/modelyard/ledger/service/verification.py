@@ -36,9 +36,12 @@ class Mark(NamedTuple):
     said_by: str
 
 
-def verify(snapshot: Snapshot, key: LogKey) -> Verification:
-    """What verifying the whole log against this installation's own key gives. An auditor uses theirs and their checkpoints."""
-    return verify_log(snapshot, key.verifier)
+def verify(snapshot: Snapshot, key: LogKey, known: tuple[str, ...] = ()) -> Verification:
+    """What verifying the whole log against this installation's own key gives.
+
+    `known` are notes of checkpoints that the caller kept: they reveal a log that was rebuilt or set back.
+    """
+    return verify_log(snapshot, key.verifier, known=known)
 
 
 def verify_log(

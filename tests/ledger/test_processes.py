@@ -1,4 +1,4 @@
-"""A sequencer killed at any moment leaves a log that another continues and that verifies."""
+"""Several processes share one order, and a sequencer killed at any moment leaves a log that another continues and that verifies."""
 
 import os
 import signal
@@ -8,12 +8,12 @@ import threading
 
 import numpy as np
 import pytest
-from tests.ledger.conftest import entry
 
 from modelyard.core.clock import SystemClock
 from modelyard.ledger.domain import EntryId
 from modelyard.ledger.service import LogKey, include_now, list_events, log_facts, record, sequence_pending, verify_log
 from modelyard.storage.database import Database
+from tests.ledger.conftest import entry
 
 # The child kills itself right before a statement of its transaction, or is killed by the test from outside.
 CHILD = """
@@ -37,6 +37,21 @@ sa.event.listen(database.engine, "commit", die_at_commit)
 print("ready", flush=True)
 while True:
     sequence_pending(database, "child", batch=batch, lease_s=0.5)
+"""
+
+
+WRITER = """
+import sys
+from modelyard.core.clock import SystemClock
+from modelyard.ledger.domain import NewEntry
+from modelyard.ledger.service import record, sequence_pending
+from modelyard.storage.database import Database
+url, name = sys.argv[1:]
+database = Database.open(url, SystemClock())
+for number in range(40):
+    new = NewEntry(type="tests.counted", subject=name, actor="prn_test", data={"number": number})
+    database.write(lambda tx: record(tx, new))
+    sequence_pending(database, name, batch=5)
 """
 
 
@@ -85,3 +100,18 @@ def test_killed_at_random_moments_under_load_nothing_is_lost(database_url: str, 
     assert proven.entry.index == len(ids) - 1
     assert sequence_pending(database, "another") == 0
     database.close()
+
+
+def test_processes_that_all_write_and_sequence_keep_one_order(database_url: str, key: LogKey) -> None:
+    names = ["a", "b", "c", "d"]
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, database_url, name]) for name in names]
+    assert [writer.wait(120) for writer in writers] == [0, 0, 0, 0]
+    database = Database.open(database_url, SystemClock())
+    sequence_pending(database, "last")
+    with database.read() as snapshot:
+        events = list_events(snapshot, -1, limit=1000)
+        assert verify_log(snapshot, key.verifier).is_sound
+    database.close()
+    assert [event.index for event in events] == list(range(160))
+    for name in names:
+        assert [event.data["number"] for event in events if event.subject == name] == list(range(40))
