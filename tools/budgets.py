@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FILE_LINES, FUNCTION_LINES, TEST_LINES, METHODS, INNER_IMPORTS = 400, 50, 40, 15, 10
 GENERATED = {"src/modelyard/sdk/_client.py"}
+MIGRATIONS = "src/modelyard/storage/migrations/versions/"
 Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -24,6 +25,8 @@ def over_budget(path: Path, tree: ast.Module, lines: int) -> Iterator[str]:
     """What in one file is over its budget."""
     name = path.relative_to(ROOT).as_posix()
     is_test = name.startswith(("tests/", "bench/"))
+    if name.startswith(MIGRATIONS):
+        return
     if lines > FILE_LINES:
         yield f"{name}: {lines} lines, at most {FILE_LINES}"
     for node in ast.walk(tree):

@@ -62,11 +62,18 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     endpoint: str = ""
 
 
+class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The project beside the settings file. `models` are the modules that declare its models."""
+
+    models: tuple[str, ...] = ("models",)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings. `data` is the data folder; `login` is false only for `--no-login` on loopback."""
 
     data: str = ".yard"
     login: bool = True
+    project: ProjectSettings = ProjectSettings()
     server: ServerSettings = ServerSettings()
     gateway: GatewaySettings = GatewaySettings()
     worker: WorkerSettings = WorkerSettings()

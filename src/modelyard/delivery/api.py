@@ -5,6 +5,7 @@ from modelyard.web.operations import Operation, operation
 
 OPERATIONS: tuple[Operation, ...] = (
     operation("POST", "/declarations", service.declare_model),
+    operation("POST", "/declarations/plan", service.plan_model),
     operation("GET", "/declarations/{model}", service.get_declared, name="get_declaration"),
     operation("POST", "/deliveries", service.start_delivery),
     operation("GET", "/deliveries", service.list_deliveries),

@@ -78,6 +78,17 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class NewDelivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a delivery is started with. The same `key` again answers with the delivery that was started under it."""
+
+    model: str
+    key: str = ""
+    until: StageName = StageName.WATCH
+    parameters: dict[str, float | int | str | bool] = {}
+    kind: CauseKind = CauseKind.PERSON
+    detail: str = ""
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """A gate or policy as it was decided: the expression, what it said, and the reason where it could not be evaluated."""
 

@@ -27,6 +27,7 @@ from modelyard.delivery.domain import (
     DeliveryId,
     DeliveryState,
     ModelNotDeclared,
+    NewDelivery,
     StageName,
 )
 from modelyard.delivery.expressions import checked_expression
@@ -36,14 +37,30 @@ from modelyard.ledger.service import record
 from modelyard.storage.database import Snapshot, Transaction
 
 MOST_LISTED = 500
-Parameters = dict[str, float | int | str | bool]
 
 
 class DeclaredModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A declaration as it was applied, with the source and the environment's lock that came with it, by digest."""
+    """A declaration as it was applied, with its project's source by digest, and the folder that its data paths start from."""
 
     declaration: ModelDeclaration
     source: Digest
+    root: str
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a plan."""
+
+    kind: str
+    what: str
+    name: str
+    detail: str = ""
+
+
+class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What applying a declaration would change; nothing where `changes` is empty."""
+
+    model: str
+    changes: tuple[Change, ...]
 
 
 class AppliedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,17 +68,6 @@ class AppliedModel(msgspec.Struct, frozen=True, kw_only=True):
 
     digest: Digest
     declared: DeclaredModel
-
-
-class NewDelivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a delivery is started with. The same `key` again answers with the delivery that was started under it."""
-
-    model: str
-    key: str = ""
-    until: StageName = StageName.WATCH
-    parameters: Parameters = {}
-    kind: CauseKind = CauseKind.PERSON
-    detail: str = ""
 
 
 def declare_model(tx: Transaction, principal: Principal, body: DeclaredModel) -> AppliedModel:
@@ -87,6 +93,33 @@ def declare_model(tx: Transaction, principal: Principal, body: DeclaredModel) ->
         if declaration.retrain.schedule:
             store.put_trigger(tx, team, declaration.name, tx.now(), next_due(declaration.retrain.schedule, tx.now()))
     return applied
+
+
+def plan_model(snapshot: Snapshot, body: DeclaredModel) -> ModelPlan:
+    """What applying a declaration would change: the model, and each feature view that it reads."""
+    declaration = body.declaration
+    before = find_declared(snapshot, declaration.name)
+    changes: list[Change] = []
+    if before is None:
+        changes.append(
+            Change(kind="add", what="model", name=declaration.name, detail=f"owner {declaration.owner}, {declaration.risk} risk")
+        )
+    elif before.declared.declaration.digest != declaration.digest:
+        detail = ", ".join(_differing(before.declared.declaration, declaration))
+        changes.append(Change(kind="change", what="model", name=declaration.name, detail=detail))
+    elif before.declared.source != body.source:
+        changes.append(Change(kind="change", what="model", name=declaration.name, detail="its source"))
+    known = {view.name: view.digest for view in before.declared.declaration.features.views} if before else {}
+    changes += [
+        Change(kind="change" if view.name in known else "read", what="view", name=view.name, detail=view.digest[7:19])
+        for view in declaration.features.views
+        if known.get(view.name) != view.digest
+    ]
+    return ModelPlan(model=declaration.name, changes=tuple(changes))
+
+
+def _differing(before: ModelDeclaration, after: ModelDeclaration) -> list[str]:
+    return [name for name in after.__struct_fields__ if getattr(before, name) != getattr(after, name)]
 
 
 def find_declared(snapshot: Snapshot, model: str, digest: Digest | None = None) -> AppliedModel | None:

@@ -11,6 +11,6 @@ context.configure(
     version_table=VERSION_TABLE,
     transactional_ddl=False,
     compare_type=True,
-    render_as_batch=False,
+    include_object=context.config.attributes.get("include_object"),
 )
 context.run_migrations()

@@ -1,0 +1,137 @@
+"""`yard ship`, `status`, `approve`, `reject`: starts deliveries, follows them, decides."""
+
+import sys
+import time
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+from rich.live import Live
+from rich.table import Table
+
+from modelyard.cli.connection import connected
+from modelyard.cli.output import CONSOLE, print_json, print_table, state
+from modelyard.cli.projects import applied_project
+from modelyard.core.clock import iso
+from modelyard.core.errors import EXIT_CODE, Kind
+from modelyard.delivery.domain import ApprovalId, ApprovalState, DeliveryDetail, DeliveryState, NewDelivery, StageName, StageState
+from modelyard.delivery.rules import current_stage
+from modelyard.sdk.client import Client
+
+Json = Annotated[bool, Parameter(name="--json", help="One JSON document on standard output.")]
+FOLLOW_S = 0.25
+
+
+def ship(
+    model: str,
+    *,
+    until: Annotated[StageName, Parameter(help="The last stage to run.")] = StageName.WATCH,
+    follow: Annotated[bool, Parameter(help="--no-follow starts it and returns.")] = True,
+    key: Annotated[str, Parameter(help="An idempotency key: the same key again follows the same delivery.")] = "",
+    json: Json = False,
+) -> int:
+    """Takes a model through the life cycle and follows it live. Ctrl-C stops watching, not the work.
+
+    Example: yard ship late_arrival --until register
+    """
+    with connected() as client:
+        applied_project(client, quiet=json)
+        delivery = client.start_delivery(NewDelivery(model=model, until=until, key=key))
+        detail = client.get_delivery(delivery.id)
+        if follow:
+            detail = _followed(client, detail, quiet=json)
+    if json:
+        print_json(detail)
+    return _exit_code(detail)
+
+
+def status(model: str | None = None, *, json: Json = False) -> int:
+    """What is under way, and what waits for whom. Example: yard status late_arrival"""
+    with connected() as client:
+        deliveries = client.list_deliveries(model=model)
+        approvals = [one for one in client.list_approvals(state=ApprovalState.WAITING) if model in (None, one.model)]
+        if json:
+            print_json({"deliveries": deliveries, "approvals": approvals})
+            return 0
+        rows = [
+            (one.model, state(one.state), f"v{one.version}" if one.version else "", one.cause.kind, iso(one.created_at), one.id)
+            for one in deliveries[:20]
+        ]
+        print_table("Deliveries", ("model", "state", "version", "cause", "began", "id"), rows)
+        if approvals:
+            waiting = [(one.model, f"v{one.version}", one.why_asked, one.id) for one in approvals]
+            print_table("Waits for an approver", ("model", "version", "why", "id"), waiting)
+    return 0
+
+
+def approve(approval: str, *, why: str = "", json: Json = False) -> int:
+    """Approves what waits. Example: yard approve apr_0190 --why "reviewed the slices" """
+    with connected() as client:
+        decided = client.approve(ApprovalId(approval), reason=why)
+    if json:
+        print_json(decided)
+    else:
+        CONSOLE.print(f"{decided.model} v{decided.version} is [green]approved[/]")
+    return 0
+
+
+def reject(approval: str, *, why: str, json: Json = False) -> int:
+    """Rejects what waits, with a reason. Example: yard reject apr_0190 --why "worse for LGA" """
+    with connected() as client:
+        decided = client.reject(ApprovalId(approval), why)
+    if json:
+        print_json(decided)
+    else:
+        CONSOLE.print(f"{decided.model} v{decided.version} is [red]rejected[/]: {decided.reason}")
+    return 0
+
+
+def _followed(client: Client, detail: DeliveryDetail, *, quiet: bool) -> DeliveryDetail:
+    if quiet or not CONSOLE.is_terminal:
+        return _polled(client, detail, quiet=quiet)
+    with Live(_table(detail), console=CONSOLE, refresh_per_second=8) as live:
+        while not _rests(detail):
+            time.sleep(FOLLOW_S)
+            detail = client.get_delivery(detail.delivery.id)
+            live.update(_table(detail))
+    return detail
+
+
+def _polled(client: Client, detail: DeliveryDetail, *, quiet: bool) -> DeliveryDetail:
+    told: set[str] = set()
+    while True:
+        for stage in detail.stages:
+            if stage.ended_at is not None and stage.name not in told and not quiet:
+                sys.stdout.write(f"{stage.name:<10}{stage.state}  {stage.reason}\n")
+                told.add(stage.name)
+        if _rests(detail):
+            return detail
+        time.sleep(FOLLOW_S)
+        detail = client.get_delivery(detail.delivery.id)
+
+
+def _rests(detail: DeliveryDetail) -> bool:
+    """Whether there is nothing to watch: it has ended, or waits for a person or for a later hour."""
+    waits = current_stage(detail).state is StageState.WAITING and current_stage(detail).name in (StageName.APPROVE, StageName.WATCH)
+    return detail.delivery.state is not DeliveryState.RUNNING or waits
+
+
+def _table(detail: DeliveryDetail) -> Table:
+    table = Table(
+        title=f"{detail.delivery.model}  {detail.delivery.id}", title_justify="left", box=None, padding=(0, 2, 0, 0), show_header=False
+    )
+    for stage in detail.stages:
+        took = f"{(stage.ended_at - stage.started_at) / 1e6:.1f} s" if stage.ended_at and stage.started_at else ""
+        table.add_row(stage.name.replace("_", " "), state(stage.state), took, stage.reason[:100] or _said(stage.facts))
+    return table
+
+
+def _said(facts: dict[str, object]) -> str:
+    flat = {name: value for name, value in facts.items() if isinstance(value, int | float | str) and len(str(value)) < 40}
+    return "  ".join(f"{name} {msgspec.json.encode(value).decode()}" for name, value in list(flat.items())[:4])
+
+
+def _exit_code(detail: DeliveryDetail) -> int:
+    if detail.delivery.state in (DeliveryState.REFUSED, DeliveryState.ROLLED_BACK):
+        return EXIT_CODE[Kind.REFUSED]
+    return 1 if detail.delivery.state in (DeliveryState.FAILED, DeliveryState.CANCELLED) else 0

@@ -1,0 +1,99 @@
+"""`yard plan` and `yard apply`: what a project declares, read in its own environment, held against the server."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from modelyard.cli.connection import connected
+from modelyard.cli.output import CONSOLE, print_json, print_table
+from modelyard.core.digests import digest_bytes
+from modelyard.core.settings import FILE, read_settings
+from modelyard.delivery.children import ChildLimits, ran
+from modelyard.delivery.declaration import ModelDeclaration
+from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
+from modelyard.sdk.client import Client
+from modelyard.sdk.project import project_folder, source_archive
+
+Json = Annotated[bool, Parameter(name="--json", help="One JSON document on standard output.")]
+DECLARE_TIMEOUT_S = 120.0
+CACHE = ".yard/declarations"
+
+
+class Declared(msgspec.Struct, frozen=True):
+    """What the project's modules declare."""
+
+    models: tuple[ModelDeclaration, ...]
+
+
+def plan(*, json: Json = False) -> int:
+    """What the declarations would change; changes nothing. Example: yard plan"""
+    with connected() as client:
+        plans = [client.plan_model(body) for body in _declared(client, project_folder(Path.cwd()))]
+    if json:
+        print_json(plans)
+    else:
+        _print_plans(plans)
+    return 0
+
+
+def apply(*, json: Json = False) -> int:
+    """Makes what is declared the server's own: models and feature views. Example: yard apply"""
+    with connected() as client:
+        applied = applied_project(client, quiet=True)
+    if json:
+        print_json(applied)
+    else:
+        for one in applied:
+            CONSOLE.print(f"{one.declared.declaration.name} is declared as {one.digest[7:19]}")
+    return 0
+
+
+def applied_project(client: Client, *, quiet: bool) -> list[AppliedModel]:
+    """Applies the project of the working directory, having printed what that changes; nothing where there is no project."""
+    bodies = list(_declared(client, project_folder(Path.cwd())))
+    if not quiet:
+        _print_plans([client.plan_model(body) for body in bodies])
+    return [client.declare_model(body) for body in bodies]
+
+
+def _declared(client: Client, folder: Path) -> Iterator[DeclaredModel]:
+    archive = source_archive(folder)
+    source = client.upload_source(archive)
+    for declaration in declarations(folder, archive):
+        yield DeclaredModel(declaration=declaration, source=source, root=str(folder))
+
+
+def declarations(folder: Path, archive: bytes) -> tuple[ModelDeclaration, ...]:
+    """The project's declarations, from the cache where its source is the same, else from a process in its environment."""
+    interpreter = _interpreter(folder)
+    cached = folder / CACHE / f"{digest_bytes(archive + interpreter.encode())[7:31]}.json"
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(cached.read_bytes(), type=Declared).models
+    modules = read_settings(folder / FILE, {}, {}).project.models
+    own = str(Path(__file__).parents[2])
+    words = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")} | {"PYTHONPATH": own}
+    job = {"type": "declare", "modules": modules}
+    found = ran(interpreter, words, job, folder, ChildLimits(timeout_s=DECLARE_TIMEOUT_S, beat=lambda: None))
+    models = msgspec.json.decode(found, type=Declared).models
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    cached.write_bytes(found)
+    return models
+
+
+def _interpreter(folder: Path) -> str:
+    own = folder / ".venv" / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
+
+
+def _print_plans(plans: list[ModelPlan]) -> None:
+    rows = [(change.kind, change.what, change.name, change.detail) for one in plans for change in one.changes]
+    if rows:
+        print_table("Plan", ("change", "what", "name", "detail"), dict.fromkeys(rows))
+    else:
+        CONSOLE.print("Nothing would change.", style="dim")

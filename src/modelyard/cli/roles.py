@@ -1,0 +1,49 @@
+"""`yard up` and the single roles: settings from the words, then the server's own start."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from modelyard.core.settings import FILE, Settings, read_settings
+from modelyard.server.roles import run_gateway, run_server, run_up, run_worker
+
+Data = Annotated[str | None, Parameter(name="--data", help="The data folder; .yard unless the settings name another.")]
+Host = Annotated[str | None, Parameter(name="--host", help="The address to bind to.")]
+
+
+def up(
+    *,
+    data: Data = None,
+    host: Host = None,
+    port: Annotated[int | None, Parameter(help="The control plane's port.")] = None,
+    gateway_port: Annotated[int | None, Parameter(help="The gateway's port.")] = None,
+    login: Annotated[bool, Parameter(help="--no-login asks nobody who they are; on loopback only.")] = True,
+) -> int:
+    """All roles on one machine: control plane, gateway, worker. Ends on Ctrl-C.
+
+    Example: yard up --data .yard --port 7700
+    """
+    words = {"data": data, "server.host": host, "gateway.host": host, "server.port": port, "gateway.port": gateway_port}
+    return run_up(_settings(words, login=login))
+
+
+def server(*, data: Data = None, host: Host = None, port: int | None = None, login: bool = True) -> int:
+    """The control plane alone. Example: yard server --port 7700"""
+    return run_server(_settings({"data": data, "server.host": host, "server.port": port}, login=login))
+
+
+def gateway(*, data: Data = None, host: Host = None, port: int | None = None, login: bool = True) -> int:
+    """The data plane alone. Example: yard gateway --port 7701"""
+    return run_gateway(_settings({"data": data, "gateway.host": host, "gateway.port": port}, login=login))
+
+
+def worker(*, data: Data = None) -> int:
+    """A worker alone; as many as you like may share a database. Example: yard worker"""
+    return run_worker(_settings({"data": data}, login=True))
+
+
+def _settings(words: dict[str, Any], *, login: bool) -> Settings:
+    given = {name: value for name, value in words.items() if value is not None}
+    return read_settings(Path(FILE), os.environ, given if login else {**given, "login": False})

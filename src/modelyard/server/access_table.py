@@ -1,0 +1,91 @@
+"""The one access table: every route of the control plane and the least role for it. What is not here cannot be reached.
+
+A role counts in any team; whether the object at hand is one of that team's is checked inside the services.
+"""
+
+from typing import Final, Literal
+
+from modelyard.access.domain import Role
+
+PUBLIC: Final = "public"
+Least = Role | Literal["public"]
+
+_PUBLIC = """
+GET /healthz
+GET /readyz
+GET /login
+POST /login
+GET /setup/{secret}
+POST /welcome
+GET /assets/{name}
+POST /preferences/theme
+"""
+
+_VIEWER = """
+POST /logout
+GET /metrics
+GET /openapi.json
+GET /live
+GET /settings
+POST /settings/password
+POST /settings/tokens
+POST /settings/tokens/{token}/revoke
+GET /ledger
+GET /ledger/entries/{index}
+GET /ledger/verification
+GET /api/v1/me
+GET /api/v1/teams
+GET /api/v1/tokens
+POST /api/v1/tokens
+DELETE /api/v1/tokens/{token}
+GET /api/v1/ledger
+GET /api/v1/ledger/entries
+GET /api/v1/ledger/entries/{index}
+GET /api/v1/ledger/entries/{index}/proof
+GET /api/v1/ledger/checkpoint
+GET /api/v1/ledger/checkpoints/{size}
+GET /api/v1/ledger/consistency
+POST /api/v1/ledger/verification
+GET /api/v1/declarations/{model}
+GET /api/v1/deliveries
+GET /api/v1/deliveries/{delivery}
+GET /api/v1/approvals
+"""
+
+_CONTRIBUTOR = """
+PUT /api/v1/sources
+POST /api/v1/declarations
+POST /api/v1/declarations/plan
+POST /api/v1/deliveries
+POST /api/v1/deliveries/{delivery}/cancellation
+"""
+
+_APPROVER = """
+POST /api/v1/approvals/{approval}/approval
+POST /api/v1/approvals/{approval}/rejection
+"""
+
+_ADMIN = """
+GET /api/v1/users
+POST /api/v1/users
+POST /api/v1/users/{user}/invitation
+POST /api/v1/users/{user}/disable
+POST /api/v1/users/{user}/enable
+PUT /api/v1/users/{user}/roles/{team}
+DELETE /api/v1/users/{user}/roles/{team}
+POST /api/v1/service-accounts
+POST /api/v1/teams
+"""
+
+
+def _rules(lines: str, least: Least) -> dict[str, Least]:
+    return dict.fromkeys(lines.split("\n")[1:-1], least)
+
+
+TABLE: Final[dict[str, Least]] = {
+    **_rules(_PUBLIC, PUBLIC),
+    **_rules(_VIEWER, Role.VIEWER),
+    **_rules(_CONTRIBUTOR, Role.CONTRIBUTOR),
+    **_rules(_APPROVER, Role.APPROVER),
+    **_rules(_ADMIN, Role.ADMIN),
+}

@@ -1,0 +1,150 @@
+"""The control plane as one ASGI app: operations, pages, health, metrics, behind host and origin checks and the access table."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import msgspec
+from litestar import Litestar, Request, Response, get, put
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from prometheus_client import CollectorRegistry, generate_latest
+
+import modelyard
+from modelyard.access.handlers import Doors, csrf_of, viewer_of
+from modelyard.access.middleware import Access, Gate
+from modelyard.access.rules import allowed_hosts
+from modelyard.core.clock import Clock
+from modelyard.core.errors import InvalidInput
+from modelyard.core.settings import Settings
+from modelyard.ledger.service import LogKey, list_events, log_facts
+from modelyard.server.guard import guard, request_values, unruled
+from modelyard.server.installation import Installation
+from modelyard.server.observe import REQUEST_ID, Observed
+from modelyard.server.surface import ACTIONS, INJECTABLE, OPERATIONS, PAGES
+from modelyard.storage.blobs import Blobs
+from modelyard.storage.database import Database
+from modelyard.storage.online import OnlineStore
+from modelyard.storage.tables import Tables
+from modelyard.web.assets import asset_route, load_assets
+from modelyard.web.binding import Resources
+from modelyard.web.frame import Shell
+from modelyard.web.headers import secured
+from modelyard.web.http import operation_handler
+from modelyard.web.live import Change, Feed, Hub, live_route
+from modelyard.web.openapi import document
+from modelyard.web.operations import bind
+from modelyard.web.rendering import templates
+from modelyard.web.routes import Site, fault_handler, page_routes
+
+MOST_BODY_BYTES = 60_000_000
+
+
+def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> ASGIApp:
+    """The app. Raises TypeError where a route has no rule in the access table, or a rule no route."""
+    hub = Hub(_feed(installation.database))
+    site = _site(installation, pool, hub)
+    registry = CollectorRegistry()
+    handlers = [
+        *[operation_handler(bind(item, INJECTABLE), site.resources, request_values) for item in OPERATIONS],
+        *page_routes(site, PAGES, ACTIONS),
+        *Doors(site).routes(),
+        asset_route(load_assets()),
+        live_route(hub),
+        *_plain_routes(installation, registry),
+    ]
+
+    @contextlib.asynccontextmanager
+    async def following(app: Litestar) -> AsyncIterator[None]:
+        await hub.start()
+        yield
+        await hub.close()
+
+    app = Litestar(
+        route_handlers=cast("Sequence[HTTPRouteHandler]", handlers),
+        guards=[guard],
+        exception_handlers={Exception: fault_handler(site.shell, site.templates)},
+        lifespan=[following],
+        openapi_config=None,
+        request_max_body_size=MOST_BODY_BYTES,
+        logging_config=None,
+    )
+    missing = unruled(app.routes)
+    if missing:
+        raise TypeError(f"the access table and the routes differ: {', '.join(missing)}")
+    settings = installation.settings
+    hosts = allowed_hosts(settings.server.host, settings.server.port, settings.server.allowed_hosts)
+    gate = Gate(database=installation.database, pool=pool, hosts=hosts, asks_login=settings.login)
+    return cast("ASGIApp", Observed(secured(cast("ASGIApp", Access(cast("Any", app), gate))), registry))
+
+
+def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resources:
+    """What is injected into operations and pages."""
+    values: dict[type, Any] = {
+        Blobs: installation.blobs,
+        Clock: installation.clock,
+        Database: installation.database,
+        LogKey: installation.log_key,
+        OnlineStore: installation.online,
+        Settings: installation.settings,
+        Tables: installation.tables,
+    }
+    return Resources(database=installation.database, values=values, pool=pool)
+
+
+def _site(installation: Installation, pool: ThreadPoolExecutor, hub: Hub) -> Site:
+    shell = Shell(
+        clock=installation.clock,
+        version=modelyard.__version__,
+        pages=PAGES,
+        viewer=viewer_of,
+        csrf=csrf_of,
+        position=hub.position,
+        request_id=REQUEST_ID.get,
+    )
+    return Site(
+        shell=shell,
+        templates=templates(load_assets(), PAGES),
+        resources=resources_of(installation, pool),
+        injectable=INJECTABLE,
+        request_values=request_values,
+    )
+
+
+def _feed(database: Database) -> Feed:
+    def latest() -> int:
+        with database.read() as snapshot:
+            return log_facts(snapshot).size - 1
+
+    def after(position: int, limit: int) -> list[Change]:
+        with database.read() as snapshot:
+            return [Change(event.index, event.subject) for event in list_events(snapshot, position, None, limit)]
+
+    return Feed(latest=latest, after=after)
+
+
+def _plain_routes(installation: Installation, registry: CollectorRegistry) -> list[HTTPRouteHandler]:
+    @get(["/healthz", "/readyz"], name="health", include_in_schema=False)
+    async def health() -> Response[bytes]:
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    @get("/metrics", name="metrics", include_in_schema=False)
+    async def metrics() -> Response[bytes]:
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+
+    described = msgspec.json.encode(document([bind(item, INJECTABLE) for item in OPERATIONS], modelyard.__version__))
+
+    @get("/openapi.json", name="openapi", include_in_schema=False)
+    async def openapi() -> Response[bytes]:
+        return Response(described, media_type="application/json")
+
+    @put("/api/v1/sources", name="sources", include_in_schema=False)
+    async def put_source(request: Request[Any, Any, Any]) -> Response[bytes]:
+        content = await request.body()
+        if not content:
+            raise InvalidInput("an empty archive", hint="send the project's files as a tar archive")
+        digest = installation.blobs.put_bytes(content)
+        return Response(digest.encode(), media_type="text/plain")
+
+    return [health, metrics, openapi, put_source]

@@ -1,0 +1,72 @@
+"""Holds every route against the one access table. A route without a rule keeps the server from starting."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.routes import BaseRoute, HTTPRoute
+
+from modelyard.access.domain import Authenticated, NotAllowed, NotAuthenticated, Principal
+from modelyard.access.middleware import AUTHENTICATED
+from modelyard.server.access_table import PUBLIC, TABLE, Least
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+def found_of(connection: Connection) -> Authenticated | None:
+    """Who makes the request, as the access middleware left it."""
+    found: Authenticated | None = connection.scope["state"].get(AUTHENTICATED)
+    return found
+
+
+def principal_of(connection: Connection) -> Principal:
+    """The principal of the request. Raises NotAuthenticated where there is none."""
+    found = found_of(connection)
+    if found is None:
+        raise NotAuthenticated("this needs a login", hint="log in, or send a token as Authorization: Bearer")
+    return found.principal
+
+
+def request_values(request: Request[Any, Any, Any]) -> dict[type, Any]:
+    """What is injected for one request alone: its principal, where it has one."""
+    found = found_of(request)
+    return {} if found is None else {Principal: found.principal, Authenticated: found}
+
+
+def guard(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Refuses whoever lacks the role that the table asks for. Objects of other teams are refused inside the services."""
+    least = least_of(str(connection.scope.get("method", "GET")), connection.scope["path_template"])
+    if least == PUBLIC:
+        return
+    principal = principal_of(connection)
+    if not principal.may_anywhere(least):
+        raise NotAllowed(f"{principal.name} is no {least} in any team", hint="an admin can give the role")
+
+
+def least_of(method: str, template: str) -> Least:
+    """The least role for a route. Raises KeyError for one that the table does not know."""
+    method = "GET" if method == "HEAD" else method
+    return TABLE[f"{method} {plain(template)}"]
+
+
+def plain(template: str) -> str:
+    """A path template without types.
+
+    >>> plain("/models/{model:str}")
+    '/models/{model}'
+    """
+    return "/".join(part.partition(":")[0] + "}" if part.startswith("{") and ":" in part else part for part in template.split("/"))
+
+
+def unruled(routes: Iterable[BaseRoute]) -> list[str]:
+    """The routes that the table has no rule for, and the rules that have no route."""
+    found = {
+        f"{method} {plain(route.path_format)}"
+        for route in routes
+        if isinstance(route, HTTPRoute)
+        for method in route.methods
+        if method not in ("HEAD", "OPTIONS")
+    }
+    return sorted(found - set(TABLE)) + sorted(f"{rule} (no such route)" for rule in set(TABLE) - found)

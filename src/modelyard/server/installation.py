@@ -1,0 +1,72 @@
+"""An installation that is open: database, blobs, tables, online store, log key and clock, as the settings ask for."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from modelyard.core.clock import Clock, SystemClock
+from modelyard.core.errors import InvalidInput
+from modelyard.core.settings import Settings
+from modelyard.ledger.service import LogKey
+from modelyard.storage.blobs import Blobs
+from modelyard.storage.database import Database
+from modelyard.storage.migrations import upgrade
+from modelyard.storage.online import OnlineStore, open_online
+from modelyard.storage.replay import clock_of
+from modelyard.storage.tables import Tables
+
+
+class Installation(msgspec.Struct, frozen=True, kw_only=True):
+    """What every role shares."""
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    tables: Tables
+    online: OnlineStore
+    log_key: LogKey
+
+    @property
+    def clock(self) -> Clock:
+        """The installation's clock: the machine's, or the replay's in a folder made for replay."""
+        return self.database.clock
+
+    def folder(self, name: str) -> Path:
+        """A folder of the data folder, made where it is missing."""
+        path = self.settings.folder / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+@contextlib.contextmanager
+def opened(settings: Settings) -> Iterator[Installation]:
+    """The installation, its schema brought to the newest version, closed with the block."""
+    check_folder(settings.folder)
+    found = Database.open(settings.database_url, SystemClock())
+    upgrade(found)
+    database = found.with_clock(clock_of(found))
+    online = open_online(settings.online_url)
+    try:
+        yield Installation(
+            settings=settings,
+            database=database,
+            blobs=Blobs.open(settings.blobs_url, settings.storage.blob_options),
+            tables=Tables.open(settings.tables_url, settings.storage.blob_options),
+            online=online,
+            log_key=LogKey.open(settings.folder / "keys" / "log.key"),
+        )
+    finally:
+        online.close()
+        database.close()
+        found.close()
+
+
+def check_folder(folder: Path) -> None:
+    """Makes the data folder, readable by its owner only. Raises InvalidInput where it cannot be one."""
+    try:
+        for path in (folder, folder / "keys"):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise InvalidInput(f"{folder} cannot be a data folder: {error.strerror}", hint="name another one with --data") from error

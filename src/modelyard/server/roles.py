@@ -1,0 +1,166 @@
+"""The roles as processes: `up` supervises all, each other one serves alone. Owns their start and their clean end."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+
+import uvicorn
+
+from modelyard.access.rules import is_loopback
+from modelyard.access.service import first_start
+from modelyard.core.clock import SystemClock
+from modelyard.core.errors import Kind, ModelyardError
+from modelyard.core.ids import new_id
+from modelyard.core.processes import die_with_parent
+from modelyard.core.settings import Settings
+from modelyard.server.app import control_plane
+from modelyard.server.installation import check_folder, opened
+from modelyard.server.local import put_local_token
+from modelyard.server.locks import RoleLock
+from modelyard.server.observe import log_as_json, start_tracing
+from modelyard.server.supervisor import RoleSpec, role_command, supervised
+from modelyard.server.worker import work_until
+from modelyard.storage.database import Database
+from modelyard.storage.migrations import upgrade
+
+KEEP_ALIVE_S = 75
+
+
+class LoginNeeded(ModelyardError):
+    """Without logins the server is bound to this machine only."""
+
+    kind = Kind.FORBIDDEN
+
+
+class PortTaken(ModelyardError):
+    """Another process listens there."""
+
+    kind = Kind.CONFLICT
+
+
+def run_up(settings: Settings) -> int:
+    """All roles on one machine, supervised until SIGTERM or SIGINT."""
+    _check_login(settings, settings.server.host, settings.gateway.host)
+    check_folder(settings.folder)
+    with RoleLock(settings.folder, "up"):
+        link = _prepared(settings)
+        base = f"http://{_shown(settings.server.host)}:{settings.server.port}"
+        gateway = f"http://{_shown(settings.gateway.host)}:{settings.gateway.port}"
+        words = _words(settings)
+        specs = (
+            RoleSpec(name="server", command=role_command("server", words.server), ready_url=f"{base}/readyz"),
+            RoleSpec(name="worker", command=role_command("worker", words.data)),
+        )
+
+        def said_ready() -> None:
+            lines = [f"ready {base}"]
+            if link and settings.login:
+                lines.append(f"first login: {base}{link}")
+            sys.stdout.write("\n".join(lines) + "\n")
+            sys.stdout.flush()
+
+        del gateway
+        return supervised(specs, said_ready)
+
+
+def run_server(settings: Settings) -> int:
+    """The control plane alone."""
+    _check_login(settings, settings.server.host)
+    die_with_parent(os.environ)
+    log_as_json("server")
+    start_tracing(settings.telemetry.endpoint, "server")
+    check_folder(settings.folder)
+    bound = _bound(settings.server.host, settings.server.port)
+    with (
+        RoleLock(settings.folder, "server"),
+        opened(settings) as installation,
+        ThreadPoolExecutor(settings.server.pool_threads, thread_name_prefix="service") as pool,
+    ):
+        _serve(control_plane(installation, pool), bound)
+    return 0
+
+
+def run_worker(settings: Settings) -> int:
+    """A worker alone, until SIGTERM or SIGINT: it finishes or gives back what it holds."""
+    die_with_parent(os.environ)
+    log_as_json("worker")
+    start_tracing(settings.telemetry.endpoint, "worker")
+    stop = threading.Event()
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, asked)
+    with opened(settings) as installation:
+        work_until(stop, installation, f"{socket.gethostname()}/{os.getpid()}/{new_id('wrk')[-6:]}")
+    return 0
+
+
+def _serve(app: object, bound: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]  # uvicorn's own ASGI types are narrower than the specification's
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=10,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+    )
+    asyncio.run(uvicorn.Server(config).serve(sockets=[bound]))
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host.strip("[]"), port))
+    except OSError as error:
+        found.close()
+        raise PortTaken(
+            f"{host}:{port} cannot be bound: {error.strerror}", hint="stop what listens there, or choose another --port"
+        ) from error
+    found.listen(2048)
+    return found
+
+
+def _prepared(settings: Settings) -> str:
+    """Brings the data folder to the newest schema; the path of the first login's link while nobody has logged in."""
+    database = Database.open(settings.database_url, SystemClock())
+    try:
+        upgrade(database)
+        invitation = database.write(first_start)
+        put_local_token(database, settings.folder)
+    finally:
+        database.close()
+    return invitation.path if invitation is not None else ""
+
+
+def _check_login(settings: Settings, *hosts: str) -> None:
+    exposed = [host for host in hosts if not is_loopback(host)]
+    if not settings.login and exposed:
+        raise LoginNeeded(f"--no-login with {exposed[0]} would let anyone in", hint="bind to 127.0.0.1, or leave out --no-login")
+
+
+class _Words:
+    def __init__(self, settings: Settings) -> None:
+        login = [] if settings.login else ["--no-login"]
+        self.data = ["--data", str(settings.folder)]
+        self.server = [*self.data, "--host", settings.server.host, "--port", str(settings.server.port), *login]
+        self.gateway = [*self.data, "--host", settings.gateway.host, "--port", str(settings.gateway.port), *login]
+
+
+def _words(settings: Settings) -> _Words:
+    return _Words(settings)
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

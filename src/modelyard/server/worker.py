@@ -1,0 +1,135 @@
+"""The worker's loop: each turn calls every component's tick, then takes up stages that wait. Owns the loop alone."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from modelyard.core.errors import ModelyardError
+from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
+from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended
+from modelyard.delivery.service import fire_schedules
+from modelyard.delivery.stages import Yard, staged
+from modelyard.ledger.service import tick as ledger_tick
+from modelyard.server.installation import Installation
+from modelyard.server.observe import JOB_ID
+
+LOG = logging.getLogger("modelyard.worker")
+HEARTBEATS_A_LEASE = 3
+SCHEDULES_EVERY_S = 1.0
+
+
+def work_until(stop: threading.Event, installation: Installation, holder: str) -> None:
+    """Works until `stop` is set. A turn that finds nothing waits for a moment."""
+    ticks = _ticks(installation, holder)
+    while not stop.is_set():
+        for one in ticks:
+            one.run()
+        if not work_once(installation, holder):
+            stop.wait(installation.settings.worker.poll_s)
+
+
+def work_once(installation: Installation, holder: str) -> bool:
+    """Takes up one stage that waits and brings it to its end; whether there was one."""
+    lease_s = installation.settings.worker.lease_s
+    found = installation.database.write(lambda tx: claimed(tx, holder, lease_s))
+    if found is None:
+        return False
+    held, detail = found
+    token = JOB_ID.set(f"{held.delivery}/{held.stage}")
+    try:
+        _brought_to_end(installation, held, detail)
+    finally:
+        JOB_ID.reset(token)
+    return True
+
+
+def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDetail) -> None:
+    database, lease_s = installation.database, installation.settings.worker.lease_s
+    with _Heart(installation, held, lease_s) as heart:
+        try:
+            outcome: Outcome = staged(held.stage, _yard(installation, heart.check), detail)
+        except FencedOff:
+            LOG.warning("%s of %s was taken up by another worker", held.stage, held.delivery)
+            return
+        except Exception as error:
+            reason = str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {error}"
+            LOG.warning("%s of %s broke down", held.stage, held.delivery, exc_info=error)
+            with contextlib.suppress(FencedOff):
+                database.write(lambda tx: broken(tx, held, reason[:2000]))
+            return
+    with contextlib.suppress(FencedOff):
+        database.write(lambda tx: ended(tx, held, outcome))
+        LOG.info("%s of %s: %s", held.stage, held.delivery, type(outcome).__name__.lower())
+
+
+def _yard(installation: Installation, beat: Callable[[], None]) -> Yard:
+    return Yard(
+        database=installation.database,
+        blobs=installation.blobs,
+        tables=installation.tables,
+        online=installation.online,
+        folder=installation.settings.folder,
+        beat=beat,
+    )
+
+
+class _Heart:
+    """Extends a claim's lease in the background while the block runs; `check` raises once the claim was lost."""
+
+    def __init__(self, installation: Installation, held: Claim, lease_s: float) -> None:
+        self._installation, self._held, self._lease_s = installation, held, lease_s
+        self._stop = threading.Event()
+        self._lost: FencedOff | None = None
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> "_Heart":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raises FencedOff where another worker has taken the stage up."""
+        if self._lost is not None:
+            raise self._lost
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._lease_s / HEARTBEATS_A_LEASE):
+            try:
+                self._installation.database.write(lambda tx: extended(tx, self._held, self._lease_s))
+            except FencedOff as error:
+                self._lost = error
+                return
+            except ModelyardError:
+                LOG.warning("the lease of %s could not be extended", self._held.delivery, exc_info=True)
+
+
+class _Tick:
+    """Something done again and again, no faster than every so many seconds; a failure is logged and does not end the worker."""
+
+    def __init__(self, name: str, every_s: float, work: Callable[[], object]) -> None:
+        self._name, self._every_s, self._work = name, every_s, work
+        self._next = 0.0
+
+    def run(self) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + self._every_s
+        try:
+            self._work()
+        except Exception:  # the worker loop
+            LOG.exception("%s failed and is tried again", self._name)
+
+
+def _ticks(installation: Installation, holder: str) -> list[_Tick]:
+    database, settings = installation.database, installation.settings
+    checkpoint_s = settings.ledger.checkpoint_s
+    return [
+        _Tick("ledger", settings.worker.poll_s, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
+        _Tick("schedules", SCHEDULES_EVERY_S, lambda: database.write(fire_schedules)),
+    ]
