@@ -1,0 +1,104 @@
+"""What the feature services keep and answer. Owns the types; no rule."""
+
+from enum import StrEnum
+
+import msgspec
+
+from modelyard.access.domain import PrincipalId, TeamId
+from modelyard.core.clock import Instant
+from modelyard.core.digests import Digest
+from modelyard.features.domain.sets import FeatureSet
+from modelyard.features.domain.views import FeatureView
+
+
+class Reason(StrEnum):
+    """Why an online value is missing."""
+
+    UNKNOWN_ENTITY = "unknown_entity"
+    """No row of this entity has been seen."""
+    EXPIRED = "expired"
+    """The latest value is older than the view's ttl."""
+    NULL = "null"
+    """The latest value is null."""
+    EMPTY = "empty"
+    """The window holds no value."""
+    AHEAD = "ahead"
+    """The store already holds rows that this instant must not see."""
+    NOT_MATERIALIZED = "not_materialized"
+    """The view has never been materialized."""
+
+
+class AppliedView(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered view: its definition with every type known, its version (`digest`) and that version's number."""
+
+    view: FeatureView
+    digest: Digest
+    number: int
+    team_id: TeamId
+    root: str
+    applied_at: Instant
+    applied_by: PrincipalId
+
+
+class AppliedSet(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered feature set over registered views."""
+
+    set: FeatureSet
+    digest: Digest
+    team_id: TeamId
+    applied_at: Instant
+    applied_by: PrincipalId
+
+
+class Materialization(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a view's version has been brought online: rows available up to `upto_at` are there, and what they came from.
+
+    `rows` and `entities` count all that were ever brought, `newest_event_at` is their latest event.
+    """
+
+    view: str
+    digest: Digest
+    upto_at: Instant
+    newest_event_at: Instant | None
+    rows: int
+    entities: int
+    source: Digest
+    recorded_at: Instant
+
+
+class ViewFreshness(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a view's newest event lies back, against what is promised. `lag_s` is `None` before anything came."""
+
+    view: str
+    newest_event_at: Instant | None
+    upto_at: Instant | None
+    lag_s: float | None
+    promised_s: float | None
+    is_stale: bool
+
+
+class FeatureConsumer(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that reads a feature set: a model, say."""
+
+    name: str
+    href: str
+    view: str
+    set: str
+    set_digest: Digest
+
+
+class ViewSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered view in a list: with its freshness and how many read it."""
+
+    applied: AppliedView
+    freshness: ViewFreshness
+    consumers: int
+
+
+class SourceUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read for a view: the version of its definition, and the digest and size of its source."""
+
+    view: str
+    view_digest: Digest
+    source: Digest
+    rows: int

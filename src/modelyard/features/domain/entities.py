@@ -1,0 +1,132 @@
+"""Entities, sources and windows as users declare them, and the names they may have. Owns their rules; reads no source."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from modelyard.core.errors import InvalidInput
+from modelyard.core.names import checked_name
+from modelyard.features.domain.errors import InvalidDeclaration
+from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_us
+
+
+def named(text: Any, what: str) -> str:
+    """`text` where it is a name. Raises InvalidDeclaration."""
+    if not isinstance(text, str):
+        raise InvalidDeclaration(
+            f"the name of a {what} is a text, not {type(text).__name__}", hint=f"write it in quotes: the {what}'s name"
+        )
+    try:
+        return checked_name(text, what)
+    except InvalidInput as error:
+        raise InvalidDeclaration(error.message, hint=error.hint) from error
+
+
+def column_name(text: Any, what: str) -> str:
+    """`text` where it can name a column: any printable text of at most 120 characters. Raises InvalidDeclaration."""
+    if not isinstance(text, str) or not text or len(text) > 120 or not text.isprintable():
+        raise InvalidDeclaration(f"{str(text)[:60]!r} cannot name {what}", hint="use 1 to 120 printable characters")
+    return text
+
+
+def without_twins(names: Sequence[str], what: str) -> None:
+    """Raises InvalidDeclaration where a name stands twice."""
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise InvalidDeclaration(f"{what}: {twins[0]!r} stands twice", hint="name each once")
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One column of an entity's key."""
+
+    name: str
+    dtype: DType
+
+
+class Entity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What features are about: its name, and the columns that tell one from another.
+
+    Where no `keys` are given, the key is one column with the entity's own name and `dtype`.
+
+    >>> Entity("origin").keys
+    (Key(name='origin', dtype='string'),)
+    >>> [key.name for key in Entity("route", keys={"origin": "string", "dest": "string"}).keys]
+    ['origin', 'dest']
+    """
+
+    name: str
+    dtype: DType | None = None
+    keys: tuple[Key, ...] = ()
+    description: str = ""
+
+    if TYPE_CHECKING:  # what users may write is wider than what is kept
+
+        def __init__(
+            self, name: str, *, dtype: DTypeLike | None = None, keys: Mapping[str, DTypeLike] | Sequence[Key] = (), description: str = ""
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Brings the short forms into the one that is kept. Raises InvalidDeclaration."""
+        named(self.name, "entity")
+        keys = self.keys or ({self.name: "string" if self.dtype is None else self.dtype})
+        pairs = keys.items() if isinstance(keys, Mapping) else [(key.name, key.dtype) for key in keys]
+        made = tuple(Key(column_name(name, "a key"), dtype_of(dtype, f"the key {name!r}")) for name, dtype in pairs)
+        without_twins([key.name for key in made], f"entity {self.name}")
+        if any(key.dtype not in ("string", "int64") for key in made):
+            raise InvalidDeclaration(f"entity {self.name} has a key that is no string or int64", hint="turn it into a string or an integer")
+        force_setattr(self, "keys", made)
+        force_setattr(self, "dtype", None)
+
+
+class Parquet(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A source: Parquet files with a column of event times and, where there is one, of creation times.
+
+    `path` is a file, a folder or a pattern such as `departures/*.parquet`, relative to the project. A row counts from
+    the later of its two times on. Times without a zone are UTC.
+    """
+
+    path: str
+    timestamp: str
+    created: str | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(self, path: str, timestamp: str, created: str | None = None) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Raises InvalidDeclaration for an empty path or two equal columns."""
+        if not isinstance(self.path, str) or not self.path or "\0" in self.path:
+            raise InvalidDeclaration("a source needs the path of its files", hint='Parquet("data/weather.parquet", timestamp="time_hour")')
+        column_name(self.timestamp, "the column of event times")
+        if self.created is not None and column_name(self.created, "the column of creation times") == self.timestamp:
+            raise InvalidDeclaration(
+                f"{self.path}: {self.created!r} is the event time and the creation time",
+                hint="leave out created: it is the event time then",
+            )
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns that hold its times."""
+        return (self.timestamp,) if self.created is None else (self.timestamp, self.created)
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A length of time that aggregations look back over: events in (t - length, t]. Its text is the columns' ending.
+
+    >>> Window("1h").length_us
+    3600000000
+    """
+
+    length: str
+
+    def __post_init__(self) -> None:
+        """Raises InvalidDeclaration for what is no length above zero."""
+        if duration_us(self.length, "a window") <= 0:
+            raise InvalidDeclaration("a window has a length above zero", hint='Window("1h")')
+
+    @property
+    def length_us(self) -> int:
+        """Its length in microseconds."""
+        return duration_us(self.length, "a window")

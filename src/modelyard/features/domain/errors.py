@@ -1,0 +1,45 @@
+"""What can go wrong with features. Owns the errors' kinds; their words stand where they are raised."""
+
+from modelyard.core.errors import Kind, ModelyardError
+
+
+class InvalidDeclaration(ModelyardError):
+    """A declaration that contradicts itself or breaks a rule."""
+
+    kind = Kind.INVALID
+
+
+class UnknownFeature(ModelyardError):
+    """A view or a source has no column of that name."""
+
+    kind = Kind.INVALID
+
+
+class SourceUnreadable(ModelyardError):
+    """A source's files are missing or are not what they should be."""
+
+    kind = Kind.INVALID
+
+
+class SourceDrifted(ModelyardError):
+    """A source's columns or types are no longer those that the view was declared over."""
+
+    kind = Kind.CONFLICT
+
+
+class BadLabels(ModelyardError):
+    """Label rows without the keys or the instants that the join needs."""
+
+    kind = Kind.INVALID
+
+
+class ViewNotFound(ModelyardError):
+    """No feature view of that name."""
+
+    kind = Kind.MISSING
+
+
+class FeatureSetNotFound(ModelyardError):
+    """No feature set of that name or digest."""
+
+    kind = Kind.MISSING

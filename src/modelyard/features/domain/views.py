@@ -1,0 +1,221 @@
+"""Feature views and selections of them as users declare them. Owns their rules and their versions; reads no source."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import msgspec
+from msgspec.structs import force_setattr, replace
+
+from modelyard.core.digests import Digest, digest_of
+from modelyard.core.names import nearest
+from modelyard.features.domain.entities import Entity, Parquet, Window, column_name, named, without_twins
+from modelyard.features.domain.errors import InvalidDeclaration, UnknownFeature
+from modelyard.features.domain.types import DType, DTypeLike, checked_choice, dtype_of, duration_text, duration_us
+
+Function = Literal["mean", "count"]
+FUNCTIONS: tuple[Function, ...] = get_args(Function)
+FUNCTION_DTYPE: dict[Function, DType] = {"mean": "float64", "count": "int64"}
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """A column of values. A `dtype` that is not declared is read from the source when the view is applied."""
+
+    name: str
+    dtype: DType | None = None
+
+
+class Aggregate(msgspec.Struct, frozen=True):
+    """A column of the source and what is computed of it over each window."""
+
+    column: str
+    functions: tuple[Function, ...]
+
+
+class Output(msgspec.Struct, frozen=True):
+    """An aggregation's column: its name, and the function, the source's column and the window that it comes from."""
+
+    name: str
+    column: str
+    function: Function
+    window: Window
+
+
+class FeatureSelection(msgspec.Struct, frozen=True):
+    """Some features of a view, in an order of their own."""
+
+    view: "FeatureView"
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Raises UnknownFeature for a name that the view does not have, and InvalidDeclaration for none or twins."""
+        if not self.names:
+            raise InvalidDeclaration(f"nothing is selected of view {self.view.name}", hint=f'{self.view.name}["{self.view.names[0]}"]')
+        checked_names(self.names, self.view.names, f"view {self.view.name}")
+        without_twins(self.names, f"the selection of view {self.view.name}")
+
+    @property
+    def columns(self) -> tuple[Feature, ...]:
+        """The selected features with their types, in order."""
+        known = {column.name: column for column in self.view.columns}
+        return tuple(known[name] for name in self.names)
+
+
+class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Features of one entity from one source: its columns as they stand (`features`), or aggregated over windows.
+
+    `ttl` is how old a value may be and still count (to the microsecond, inclusive; none: for ever). `freshness` is how
+    far the newest event may lie back before monitoring says so. An item is a selection: `view["a", "b"]`.
+
+    >>> FeatureView("delays", Entity("origin"), Parquet("d.parquet", "at"), aggregate={"delay": ["mean"]}, windows=["1h"]).names
+    ('delay_mean_1h',)
+    """
+
+    name: str
+    entity: Entity
+    source: Parquet
+    features: tuple[Feature, ...] = ()
+    aggregate: tuple[Aggregate, ...] = ()
+    windows: tuple[Window, ...] = ()
+    ttl: str | None = None
+    freshness: str | None = None
+    owner: str = ""
+    description: str = ""
+
+    if TYPE_CHECKING:  # what users may write is wider than what is kept
+
+        def __init__(  # noqa: PLR0913 - a declaration names each of its parts
+            self,
+            name: str,
+            entity: Entity,
+            source: Parquet,
+            *,
+            features: Sequence[str | Feature] | Mapping[str, DTypeLike] = (),
+            aggregate: Mapping[str, Sequence[str]] | Sequence[Aggregate] = (),
+            windows: Sequence[Window | str] = (),
+            ttl: str | None = None,
+            freshness: str | None = None,
+            owner: str = "",
+            description: str = "",
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Brings the short forms into the one that is kept, and checks them. Raises InvalidDeclaration."""
+        named(self.name, "feature view")
+        if not isinstance(self.entity, Entity) or not isinstance(self.source, Parquet):
+            raise InvalidDeclaration(
+                f"view {self.name} needs an Entity and a source", hint='FeatureView(name, entity, Parquet("...", ...))'
+            )
+        force_setattr(self, "features", _features(self.features, self.name))
+        force_setattr(self, "aggregate", _aggregates(self.aggregate, self.name))
+        force_setattr(self, "windows", tuple(Window(one) if isinstance(one, str) else one for one in self.windows))
+        for field in ("ttl", "freshness"):
+            text = getattr(self, field)
+            length = duration_us(text, f"{field} of view {self.name}") if text is not None else 0
+            force_setattr(self, field, duration_text(length) if length else None)
+        _check_shape(self)
+
+    def __getitem__(self, names: str | tuple[str, ...]) -> FeatureSelection:
+        """Some of its features, in that order. Raises UnknownFeature with the nearest name."""
+        return FeatureSelection(self, (names,) if isinstance(names, str) else tuple(names))
+
+    @property
+    def is_aggregation(self) -> bool:
+        """Whether its values are computed over windows."""
+        return bool(self.aggregate)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What its windows give: by column, function, window, in the order of declaration."""
+        return tuple(
+            Output(f"{item.column}_{function}_{window.length}", item.column, function, window)
+            for item in self.aggregate
+            for function in item.functions
+            for window in self.windows
+        )
+
+    @property
+    def columns(self) -> tuple[Feature, ...]:
+        """Its features with their types, in order."""
+        return self.features or tuple(Feature(one.name, FUNCTION_DTYPE[one.function]) for one in self.outputs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its features, in order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """The source's columns that hold its values."""
+        return tuple(item.column for item in self.aggregate) or self.names
+
+    @property
+    def ttl_us(self) -> int | None:
+        """How old a value may be, in microseconds; `None` without end."""
+        return None if self.ttl is None else duration_us(self.ttl, "ttl")
+
+    @property
+    def freshness_us(self) -> int | None:
+        """How far the newest event may lie back, in microseconds; `None` where nothing is promised."""
+        return None if self.freshness is None else duration_us(self.freshness, "freshness")
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether every feature has its type."""
+        return all(column.dtype is not None for column in self.columns)
+
+    @property
+    def digest(self) -> Digest:
+        """Its version: the digest of everything that decides values. Owner, description and promises decide none."""
+        return digest_of(replace(self, owner="", description="", freshness=None, entity=replace(self.entity, description="")))
+
+
+def checked_names(names: Sequence[str], known: Sequence[str], what: str) -> None:
+    """Raises UnknownFeature for a name that `what` does not have, with the nearest one."""
+    for name in names:
+        if name not in known:
+            raise UnknownFeature(f"{what} has no feature {str(name)[:60]!r}", hint=nearest(str(name), known))
+
+
+def _features(given: Any, view: str) -> tuple[Feature, ...]:
+    if isinstance(given, str):
+        raise InvalidDeclaration(f"view {view}: features is a list of columns", hint=f"features=[{given!r}]")
+    items = [Feature(name, dtype) for name, dtype in given.items()] if isinstance(given, Mapping) else list(given)
+    features = [item if isinstance(item, Feature) else Feature(item) for item in items]
+    return tuple(
+        Feature(column_name(one.name, "a feature"), None if one.dtype is None else dtype_of(one.dtype, f"the feature {one.name!r}"))
+        for one in features
+    )
+
+
+def _aggregates(given: Any, view: str) -> tuple[Aggregate, ...]:
+    items = [Aggregate(column, functions) for column, functions in given.items()] if isinstance(given, Mapping) else list(given)
+    made = []
+    for item in items:
+        functions = (item.functions,) if isinstance(item.functions, str) else tuple(item.functions)
+        if not functions:
+            raise InvalidDeclaration(f"view {view} computes nothing of {item.column!r}", hint=f"name functions: {', '.join(FUNCTIONS)}")
+        for function in functions:
+            checked_choice(function, FUNCTIONS, f"view {view}: the aggregation")
+        without_twins(functions, f"view {view}: the aggregations of {item.column}")
+        made.append(Aggregate(column_name(item.column, "a column of the source"), functions))
+    return tuple(made)
+
+
+def _check_shape(view: FeatureView) -> None:
+    if bool(view.features) == bool(view.aggregate):
+        raise InvalidDeclaration(
+            f"view {view.name} needs either features or aggregate",
+            hint='features=["wind_speed"], or aggregate={"delay": ["mean"]} with windows',
+        )
+    if bool(view.windows) != bool(view.aggregate):
+        raise InvalidDeclaration(f"view {view.name}: aggregate and windows go together", hint='windows=[Window("1h"), Window("7d")]')
+    if view.aggregate and view.ttl is not None:
+        raise InvalidDeclaration(f"view {view.name}: the windows say how far back it looks", hint="leave out ttl")
+    lengths = [str(window.length_us) for window in view.windows]
+    without_twins(lengths, f"view {view.name}: the windows' lengths in microseconds")
+    keys = [key.name for key in view.entity.keys]
+    without_twins(list(view.names), f"view {view.name}")
+    without_twins([item.column for item in view.aggregate], f"view {view.name}: the aggregated columns")
+    clash = sorted({*view.names, *view.source.times} & set(keys)) or sorted(set(view.names) & set(view.source.times))
+    if clash:
+        raise InvalidDeclaration(f"view {view.name}: {clash[0]!r} is a key or a time and cannot be a feature", hint="leave it out")

@@ -1,0 +1,124 @@
+"""Exact sums of floating-point numbers, so that sums by parts equal sums at once, bit for bit.
+
+A float is a whole number times a power of two. Sums are kept as whole numbers of the smallest unit that occurs and are
+rounded once, when they are read. Owns the arithmetic of columns (Polars' 128-bit integers) and of single values.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from msgspec import Struct
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+MANTISSA_BITS = 53
+BAND_BITS = 32
+"""Numbers whose units lie further apart than this are added up apart where one 128-bit sum cannot hold all."""
+
+
+def whole_and_exponent(value: float) -> tuple[int, int]:
+    """`value` as (n, e) with value = n * 2**e, and e <= 0.
+
+    >>> whole_and_exponent(0.75), whole_and_exponent(3)
+    ((3, -2), (3, 0))
+    """
+    whole, divisor = value.as_integer_ratio()
+    return whole, 1 - divisor.bit_length()
+
+
+def rounded(whole: int, exponent: int) -> float:
+    """The float nearest to `whole * 2**exponent`, ties to even; an infinity beyond the largest.
+
+    >>> rounded(3, -2)
+    0.75
+    """
+    try:
+        # Dividing whole numbers rounds correctly, also below the smallest normal number.
+        return whole / (1 << -exponent) if exponent < 0 else float(whole << exponent)
+    except OverflowError:
+        return math.copysign(math.inf, whole)
+
+
+def mean(whole: int, exponent: int, count: int) -> float | None:
+    """The mean of `count` numbers whose exact sum is `whole * 2**exponent`: the rounded sum over the count."""
+    return rounded(whole, exponent) / count if count else None
+
+
+class Band(Struct, frozen=True):
+    """Whole numbers in units of `2**exponent`, one a row (of addends) or one more than rows (of running sums)."""
+
+    exponent: int
+    wholes: pl.Series
+
+
+Bands = tuple[Band, ...]
+"""Numbers as sums over bands; one band unless their sizes differ by some twenty orders of magnitude."""
+
+
+def addends(values: pl.Series) -> Bands:
+    """The numbers of an Int64 or Float64 column as exact addends; nulls add nothing. All are finite."""
+    filled = values.fill_null(0).to_numpy()
+    if values.dtype == pl.Int64:
+        return (_band(filled, np.zeros(len(filled), np.int64), 0, len(filled)),)
+    fractions, exponents = np.frexp(filled)
+    wholes = (fractions * 2.0**MANTISSA_BITS).astype(np.int64)
+    lowest = (wholes & -wholes).astype(np.float64)
+    zeros = np.where(wholes == 0, 0, np.frexp(lowest)[1] - 1)
+    wholes >>= zeros
+    units = np.where(wholes == 0, 0, exponents.astype(np.int64) - MANTISSA_BITS + zeros)
+    unit = int(units.min(initial=0))
+    reach = int((units + _bit_lengths(wholes)).max(initial=0)) - unit
+    if reach + len(filled).bit_length() <= 126:
+        return (_band(wholes, units - unit, unit, len(filled)),)
+    places = (units - unit) // BAND_BITS
+    return tuple(
+        _band(
+            np.where(places == place, wholes, 0),
+            np.where(places == place, units - unit - BAND_BITS * place, 0),
+            unit + BAND_BITS * place,
+            0,
+        )
+        for place in (int(one) for one in np.unique(places))
+    )
+
+
+def _bit_lengths(wholes: Ints) -> Ints:
+    return np.where(wholes == 0, 0, np.frexp(np.abs(wholes.astype(np.float64)))[1]).astype(np.int64)
+
+
+def _band(wholes: Ints, shifts: Ints, exponent: int, count: int) -> Band:
+    """`wholes << shifts`, in 64 bits where the sum of `count` such surely fits, else (and for a count of 0) in 128."""
+    reach = int((_bit_lengths(wholes) + shifts).max(initial=0))
+    if count and reach + count.bit_length() <= 62:
+        return Band(exponent, pl.Series(wholes << shifts))
+    powers = pl.Series([2**power for power in range(int(shifts.max(initial=0)) + 1)], dtype=pl.Int128)
+    return Band(exponent, pl.Series(wholes).cast(pl.Int128) * powers.gather(pl.Series(shifts)))
+
+
+def running(numbers: Bands, order: Ints, keep: npt.NDArray[np.bool_] | None = None) -> Bands:
+    """The running sums of `numbers` in `order`, beginning with 0; rows that `keep` denies add nothing."""
+    made = []
+    for band in numbers:
+        wholes = band.wholes.gather(pl.Series(order))
+        if keep is not None:
+            wholes = wholes.set(pl.Series(~keep[order]), 0)
+        made.append(Band(band.exponent, pl.concat([pl.Series([0], dtype=wholes.dtype), wholes.cum_sum()])))
+    return tuple(made)
+
+
+def sums_between(upper: Bands, until: Ints, lower: Bands, since: Ints) -> Floats:
+    """The sums of the running sums `upper` at `until` less `lower` at `since`, each rounded once. Both are of the same numbers."""
+    parts = [
+        Band(high.exponent, high.wholes.gather(pl.Series(until)) - low.wholes.gather(pl.Series(since)))
+        for high, low in zip(upper, lower, strict=True)
+    ]
+    if len(parts) == 1:
+        with np.errstate(over="ignore"):
+            sums: Floats = np.ldexp(parts[0].wholes.cast(pl.Float64).to_numpy(), parts[0].exponent)
+            return sums
+    unit = parts[0].exponent
+    columns = [[whole << (part.exponent - unit) for whole in part.wholes.to_list()] for part in parts]
+    return np.array([rounded(sum(wholes), unit) for wholes in zip(*columns, strict=True)], dtype=np.float64)

@@ -1,0 +1,136 @@
+"""The online store's keys and a plain view's row as bytes. One key per entity and view; aggregations add one per tile.
+
+Every key begins with the view's version, so that two versions never meet. Owns the layout; reads and writes nothing.
+"""
+
+import hashlib
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from modelyard.core.digests import Digest
+from modelyard.features.domain import BadLabels, DType, Entity, Feature, FeatureView
+
+ENTITY, TILE, MARK, PAGE = b"e", b"t", b"w", b"d"
+LONGEST_KEY = 256
+ENTITIES_A_PAGE = 1024
+TOKEN: dict[DType, str] = {"float64": "d", "int64": "q", "bool": "?", "string": "I"}
+BLANK: dict[DType, Any] = {"float64": 0.0, "int64": 0, "bool": False, "string": b""}
+
+Value = str | int | float | bool | None
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """How far a view has been brought online, kept beside its rows: all that was available up to `upto_at` is there.
+
+    `check` sums the hashes of those rows and `source` is their files' digest, so that a changed past is noticed.
+    """
+
+    upto_at: int
+    newest_event_at: int | None
+    rows: int
+    entities: int
+    source: Digest
+    check: int
+
+
+def prefix(digest: Digest) -> bytes:
+    """The beginning of all keys of a view's version."""
+    return bytes.fromhex(digest[7:31])
+
+
+def mark_key(digest: Digest) -> bytes:
+    """Where a version's mark stands."""
+    return prefix(digest) + MARK
+
+
+def page_key(digest: Digest, page: int) -> bytes:
+    """Where the `page`-th thousand of a version's entities are listed."""
+    return prefix(digest) + PAGE + page.to_bytes(4, "big")
+
+
+def tile_bytes(number: int) -> bytes:
+    """A tile's number as the end of a key."""
+    return struct.pack(">q", number)
+
+
+def key_bytes(entity: Entity) -> Callable[[Sequence[Any]], bytes]:
+    """The function that turns an entity's key values into bytes: one string or number as it is, several with their lengths.
+
+    What is longer than a store's keys may be stands under its SHA-256. Raises BadLabels for a value of another type.
+    """
+    kinds = [key.dtype for key in entity.keys]
+    names = [key.name for key in entity.keys]
+
+    def part(index: int, value: Any) -> bytes:
+        if kinds[index] == "int64":
+            if type(value) is not int or not -(2**63) <= value < 2**63:
+                raise BadLabels(
+                    f"the key {names[index]!r} is an int64, not {str(value)[:40]!r}", hint=f"send {names[index]} as a whole number"
+                )
+            return struct.pack(">q", value)
+        if type(value) is not str:
+            raise BadLabels(f"the key {names[index]!r} is a string, not {str(value)[:40]!r}", hint=f"send {names[index]} in quotes")
+        try:
+            text = value.encode()
+        except UnicodeEncodeError as error:
+            raise BadLabels(f"the key {names[index]!r} is no Unicode text", hint="send it as UTF-8") from error
+        return text if len(kinds) == 1 else struct.pack(">I", len(text)) + text
+
+    def made(values: Sequence[Any]) -> bytes:
+        content = b"".join(part(index, value) for index, value in enumerate(values))
+        # No UTF-8 text and no length begins with this byte.
+        return content if len(content) <= LONGEST_KEY else b"\xff" + hashlib.sha256(content).digest()
+
+    return made
+
+
+class PlainRow:
+    """The bytes of a plain view's row: event and creation time, which values are null, values; texts behind the rest."""
+
+    def __init__(self, view: FeatureView) -> None:
+        self.columns: tuple[Feature, ...] = view.columns
+        kinds = [_known(column) for column in self.columns]
+        self._texts = [index for index, kind in enumerate(kinds) if kind == "string"]
+        self._nulls = (len(kinds) + 7) // 8
+        self._blanks = [BLANK[kind] for kind in kinds]
+        self._struct = struct.Struct(f"<qq{self._nulls}s" + "".join(TOKEN[kind] for kind in kinds))
+        self._whole = bytes(self._nulls)
+
+    def packed(self, event_at: int, created_at: int, values: Sequence[Value]) -> bytes:
+        """The row's bytes."""
+        nulls, kept, tail = 0, list(values), []
+        for index, value in enumerate(values):
+            if value is None:
+                nulls |= 1 << index
+                kept[index] = self._blanks[index]
+        for index in self._texts:
+            text = values[index]
+            tail.append(text.encode() if isinstance(text, str) else b"")
+            kept[index] = len(tail[-1])
+        marks = nulls.to_bytes(self._nulls, "little")
+        return self._struct.pack(event_at, created_at, marks, *kept) + b"".join(tail)
+
+    def unpacked(self, content: bytes) -> tuple[int, int, tuple[Value, ...]]:
+        """The event time, the creation time and the values of a row's bytes."""
+        event_at, created_at, marks, *values = self._struct.unpack_from(content)
+        if self._texts:
+            start = self._struct.size
+            for index in self._texts:
+                end = start + values[index]
+                values[index] = content[start:end].decode()
+                start = end
+        if marks != self._whole:
+            nulls = int.from_bytes(marks, "little")
+            for index in range(len(values)):
+                if nulls >> index & 1:
+                    values[index] = None
+        return event_at, created_at, tuple(values)
+
+
+def _known(column: Feature) -> DType:
+    if column.dtype is None:
+        raise BadLabels(f"the type of {column.name!r} is not known yet", hint="apply the view first: its types are read from the source")
+    return column.dtype

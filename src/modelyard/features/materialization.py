@@ -1,0 +1,246 @@
+"""Bringing a view's new rows online: what changes in the store, from the view's history and the mark of the last time.
+
+Owns the comparison and the order of writes. Repeating a call, or going on after one that was killed, changes no value.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from modelyard.features.domain import FeatureView
+from modelyard.features.exact import Ints
+from modelyard.features.history import NEVER, History
+from modelyard.features.join import CODE, visible_until
+from modelyard.features.layout import ENTITIES_A_PAGE, ENTITY, TILE, Mark, PlainRow, key_bytes, mark_key, page_key, prefix, tile_bytes
+from modelyard.features.rows import CREATED, EVENT
+from modelyard.features.tiles import HEAD, ROWS_HEAD, NewRow, Part, State, advance, empty_block, packed, tile_us, unpacked
+from modelyard.storage.online import OnlineStore
+
+Put = tuple[bytes, bytes]
+AT_ONCE = 20_000
+"""Keys that are written or asked for at once."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What a materialization writes and deletes, and the marks before and after.
+
+    `closing` are the list of entities and the mark. `is_anew` where all is written whatever the store held.
+    """
+
+    before: Mark | None
+    after: Mark
+    puts: list[Put]
+    deletes: list[bytes]
+    closing: list[Put]
+    is_anew: bool = False
+
+    @property
+    def new_rows(self) -> int:
+        """How many rows have come since the mark before."""
+        return self.after.rows - (self.before.rows if self.before else 0)
+
+
+def find_mark(store: OnlineStore, view: FeatureView) -> Mark | None:
+    """How far the view's version has been brought online, or `None` where it never was."""
+    content = store.get_many([mark_key(view.digest)])[0]
+    return None if content is None else msgspec.msgpack.decode(content, type=Mark)
+
+
+def planned(history: History, store: OnlineStore, upto_at: int) -> Change | None:
+    """What brings online all that was available up to `upto_at`; `None` where that has been done.
+
+    If rows that were brought before are no longer those of the source, everything is written anew.
+    """
+    before = find_mark(store, history.view)
+    log = history.log
+    if before is not None and not _holds(history, before):
+        return _rebuilt(history, store, before, max(upto_at, before.upto_at))
+    if before is not None and upto_at <= before.upto_at:
+        return None
+    after = _mark(history, upto_at)
+    since = NEVER if before is None else before.upto_at
+    codes = _touched(history, log.seen(since), log.seen(upto_at), since, upto_at)
+    puts, deletes = _rows(history, store, codes, (since, upto_at))
+    closing = _closing(history, before.entities if before else 0, after)
+    return Change(before=before, after=after, puts=puts, deletes=deletes, closing=closing)
+
+
+def carry_out(store: OnlineStore, changes: Sequence[Change]) -> None:
+    """Writes the changes: one by one what is made anew, and all others together.
+
+    The mark of what is made anew comes after everything, so that a call that is cut short is done over. Elsewhere
+    deletions come last: until the new values stand, somebody may need the rows that only the old ones reach.
+    """
+    steady = [change for change in changes if not change.is_anew]
+    for change in changes:
+        if change.is_anew:
+            _put(store, change.puts)
+            _delete(store, change.deletes)
+            _put(store, change.closing)
+    _put(store, [put for change in steady for put in change.puts] + [put for change in steady for put in change.closing])
+    _delete(store, [key for change in steady for key in change.deletes])
+
+
+def _put(store: OnlineStore, puts: Sequence[Put]) -> None:
+    for start in range(0, len(puts), AT_ONCE):
+        store.put_many(puts[start : start + AT_ONCE])
+
+
+def _delete(store: OnlineStore, keys: Sequence[bytes]) -> None:
+    for start in range(0, len(keys), AT_ONCE):
+        store.delete_many(keys[start : start + AT_ONCE])
+
+
+def list_entities(store: OnlineStore, view: FeatureView, mark: Mark, *, most: int | None = None) -> list[tuple[object, ...]]:
+    """The key values of the entities that are online, in the order in which they became known; `most` of them at most."""
+    count = mark.entities if most is None else min(most, mark.entities)
+    pages = store.get_many([page_key(view.digest, page) for page in range(-(-count // ENTITIES_A_PAGE))])
+    return [tuple(keys) for page in pages if page is not None for keys in msgspec.msgpack.decode(page)][:count]
+
+
+def _holds(history: History, mark: Mark) -> bool:
+    """Whether the rows that were brought up to `mark` are still those of the source."""
+    if mark.source == history.source:
+        return True
+    now = _mark(history, mark.upto_at)
+    return (now.rows, now.check) == (mark.rows, mark.check)
+
+
+def _mark(history: History, upto_at: int) -> Mark:
+    log, count = history.log, history.log.seen(upto_at)
+    entities = int(np.searchsorted(history.first_seen[history.appearance], upto_at, side="right"))
+    newest, check = (int(log.newest[count - 1]), int(log.checks[count - 1])) if count else (None, 0)
+    return Mark(upto_at=upto_at, newest_event_at=newest, rows=count, entities=entities, source=history.source, check=check)
+
+
+def _touched(history: History, first: int, last: int, since: int, upto_at: int) -> Ints:
+    """The entities whose online value changes."""
+    if history.view.is_aggregation:
+        return np.unique(history.codes[history.log.rows[first:last]])
+    instants, codes = history.steps
+    low, high = np.searchsorted(instants, since, side="right"), np.searchsorted(instants, upto_at, side="right")
+    return np.unique(codes[low:high])
+
+
+def _rows(history: History, store: OnlineStore | None, codes: Ints, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
+    """The touched entities' values as of the span's end. Without a store, nothing is taken over from it."""
+    if not len(codes):
+        return [], []
+    if history.view.is_aggregation:
+        return _aggregate_rows(history, store, codes, span)
+    return _plain_rows(history, codes, span[1]), []
+
+
+def _plain_rows(history: History, codes: Ints, upto_at: int) -> list[Put]:
+    line, view = history.timeline, history.view
+    places = line.rows[visible_until(line.entities, line.since, codes, np.full(len(codes), upto_at)) - 1]
+    found = history.rows.select(EVENT, CREATED, *view.names)[places]
+    start, key, row = prefix(view.digest) + ENTITY, key_bytes(view.entity), PlainRow(view)
+    return [
+        (start + key(keys), row.packed(values[0], values[1], values[2:]))
+        for keys, values in zip(history.keys(codes), found.iter_rows(), strict=True)
+    ]
+
+
+def _aggregate_rows(history: History, store: OnlineStore | None, codes: Ints, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
+    view = history.view
+    longest = max(window.length_us for window in view.windows)
+    tile = tile_us(longest)
+    fresh = _new_rows(history, span, tile, longest)
+    start, key = prefix(view.digest), key_bytes(view.entity)
+    puts: list[Put] = []
+    deletes: list[bytes] = []
+    names = [key(keys) for keys in history.keys(codes)]
+    states = _states(view, store, names, [{row.event_at // tile for row in fresh[code]} for code in codes.tolist()])
+    for name, code, state in zip(names, codes.tolist(), states, strict=True):
+        gone = advance(state, fresh[code], tile, longest)
+        head = (state.newest_event_at, state.tiles.latest_available_at)
+        puts.append((start + ENTITY + name, packed(state.tiles.block, head)))
+        puts += [
+            (start + TILE + name + tile_bytes(number), packed(part.block, (part.latest_available_at,)))
+            for number, part in state.rows.items()
+            if number not in gone
+        ]
+        deletes += [start + TILE + name + tile_bytes(number) for number in gone]
+    return puts, deletes
+
+
+def _new_rows(history: History, span: tuple[int, int], tile: int, longest: int) -> dict[int, list[NewRow]]:
+    """The rows of a span of availability by entity: of each the newest ones, those that a window may still reach at its end."""
+    log = history.log
+    some = log.rows[log.seen(span[0]) : log.seen(span[1])]
+    columns = [item.column for item in history.view.aggregate]
+    event, available = pl.col(EVENT), pl.col(CREATED)
+    latest = available.max().over(CODE)
+    rows = history.rows.select(EVENT, pl.max_horizontal(EVENT, CREATED).alias(CREATED), *columns)[some].with_columns(
+        pl.Series(CODE, history.codes[some])
+    )
+    # An entity is known by its newest row even if no window reaches it; older ones out of reach are of no use to anyone.
+    is_needed = (event // tile >= (latest - longest) // tile) | (event == event.max().over(CODE)) | (available == latest)
+    rows = rows.filter(is_needed).sort(CODE, EVENT)
+    return {
+        code: [NewRow(values[0], values[1], values[2:-1]) for values in group]
+        for code, group in groupby(rows.iter_rows(), lambda row: row[-1])
+    }
+
+
+def _states(view: FeatureView, store: OnlineStore | None, names: Sequence[bytes], touched: Sequence[set[int]]) -> list[State]:
+    """The entities' states as the store has them, with the rows of the touched tiles."""
+    columns, start = len(view.aggregate), prefix(view.digest)
+    keys = [start + ENTITY + name for name in names]
+    keys += [start + TILE + name + tile_bytes(number) for name, numbers in zip(names, touched, strict=True) for number in sorted(numbers)]
+    found: dict[bytes, bytes | None] = {}
+    if store is not None:
+        for first in range(0, len(keys), AT_ONCE):
+            found.update(zip(keys[first : first + AT_ONCE], store.get_many(keys[first : first + AT_ONCE]), strict=True))
+    states = []
+    for name, numbers in zip(names, touched, strict=True):
+        main = found.get(start + ENTITY + name)
+        parts = {number: content for number in numbers if (content := found.get(start + TILE + name + tile_bytes(number)))}
+        rows = {number: Part(memoryview(content).cast("q")[0], unpacked(content, ROWS_HEAD)) for number, content in parts.items()}
+        if main is None:
+            states.append(State(NEVER, Part(NEVER, empty_block(columns)), rows))
+        else:
+            newest, latest = memoryview(main).cast("q")[:HEAD]
+            states.append(State(newest, Part(latest, unpacked(main, HEAD)), rows))
+    return states
+
+
+def _closing(history: History, before: int, after: Mark) -> list[Put]:
+    """The pages of the list of entities that change when it grows from `before`, and the mark."""
+    digest = history.view.digest
+    mark = (mark_key(digest), msgspec.msgpack.encode(after))
+    if after.entities <= before:
+        return [mark]
+    first = before // ENTITIES_A_PAGE
+    keys = history.keys(history.appearance[first * ENTITIES_A_PAGE : after.entities])
+    pages = [keys[start : start + ENTITIES_A_PAGE] for start in range(0, len(keys), ENTITIES_A_PAGE)]
+    return [*((page_key(digest, first + index), msgspec.msgpack.encode(page)) for index, page in enumerate(pages)), mark]
+
+
+def _rebuilt(history: History, store: OnlineStore, before: Mark, upto_at: int) -> Change:
+    """Everything as of `upto_at`, whatever the store holds, and the deletion of what is no longer there."""
+    view, after = history.view, _mark(history, upto_at)
+    codes = np.sort(history.appearance[: after.entities])
+    puts, _ = _rows(history, None, codes, (NEVER, upto_at))
+    closing = _closing(history, 0, after)
+    written = {key for key, _ in puts + closing}
+    deletes = [key for key in _stored_keys(store, view, before) if key not in written]
+    return Change(before=before, after=after, puts=puts, deletes=deletes, closing=closing, is_anew=True)
+
+
+def _stored_keys(store: OnlineStore, view: FeatureView, mark: Mark) -> list[bytes]:
+    """All keys of a version in the store, except its mark's."""
+    start, key = prefix(view.digest), key_bytes(view.entity)
+    names = [key(keys) for keys in list_entities(store, view, mark)]
+    keys = [start + ENTITY + name for name in names]
+    if view.is_aggregation:
+        for first in range(0, len(names), AT_ONCE):
+            some = names[first : first + AT_ONCE]
+            for name, main in zip(some, store.get_many([start + ENTITY + one for one in some]), strict=True):
+                if main is not None:
+                    keys += [start + TILE + name + tile_bytes(number) for number in unpacked(main, HEAD).keys]
+    return keys + [page_key(view.digest, page) for page in range(-(-mark.entities // ENTITIES_A_PAGE))]

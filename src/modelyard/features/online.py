@@ -1,0 +1,231 @@
+"""Online reads: the values of a feature set for a request's entities at an instant, with their ages and what is missing.
+
+Owns the reader that is prepared once per set and used by every request; it decodes what `layout.py` and `tiles.py` wrote.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from modelyard.core.clock import Instant
+from modelyard.features.domain import FeatureSelection, FeatureSet, Reason
+from modelyard.features.exact import rounded
+from modelyard.features.layout import ENTITY, TILE, Mark, PlainRow, Value, key_bytes, mark_key, prefix, tile_bytes
+from modelyard.features.tiles import HEAD, ROWS_HEAD, Words, tile_us
+from modelyard.storage.online import OnlineStore
+
+Row = Mapping[str, Any]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """An entity's values of one view: in the order of the selection, the event time of the newest, and why any is missing."""
+
+    values: tuple[Value, ...]
+    event_at: int | None
+    reason: Reason | None
+
+
+class OnlineValues(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read for some rows: a list per feature, in the order of the rows, null where `missing` says why.
+
+    `ages_us` is per view how long before `at` the newest event of each row's entity lay; `upto_at` per view up to which
+    instant its source had been brought online (`None`: never).
+    """
+
+    at: Instant
+    columns: dict[str, list[Value]]
+    ages_us: dict[str, list[int | None]]
+    upto_at: dict[str, Instant | None]
+    missing: dict[str, dict[int, Reason]]
+
+
+class Part(Protocol):
+    """How one view's selection is read."""
+
+    def keys(self, entity: bytes, at: int) -> list[bytes]:
+        """The store's keys that an entity's values need at an instant; the first tells whether it is known."""
+        ...
+
+    def found(self, contents: Sequence[bytes | None], at: int) -> Found:
+        """The entity's values from the contents of those keys."""
+        ...
+
+
+class PlainPart:
+    """Reads a plain view: one row, its age held against the ttl."""
+
+    def __init__(self, selection: FeatureSelection) -> None:
+        view = selection.view
+        self._start = prefix(view.digest) + ENTITY
+        self._unpacked = PlainRow(view).unpacked
+        self._ttl = view.ttl_us
+        self._places = tuple(view.names.index(name) for name in selection.names)
+        self._is_whole = self._places == tuple(range(len(view.names)))
+        self._nothing = (None,) * len(selection.names)
+
+    def keys(self, entity: bytes, at: int) -> list[bytes]:
+        """The entity's row."""
+        return [self._start + entity]
+
+    def found(self, contents: Sequence[bytes | None], at: int) -> Found:
+        """The row's values, unless there is none, it is too old, or it came after `at`."""
+        content = contents[0]
+        if content is None:
+            return Found(self._nothing, None, Reason.UNKNOWN_ENTITY)
+        event_at, created_at, values = self._unpacked(content)
+        if event_at > at or created_at > at:
+            return Found(self._nothing, None, Reason.AHEAD)
+        if self._ttl is not None and at - event_at > self._ttl:
+            return Found(self._nothing, event_at, Reason.EXPIRED)
+        if not self._is_whole:
+            values = tuple([values[place] for place in self._places])
+        return Found(values, event_at, Reason.NULL if None in values else None)
+
+
+class WindowPart:
+    """Reads an aggregating view: its tiles, and the rows of the tile that each window's edge lies in."""
+
+    def __init__(self, selection: FeatureSelection) -> None:
+        view = selection.view
+        self._prefix = prefix(view.digest)
+        chosen = [next(output for output in view.outputs if output.name == name) for name in selection.names]
+        columns = [item.column for item in view.aggregate]
+        self._windows = tuple(dict.fromkeys(output.window.length_us for output in chosen))
+        self._sums = tuple(dict.fromkeys((columns.index(one.column), self._windows.index(one.window.length_us)) for one in chosen))
+        pairs = [(columns.index(one.column), self._windows.index(one.window.length_us)) for one in chosen]
+        self._outputs = tuple((self._sums.index(pair), one.function == "mean") for pair, one in zip(pairs, chosen, strict=True))
+        self._tile = tile_us(max(window.length_us for window in view.windows))
+        self._nothing = (None,) * len(chosen)
+
+    def keys(self, entity: bytes, at: int) -> list[bytes]:
+        """The entity's tiles, and for each window the rows of the tile at its edge."""
+        start = self._prefix + TILE + entity
+        return [self._prefix + ENTITY + entity, *[start + tile_bytes((at - length) // self._tile) for length in self._windows]]
+
+    def found(self, contents: Sequence[bytes | None], at: int) -> Found:
+        """The windows' values at `at`; a window without values counts 0 and has no mean."""
+        main = contents[0]
+        if main is None:
+            return Found(self._nothing, None, Reason.UNKNOWN_ENTITY)
+        tiles = Words(main, HEAD)
+        newest, latest = tiles.head
+        if latest > at:
+            return Found(self._nothing, None, Reason.AHEAD)
+        edges = [at - length for length in self._windows]
+        rows = [
+            Words(content, ROWS_HEAD) if content is not None and tiles.holds(edge // self._tile) else None
+            for edge, content in zip(edges, contents[1:], strict=True)
+        ]
+        sums = []
+        for column, window in self._sums:
+            count, whole, exponent = *tiles.behind(column, edges[window] // self._tile), tiles.exponent(column)
+            edge_rows = rows[window]
+            if edge_rows is not None:
+                more, addend = edge_rows.behind(column, edges[window])
+                unit = edge_rows.exponent(column)
+                if unit < exponent:
+                    whole, exponent = whole << (exponent - unit), unit
+                count, whole = count + more, whole + (addend << (unit - exponent))
+            sums.append((count, whole, exponent))
+        values: list[Value] = []
+        for index, is_mean in self._outputs:
+            count, whole, exponent = sums[index]
+            values.append((rounded(whole, exponent) / count if count else None) if is_mean else count)
+        return Found(tuple(values), newest, Reason.EMPTY if None in values else None)
+
+
+def part_of(selection: FeatureSelection) -> Part:
+    """The reader of a selection's view."""
+    return WindowPart(selection) if selection.view.is_aggregation else PlainPart(selection)
+
+
+class _View:
+    """One view of a set as a reader asks for it: which keys of a row it takes, and the entities of one request."""
+
+    def __init__(self, selection: FeatureSelection) -> None:
+        self.name, self.names = selection.view.name, selection.names
+        self.part: Part = part_of(selection)
+        self.mark = mark_key(selection.view.digest)
+        self._keys = tuple(key.name for key in selection.view.entity.keys)
+        self._one = self._keys[0] if len(self._keys) == 1 else None
+        self._key_bytes = key_bytes(selection.view.entity)
+        self._nothing = (None,) * len(selection.names)
+
+    def entities(self, rows: Sequence[Row]) -> tuple[list[bytes], list[int]]:
+        """The entities of the rows, each once, and each row's place among them: -1 where a key is missing or null."""
+        known: dict[bytes, int] = {}
+        seen: dict[Any, int] = {}
+        places = []
+        for row in rows:
+            keys = row.get(self._one) if self._one is not None else tuple([row.get(name) for name in self._keys])
+            # By type, because equal is not enough: True == 1 == 1.0, and only one of them is a key.
+            is_simple = type(keys) is str or type(keys) is int
+            place = seen.get(keys) if is_simple else None
+            if place is None:
+                place = self._place(keys, known)
+                if is_simple:
+                    seen[keys] = place
+            places.append(place)
+        return list(known), places
+
+    def _place(self, keys: Any, known: dict[bytes, int]) -> int:
+        values = (keys,) if self._one is not None else keys
+        return -1 if None in values else known.setdefault(self._key_bytes(values), len(known))
+
+    def found(self, contents: Sequence[bytes | None], count: int, at: int) -> list[Found]:
+        """The values of `count` entities from their keys' contents, in order; behind them those of nobody."""
+        nobody = Found(self._nothing, None, Reason.UNKNOWN_ENTITY)
+        if not count:
+            return [nobody]
+        size = len(contents) // count
+        return [*(self.part.found(contents[start : start + size], at) for start in range(0, len(contents), size)), nobody]
+
+    def absent(self, count: int) -> list[Found]:
+        """The values of `count` entities, and of nobody, where the view has never been materialized."""
+        return [Found(self._nothing, None, Reason.NOT_MATERIALIZED)] * (count + 1)
+
+
+class OnlineReader:
+    """Reads a feature set. Prepared once and shared by threads; a read asks the store once."""
+
+    def __init__(self, feature_set: FeatureSet) -> None:
+        self.set = feature_set
+        self._views = [_View(selection) for selection in feature_set.features]
+        self._mark = msgspec.msgpack.Decoder(Mark)
+
+    def read(self, store: OnlineStore, rows: Sequence[Row], at: Instant) -> OnlineValues:
+        """The values for each row, by the entity keys in it, as of `at`. A key that is missing or null is nobody's.
+
+        Raises BadLabels for a key of a wrong type and OnlineUnavailable where the store does not answer.
+        """
+        wanted: list[bytes] = []
+        asked = []
+        for view in self._views:
+            entities, places = view.entities(rows)
+            first = len(wanted)
+            wanted.append(view.mark)
+            for entity in entities:
+                wanted += view.part.keys(entity, at)
+            asked.append((len(entities), places, first, len(wanted)))
+        contents = store.get_many(wanted)
+        values = OnlineValues(at=at, columns={}, ages_us={}, upto_at={}, missing={})
+        for view, (count, places, first, last) in zip(self._views, asked, strict=True):
+            mark = contents[first]
+            values.upto_at[view.name] = None if mark is None else Instant(self._mark.decode(mark).upto_at)
+            found = view.absent(count) if mark is None else view.found(contents[first + 1 : last], count, at)
+            _spread(view, [found[place] for place in places], values)
+        return values
+
+
+def _spread(view: _View, found: Sequence[Found], values: OnlineValues) -> None:
+    """Puts the rows' values into their columns, and the reasons of what is missing beside them."""
+    at = values.at
+    values.ages_us[view.name] = [None if one.event_at is None else at - one.event_at for one in found]
+    for column, name in enumerate(view.names):
+        values.columns[name] = [one.values[column] for one in found]
+    for row, one in enumerate(found):
+        if one.reason is not None:
+            for column, name in enumerate(view.names):
+                if one.values[column] is None:
+                    values.missing.setdefault(name, {})[row] = one.reason

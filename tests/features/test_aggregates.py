@@ -1,0 +1,122 @@
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelyard.features import buckets, exact
+from modelyard.features.aggregates import aggregates_at, tape
+from modelyard.features.domain import Entity, FeatureView, Parquet
+from modelyard.features.rows import ROW, normalised
+from tests.features.oracle import US, SourceRow, aggregate, same, source_rows, times
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=64)
+USUAL = st.sampled_from([0.1, 0.2, 0.3, -7.25, 1e9, 1e-9, 3.0])
+WINDOWS = ("10s", "1m", "200s")
+
+
+def view() -> FeatureView:
+    source = Parquet("rows.parquet", timestamp="at", created="made")
+    return FeatureView("v", Entity("who"), source, aggregate={"x": ["mean", "count"], "n": ["mean"]}, windows=WINDOWS)
+
+
+def frame(rows: Sequence[SourceRow]) -> pl.LazyFrame:
+    moment = pl.Datetime("us", "UTC")
+    raw = pl.DataFrame(
+        [
+            pl.Series("who", [row.entity for row in rows], dtype=pl.String),
+            pl.Series("at", [row.event for row in rows], dtype=pl.Int64).cast(moment),
+            pl.Series("made", [row.created for row in rows], dtype=pl.Int64).cast(moment),
+            pl.Series("x", [row.values[0] for row in rows], dtype=pl.Float64),
+            pl.Series("n", [row.values[1] for row in rows], dtype=pl.Int32),
+        ]
+    ).with_row_index(ROW)
+    return normalised(raw.lazy(), raw.schema, view())
+
+
+def expected(rows: Sequence[SourceRow], who: str, at: int) -> list[Any]:
+    windows = [window.length_us for window in view().windows]
+    of_x = [aggregate(rows, who, at, window, 0) for window in windows]
+    return [mean for _, mean in of_x] + [count for count, _ in of_x] + [aggregate(rows, who, at, window, 1)[1] for window in windows]
+
+
+def check(rows: Sequence[SourceRow], labels: Sequence[tuple[str, int]]) -> None:
+    keys = pl.DataFrame({"who": pl.Series([who for who, _ in labels], dtype=pl.String)})
+    at = np.array([at for _, at in labels], dtype=np.int64)
+    answers = aggregates_at(tape(frame(rows).collect(), view()), view().outputs, keys, at)
+    assert tuple(answers.columns) == view().names
+    assert answers.height == len(labels)
+    for (who, moment), answer in zip(labels, answers.rows(), strict=True):
+        wanted = expected(rows, who, moment)
+        assert all(map(same, answer, wanted)), (who, moment, answer, wanted)
+
+
+NAMES = st.sampled_from(["A", "B"])
+LABELS = st.lists(st.tuples(NAMES | st.just("nobody"), times(70)), max_size=20)
+
+
+@settings(max_examples=300)
+@given(source_rows(st.tuples(st.none() | USUAL, st.none() | st.integers(-(2**31), 2**31 - 1)), NAMES), LABELS)
+def test_windows_agree_with_a_loop_over_all_rows_late_ones_included(rows: list[SourceRow], labels: list[tuple[str, int]]) -> None:
+    check(rows, labels)
+
+
+@settings(max_examples=200)
+@given(source_rows(st.tuples(FLOATS.filter(lambda x: abs(x) < 1e300), st.integers(-9, 9)), NAMES), LABELS)
+def test_sums_are_exact_whatever_the_numbers_sizes(rows: list[SourceRow], labels: list[tuple[str, int]]) -> None:
+    check(rows, labels)
+
+
+def test_what_is_no_finite_number_is_no_observation() -> None:
+    rows = [SourceRow("A", US, None, (value, 1)) for value in (math.nan, math.inf, 2.0, None)]
+    check(rows, [("A", 2 * US)])
+
+
+def test_a_window_begins_behind_its_edge_and_ends_at_its_instant() -> None:
+    rows = [SourceRow("A", at * US, None, (1.0, 1)) for at in (0, 10, 20)]
+    counts = aggregates_at(
+        tape(frame(rows).collect(), view()), view().outputs, pl.DataFrame({"who": ["A"] * 3}), np.array([10, 19, 20]) * US
+    )
+    assert counts["x_count_10s"].to_list() == [1, 1, 1]
+    assert counts["x_count_1m"].to_list() == [2, 2, 3]
+
+
+def test_a_row_that_comes_after_its_window_has_passed_counts_in_no_shorter_window_but_in_a_longer_one() -> None:
+    check([SourceRow("A", 0, 15 * US, (1.0, 1)), SourceRow("A", 12 * US, None, (5.0, 1))], [("A", at * US) for at in range(0, 220, 5)])
+
+
+@pytest.mark.parametrize("bucket_rows", [1, 3])
+def test_the_number_of_buckets_changes_no_aggregate(bucket_rows: int, monkeypatch: pytest.MonkeyPatch, random: np.random.Generator) -> None:
+    rows = [SourceRow(f"e{random.integers(5)}", int(random.integers(300)) * US, None, (float(random.normal()), 1)) for _ in range(200)]
+    keys, at = pl.DataFrame({"who": [f"e{n % 6}" for n in range(60)]}), np.arange(60) * 7 * US
+    at_once = aggregates_at(tape(frame(rows).collect(), view()), view().outputs, keys, at)
+    monkeypatch.setattr(buckets, "BUCKET_ROWS", bucket_rows)
+    assert buckets.aggregated_values(frame(rows), view(), (keys, at), memory_bytes=10_000).equals(at_once)
+
+
+@settings(max_examples=300)
+@given(st.lists(FLOATS, max_size=30), st.data())
+def test_running_sums_give_every_part_rounded_once(values: list[float], data: st.DataObject) -> None:
+    order = np.arange(len(values))
+    running = exact.running(exact.addends(pl.Series(values, dtype=pl.Float64)), order)
+    until = data.draw(st.integers(0, len(values)))
+    since = data.draw(st.integers(0, until))
+    whole = sum(map(Fraction, values[since:until]), Fraction(0))
+    try:
+        wanted = float(whole)
+    except OverflowError:
+        wanted = math.copysign(math.inf, whole)
+    assert exact.sums_between(running, np.array([until]), running, np.array([since]))[0] == wanted
+
+
+@given(FLOATS | st.integers(-(2**62), 2**62))
+def test_a_number_is_its_whole_times_its_power(value: float) -> None:
+    whole, exponent = exact.whole_and_exponent(value)
+    assert exponent <= 0
+    assert Fraction(whole) * Fraction(2) ** exponent == Fraction(value)
+    assert exact.rounded(whole, exponent) == float(value)

@@ -1,0 +1,119 @@
+import subprocess
+import sys
+from typing import Any
+
+import msgspec
+import polars as pl
+import pytest
+
+from modelyard.features.domain import (
+    Entity,
+    FeatureSet,
+    FeatureView,
+    InvalidDeclaration,
+    Parquet,
+    UnknownFeature,
+    Window,
+    duration_text,
+    duration_us,
+)
+
+AIRPORT = Entity("origin", dtype="string")
+WEATHER = FeatureView(
+    "weather", entity=AIRPORT, source=Parquet("weather.parquet", timestamp="time_hour"), features=["wind_speed", "visib"], ttl="3h"
+)
+DELAYS = FeatureView(
+    "airport_delays",
+    entity=AIRPORT,
+    source=Parquet("departures.parquet", timestamp="departed_at", created="recorded_at"),
+    aggregate={"dep_delay": ["mean", "count"], "taxi": ["mean"]},
+    windows=[Window("1h"), "7d"],
+)
+
+
+def test_an_aggregating_view_names_its_columns_by_column_function_and_window() -> None:
+    assert DELAYS.names == (
+        "dep_delay_mean_1h", "dep_delay_mean_7d", "dep_delay_count_1h", "dep_delay_count_7d", "taxi_mean_1h", "taxi_mean_7d",
+    )  # fmt: skip
+    assert [column.dtype for column in DELAYS.columns] == ["float64", "float64", "int64", "int64", "float64", "float64"]
+
+
+def test_types_may_be_names_python_types_or_polars_types() -> None:
+    by_type = FeatureView("w", Entity("origin", dtype=pl.String), WEATHER.source, features={"a": float, "b": pl.Int32, "c": pl.Boolean})
+    assert [column.dtype for column in by_type.features] == ["float64", "int64", "bool"]
+    assert by_type.entity == AIRPORT
+
+
+@pytest.mark.parametrize(
+    "declared", [AIRPORT, WEATHER, DELAYS, DELAYS["taxi_mean_1h"], FeatureSet("late", [WEATHER, DELAYS["taxi_mean_7d"]])]
+)
+def test_a_declaration_comes_back_from_its_wire_form_as_it_was(declared: Any) -> None:
+    again = msgspec.json.decode(msgspec.json.encode(declared), type=type(declared))
+    assert again == declared
+    assert not hasattr(declared, "digest") or again.digest == declared.digest
+
+
+def test_the_version_changes_with_what_decides_values_and_with_nothing_else() -> None:
+    said = msgspec.structs.replace(WEATHER, owner="ops", description="Hourly.", freshness="3h")
+    assert said.digest == WEATHER.digest
+    assert msgspec.structs.replace(WEATHER, ttl="180m").digest == WEATHER.digest
+    for change in ({"ttl": "2h"}, {"name": "w2"}, {"features": WEATHER.features[:1]}, {"source": Parquet("other.parquet", "time_hour")}):
+        assert msgspec.structs.replace(WEATHER, **change).digest != WEATHER.digest
+
+
+def test_a_set_is_an_ordered_selection_and_its_version_does_not_depend_on_its_name() -> None:
+    picked = FeatureSet("a", [DELAYS["taxi_mean_7d", "dep_delay_count_1h"], WEATHER])
+    assert picked.names == ("taxi_mean_7d", "dep_delay_count_1h", "wind_speed", "visib")
+    assert picked.keys == AIRPORT.keys
+    assert FeatureSet("b", picked.features).digest == picked.digest
+    assert FeatureSet("a", [WEATHER, DELAYS["taxi_mean_7d", "dep_delay_count_1h"]]).digest != picked.digest
+
+
+def test_an_unknown_feature_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(UnknownFeature, match="dep_delay_men_1h") as caught:
+        DELAYS["dep_delay_men_1h"]
+    assert caught.value.hint == "did you mean dep_delay_mean_1h?"
+
+
+SOURCE = Parquet("d.parquet", timestamp="at")
+WRONG: list[tuple[Any, str]] = [
+    (lambda: FeatureView("v", AIRPORT, SOURCE), "either features or aggregate"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, features=["x"], aggregate={"x": ["mean"]}, windows=["1h"]), "either features or aggregate"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": ["mean"]}), "go together"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": ["mean"]}, windows=["1h"], ttl="3h"), "how far back"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": ["median"]}, windows=["1h"]), "'median' is not known"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": []}, windows=["1h"]), "computes nothing"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": ["mean"]}, windows=["1h", "60m"]), "stands twice"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, features=["x", "x"]), "'x' stands twice"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, features=["origin"]), "'origin' is a key or a time"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, features=["at"]), "'at' is a key or a time"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, features={"x": complex}), "'complex'"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, features=["x"], ttl="3 hours"), "no duration"),
+    (lambda: FeatureView("../v", AIRPORT, SOURCE, features=["x"]), "no name"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, features="x"), "list of columns"),
+    (lambda: Entity("e", keys={"x": "float64"}), "no string or int64"),
+    (lambda: Parquet("", timestamp="at"), "path of its files"),
+    (lambda: Parquet("d.parquet", timestamp="at", created="at"), "the event time and the creation time"),
+    (lambda: Window("0s"), "above zero"),
+    (lambda: FeatureSet("s", []), "is empty"),
+    (lambda: FeatureSet("s", [WEATHER, WEATHER["visib"]]), "comes from weather and from weather"),
+    (lambda: FeatureSet("s", [WEATHER, FeatureView("v", Entity("origin", dtype="int64"), SOURCE, features=["x"])]), "also something else"),
+]
+
+
+@pytest.mark.parametrize(("make", "words"), WRONG)
+def test_a_declaration_that_contradicts_itself_is_refused_with_a_hint(make: Any, words: str) -> None:
+    with pytest.raises(InvalidDeclaration, match=words) as caught:
+        make()
+    assert caught.value.hint
+
+
+def test_a_length_of_time_has_one_way_to_be_written() -> None:
+    assert duration_text(duration_us("90m", "ttl")) == "1h30m"
+    assert duration_us(duration_text(1_500), "ttl") == 1_500
+
+
+def test_declaring_loads_no_numeric_library() -> None:
+    check = "import sys, modelyard.features.domain; print([m for m in ('numpy', 'polars', 'sqlalchemy') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
