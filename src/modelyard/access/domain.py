@@ -38,7 +38,7 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
 
-_MAY: dict[Role, frozenset[Role]] = {
+INCLUDES: dict[Role, frozenset[Role]] = {
     Role.VIEWER: frozenset({Role.VIEWER}),
     Role.CONTRIBUTOR: frozenset({Role.VIEWER, Role.CONTRIBUTOR}),
     Role.APPROVER: frozenset({Role.VIEWER, Role.CONTRIBUTOR, Role.APPROVER}),
@@ -76,11 +76,11 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         True
         """
         held = (self.roles.get(team), self.roles.get(EVERY_TEAM))
-        return any(role is not None and least in _MAY[role] for role in held)
+        return any(role is not None and least in INCLUDES[role] for role in held)
 
     def may_anywhere(self, least: Role) -> bool:
         """Whether a role held in any team includes `least`."""
-        return any(least in _MAY[role] for role in self.roles.values())
+        return any(least in INCLUDES[role] for role in self.roles.values())
 
     @property
     def teams(self) -> tuple[TeamId, ...] | None:
@@ -90,6 +90,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 SYSTEM = Principal(id=PrincipalId("system"), name="Modelyard", kind="system", roles={EVERY_TEAM: Role.ADMIN})
 """The platform itself: what a policy, a schedule or an alarm starts, nobody else did."""
+
+LOCAL = Principal(id=PrincipalId("local"), name="Local", kind="person", roles={EVERY_TEAM: Role.ADMIN})
+"""Everybody, on a server on loopback that was started without login."""
 
 
 class Team(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +140,23 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
 
 
+class TokenOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a token is asked for: what for, which scopes, how long (`90d`), narrower roles, and whose if not the caller's."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    expires_in: str = "90d"
+    roles: dict[TeamId, Role] | None = None
+    owner: str = ""
+
+
+class Me(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller, and the teams whose objects it sees."""
+
+    principal: Principal
+    teams: tuple[Team, ...]
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A login in one browser. `id` is the hash of the cookie's value; `csrf` is bound to that value."""
 
@@ -165,12 +185,17 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
-    """A request's principal and how it proved itself. `csrf` is what forms of a session carry; empty for tokens."""
+    """A request's principal and how it proved itself. `csrf` is what forms of a session carry; empty for tokens.
+
+    `noted_at` is when its use was last noted.
+    """
 
     principal: Principal
     by: Literal["token", "session", "no_login"]
     csrf: str = ""
     session: str = ""
+    token: TokenId | None = None
+    noted_at: Instant | None = None
 
 
 class NotAuthenticated(ModelyardError):
@@ -207,6 +232,18 @@ class WrongPassword(InvalidInput):
 
 class LinkIsSpent(NotFound):
     """The one-time link was used, has expired or never was."""
+
+
+class NoSuchAccount(NotFound):
+    """No account of that id or name, or none in the caller's teams."""
+
+
+class NoSuchTeam(NotFound):
+    """No team of that id."""
+
+
+class NoSuchToken(NotFound):
+    """No token of that id that is the caller's to see."""
 
 
 class NameIsTaken(Conflict):
