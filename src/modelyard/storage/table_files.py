@@ -1,0 +1,193 @@
+"""The files of a Delta table: which types it holds, how a frame becomes Parquet files, and what the log says of them.
+
+Owns no log and no name: `tables` commits what this module has written.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import obstore
+import polars as pl
+from deltalake import Schema as DeltaSchema
+from deltalake.transaction import AddAction
+from obstore.store import ObjectStore
+
+from modelyard.core.errors import InvalidInput
+from modelyard.core.ids import uuid7
+from modelyard.storage.durable import DurableFolders, sync
+
+# Delta readers find columns by these names in the files: none of ` ,;{}()\n\t=`.
+COLUMN = re.compile(r"[^ ,;{}()\n\t=]{1,200}")
+PARTITION_VALUE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+# Longer texts say little about a file, and its entry in the log would grow with them.
+MOST_TEXT_IN_STATISTICS = 64
+UTC_MICROSECONDS = pl.Datetime("us", "UTC")
+
+_SIMPLE: Mapping[pl.DataType, str] = {
+    pl.Boolean(): "boolean",
+    pl.Int8(): "byte",
+    pl.Int16(): "short",
+    pl.Int32(): "integer",
+    pl.Int64(): "long",
+    pl.Float32(): "float",
+    pl.Float64(): "double",
+    pl.String(): "string",
+    pl.Binary(): "binary",
+    pl.Date(): "date",
+    UTC_MICROSECONDS: "timestamp",
+}
+
+
+def delta_schema(schema: pl.Schema) -> DeltaSchema:
+    """The Delta schema that holds `schema` without loss. Raises InvalidInput, naming every column that Delta cannot hold."""
+    if not schema:
+        raise InvalidInput("a table has at least one column, the frame has none", hint="select the columns to be stored")
+    problems = [f"column {name[:60]!r}: no name for a column of a table" for name in schema if not COLUMN.fullmatch(name)]
+    fields = []
+    for name, dtype in schema.items():
+        kind = _delta_type(dtype)
+        if kind is None:
+            problems.append(f"column {name!r}: {dtype} {_way_out(dtype)}")
+        fields.append({"name": name, "type": kind, "nullable": True, "metadata": {}})
+    if problems:
+        raise InvalidInput("the table cannot hold the frame: " + "; ".join(problems), hint="rename or cast these columns first")
+    return DeltaSchema.from_json(json.dumps({"type": "struct", "fields": fields}))
+
+
+def _delta_type(dtype: pl.DataType) -> str | dict[str, Any] | None:
+    match dtype:
+        case pl.Decimal():
+            return f"decimal({dtype.precision},{dtype.scale})"
+        case pl.List():
+            inner = _delta_type(_instance(dtype.inner))
+            return {"type": "array", "elementType": inner, "containsNull": True} if inner else None
+        case pl.Struct():
+            kinds = {field.name: _delta_type(_instance(field.dtype)) for field in dtype.fields}
+            fields = [{"name": name, "type": kind, "nullable": True, "metadata": {}} for name, kind in kinds.items()]
+            return {"type": "struct", "fields": fields} if kinds and all(kinds.values()) else None
+        case _:
+            return _SIMPLE.get(dtype)
+
+
+def _instance(dtype: Any) -> pl.DataType:
+    made: pl.DataType = dtype() if isinstance(dtype, type) else dtype
+    return made
+
+
+def _way_out(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Datetime):
+        return "is not kept exactly; cast it to Datetime('us', 'UTC')"
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return "is not kept; cast it to String"
+    if dtype.is_unsigned_integer():
+        return "is not kept; cast it to a signed integer"
+    return "is not kept"
+
+
+class TableFiles:
+    """Writes the files of one table, durably, under names that nobody uses yet. They count once a commit names them."""
+
+    def __init__(self, folder: Path | None, store: ObjectStore) -> None:
+        self._folder = folder
+        self._store = store
+        self._folders = DurableFolders(folder) if folder else None
+
+    def write(self, frame: pl.DataFrame, partition_by: Sequence[str], *, is_new_data: bool = True) -> list[AddAction]:
+        """Writes one file, or one for each combination of `partition_by`; what a commit says of them.
+
+        Rows keep their order within a file. Raises InvalidInput for a partition value that cannot be part of a path.
+        """
+        actions = []
+        for values, part in _partitions(frame, partition_by):
+            name = "/".join([*(f"{column}={value}" for column, value in values.items()), f"{uuid7()}.parquet"])
+            size, modified = self._put(name, part)
+            actions.append(AddAction(name, size, values, modified // 1000, is_new_data, json.dumps(statistics(part))))
+        self._sync(actions)
+        return actions
+
+    def _put(self, name: str, frame: pl.DataFrame) -> tuple[int, int]:
+        """Writes one file; its size and when that was, in microseconds."""
+        if self._folder is None or self._folders is None:
+            buffer = BytesIO()
+            frame.write_parquet(buffer)
+            obstore.put(self._store, name, buffer.getbuffer())
+            return len(buffer.getbuffer()), round(obstore.head(self._store, name)["last_modified"].timestamp() * 1e6)
+        path = self._folder / name
+        self._folders.make(path.parent)
+        frame.write_parquet(path)
+        sync(path)
+        found = path.stat()
+        return found.st_size, found.st_mtime_ns // 1000
+
+    def _sync(self, actions: Sequence[AddAction]) -> None:
+        if self._folder is not None:
+            for folder in {(self._folder / action.path).parent for action in actions}:
+                sync(folder)
+
+
+def _partitions(frame: pl.DataFrame, partition_by: Sequence[str]) -> Iterator[tuple[dict[str, str | None], pl.DataFrame]]:
+    if not partition_by:
+        yield {}, frame
+        return
+    for values, part in frame.group_by(partition_by, maintain_order=True):
+        texts: dict[str, str | None] = {}
+        for column, value in zip(partition_by, values, strict=True):
+            if isinstance(value, bool | float | bytes) or not PARTITION_VALUE.fullmatch(str(value)) or value is None:
+                raise InvalidInput(
+                    f"{value!r} in column {column!r} cannot name a partition",
+                    hint="partition by whole numbers, or by short words of letters, digits, '_', '.' and '-'",
+                )
+            texts[column] = str(value)
+        yield texts, part.drop(partition_by)
+
+
+def statistics(frame: pl.DataFrame) -> dict[str, Any]:
+    """What the log says of a file's rows, so that readers may pass it over: their number, and per column least, greatest, nulls."""
+    least, greatest = {}, {}
+    for column in frame.iter_columns():
+        bounds = _bounds(column)
+        if bounds:
+            least[column.name], greatest[column.name] = bounds
+    nulls = {column.name: column.null_count() for column in frame.iter_columns() if not column.dtype.is_nested()}
+    return {"numRecords": frame.height, "minValues": least, "maxValues": greatest, "nullCount": nulls}
+
+
+def _bounds(column: pl.Series) -> tuple[Any, Any] | None:
+    """The least and the greatest value as the log writes them; None where a reader would be misled, or helped little."""
+    dtype = column.dtype
+    if column.null_count() == len(column):
+        return None
+    if dtype.is_float():
+        # A reader that compares NaN as the greatest value would pass over rows that it looks for.
+        return (column.min(), column.max()) if column.is_finite().all() else None
+    if dtype.is_integer():
+        return column.min(), column.max()
+    if dtype == pl.String:
+        low, high = column.min(), column.max()
+        return (low, high) if len(str(low)) <= MOST_TEXT_IN_STATISTICS >= len(str(high)) else None
+    if dtype == pl.Date:
+        return _texts(column, lambda day: day.isoformat())
+    if dtype == UTC_MICROSECONDS:
+        return _texts(column, _milliseconds)
+    return None
+
+
+def _texts(column: pl.Series, text: "Any") -> tuple[str, str] | None:
+    try:
+        low, high = column.min(), column.max()
+    except (OverflowError, ValueError):
+        # Before year 1 or after 9999.
+        return None
+    assert isinstance(low, date)
+    assert isinstance(high, date)
+    return text(low), text(high)
+
+
+def _milliseconds(at: datetime) -> str:
+    """The protocol cuts instants to milliseconds, and readers allow for that."""
+    return at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000, tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -1,0 +1,355 @@
+"""Delta tables by name, in a directory or an object store: appended to, read by version, compacted.
+
+Owns names, commits and versions; `table_files` writes the files. Knows not what a table means.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import obstore
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+from obstore.exceptions import BaseError
+from obstore.store import ObjectStore
+
+from modelyard.core.errors import Conflict, Corrupted, InvalidInput, Kind, ModelyardError, NotFound
+from modelyard.core.ids import uuid7
+from modelyard.core.names import checked_name
+from modelyard.storage.durable import DurableFolders, sync
+from modelyard.storage.objects import first_line, local_folder, open_objects
+from modelyard.storage.table_files import TableFiles, delta_schema
+
+# A folder that is named so holds no other table, so that cleaning one up never touches another.
+SUFFIX = ".delta"
+COMPACTED_BYTES = 64 << 20
+CHECKPOINT_EVERY = 50
+RETENTION_HOURS = 168
+TRIES = 5
+KEY = "modelyard.key"
+MAINTENANCE = "modelyard.maintenance"
+# Old versions stay readable: only `vacuum`, which is told what is pinned, takes anything away.
+CONFIGURATION: Mapping[str, str | None] = {
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.deletedFileRetentionDuration": "interval 7 days",
+}
+_NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+class SchemaMismatch(ModelyardError):
+    """A frame has other columns than the table it is meant for."""
+
+    kind = Kind.INVALID
+
+
+class TableMissing(NotFound):
+    """No table has that name, or it has no such version."""
+
+
+class TablesUnavailable(ModelyardError):
+    """The place of the tables does not answer, or refuses."""
+
+    kind = Kind.UNREACHABLE
+
+
+class _Table(DeltaTable):
+    """A Delta table that names its files as they are on disk: Polars takes the library's percent-encoded paths literally."""
+
+    def file_uris(self, *arguments: Any, **named: Any) -> list[str]:
+        """The paths of the files."""
+        return [_plain(path) for path in super().file_uris(*arguments, **named)]
+
+    @property
+    def table_uri(self) -> str:
+        """The path of the table."""
+        return _plain(super().table_uri)
+
+
+def _plain(path: str) -> str:
+    return path if "://" in path.removeprefix("file://") else unquote(path)
+
+
+class Tables:
+    """Tables under names such as `monitoring/predictions`. May be shared by threads; processes may append at the same time.
+
+    The rows of one append without partitions keep their order. Between appends there is none: sort where it matters.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, str]) -> None:
+        self._url = url.rstrip("/")
+        self._options = dict(options)
+        self._root = local_folder(url)
+
+    @classmethod
+    def open(cls, url: str, options: Mapping[str, str] | None = None) -> "Tables":
+        """The tables at `file:///folder`, made if missing, or at `s3://bucket/prefix`, `gs://...` or `az://...`.
+
+        `options` are the object store's words, as for blobs. Raises InvalidInput.
+        """
+        tables = cls(url, options or {})
+        if tables._root is not None:
+            if "%" in str(tables._root):
+                raise InvalidInput(f"the tables' folder {tables._root} has a % in its path", hint="Delta tables need a path without it")
+            with _translated(f"the folder {tables._root}"):
+                tables._root.mkdir(parents=True, exist_ok=True)
+        open_objects(url, tables._options)
+        return tables
+
+    def uri(self, name: str) -> str:
+        """Where a table lies, for any other program that reads Delta Lake. Raises InvalidInput for what is no name."""
+        for part in name.split("/"):
+            checked_name(part, "table")
+            if part.endswith(SUFFIX):
+                raise InvalidInput(f"{name!r} is no name for a table: no part of it may end with {SUFFIX}", hint="leave the ending out")
+        return f"{self._root.absolute() if self._root else self._url}/{name}{SUFFIX}"
+
+    def append(self, name: str, frame: pl.DataFrame, *, key: str | None = None, partition_by: Sequence[str] = ()) -> int:
+        """Appends the rows, durably when this returns; the version that holds them. The first append makes the table.
+
+        With `key`, rows are appended once however often this is called, also after a crash in between: later calls
+        give the version of the first. `partition_by` counts for the first append, later ones may leave it out.
+        Raises SchemaMismatch, which names each differing column, and InvalidInput for types that Delta does not keep.
+        """
+        schema = delta_schema(frame.schema)
+        with _translated(name):
+            table = self._find(name, None)
+            if table is None:
+                table = self._create(name, schema, partition_by)
+            _check_schema(name, table, frame.schema, partition_by)
+            if key is not None and (earliest := table.transaction_version(key)) is not None:
+                return self._version_of(name, key, earliest, table.version())
+            if frame.is_empty() and key is None:
+                return int(table.version())
+            partitions = table.metadata().partition_columns
+            actions = self._files(name).write(frame.select(_schema(table).names()), partitions) if frame.height else []
+            return self._commit(name, table, actions, key)
+
+    def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
+        """The rows of the newest version, or of `version`, read when collected; filters pass over files. Raises TableMissing."""
+        with _translated(name):
+            return pl.scan_delta(self._get(name, version), storage_options=self._options or None, credential_provider=None)
+
+    def version(self, name: str) -> int | None:
+        """The newest version, or None where there is no such table."""
+        with _translated(name):
+            table = self._find(name, None)
+            return None if table is None else table.version()
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a table."""
+        return self.version(name) is not None
+
+    def schema(self, name: str, version: int | None = None) -> pl.Schema:
+        """The columns and their types. Raises TableMissing."""
+        with _translated(name):
+            return _schema(self._get(name, version))
+
+    def row_count(self, name: str, version: int | None = None) -> int:
+        """How many rows there are, without reading any. Raises TableMissing."""
+        with _translated(name):
+            return int(self._get(name, version).count())
+
+    def compact(self, name: str, *, target_bytes: int = COMPACTED_BYTES) -> int:
+        """Merges small files into such of about `target_bytes`, and has the log begin with a checkpoint; the newest version.
+
+        Rows stay the same and older versions readable. Appends may go on meanwhile; a second compaction at the same
+        time raises Conflict. Reads one file's worth of rows at a time.
+        """
+        with _translated(name):
+            table = self._get(name, None)
+            actions: list[AddAction | RemoveAction] = []
+            for group in _small_files(table, target_bytes):
+                added = self._merge(name, table, group)
+                actions += added
+                actions += [_removed(row, added[0].modification_time) for row in group.iter_rows(named=True)]
+            if actions:
+                mutex = Transaction(MAINTENANCE, (table.transaction_version(MAINTENANCE) or 0) + 1)
+                try:
+                    self._write_log(table, actions, str(uuid7()), [mutex])
+                except CommitFailedError as error:
+                    raise Conflict(f"another process compacts {name}", hint="one lease a table lets one process do so") from error
+                table.update_incremental()
+            self._checkpoint(name, table)
+            return int(table.version())
+
+    def vacuum(self, name: str, *, pinned: Iterable[int] = (), retention_hours: int = RETENTION_HOURS) -> int:
+        """Removes the files that neither the newest version nor a `pinned` one needs; how many those were.
+
+        Younger files than `retention_hours` stay: readers and unfinished appends may use them. Every version that
+        somebody may want to read again must be in `pinned`.
+        """
+        with _translated(name):
+            table = self._get(name, None)
+            kept = sorted(set(pinned)) or None
+            removed = table.vacuum(retention_hours, dry_run=False, enforce_retention_duration=False, full=True, keep_versions=kept)
+            self._sync_log(name)
+            return len(removed)
+
+    def _find(self, name: str, version: int | None) -> DeltaTable | None:
+        uri = self.uri(name)
+        # Without this the library would make the folder of a table that is only asked for.
+        if self._root is not None and not (Path(uri) / "_delta_log").is_dir():
+            return None
+        try:
+            return _Table(uri, version=version, storage_options=self._options)
+        except TableNotFoundError:
+            return None
+        except DeltaError as error:
+            if version is not None and self._find(name, None) is not None:
+                raise TableMissing(f"the table {name} has no version {version}", hint=f"the newest is {self.version(name)}") from error
+            raise
+
+    def _get(self, name: str, version: int | None) -> DeltaTable:
+        table = self._find(name, version)
+        if table is None:
+            raise TableMissing(f"no table {name}", hint="the first append makes it")
+        return table
+
+    def _create(self, name: str, schema: object, partition_by: Sequence[str]) -> DeltaTable:
+        uri = self.uri(name)
+        if self._root is not None:
+            DurableFolders(self._root).make(Path(uri) / "_delta_log")
+        with contextlib.suppress(CommitFailedError):
+            # Whoever comes second finds the table made; tried again, the creation would come on top of it.
+            DeltaTable.create(
+                uri,
+                schema,  # type: ignore[arg-type] # a Delta schema
+                mode="ignore",
+                partition_by=list(partition_by),
+                configuration=CONFIGURATION,
+                storage_options=self._options,
+                commit_properties=CommitProperties(max_commit_retries=0),
+                post_commithook_properties=_NO_HOOKS,
+            )
+        self._sync_log(name, 0)
+        return self._get(name, None)
+
+    def _files(self, name: str) -> TableFiles:
+        return TableFiles(Path(self.uri(name)) if self._root else None, self._objects(name))
+
+    def _objects(self, name: str) -> ObjectStore:
+        return open_objects(f"file://{self.uri(name)}" if self._root else self.uri(name), self._options)
+
+    def _commit(self, name: str, table: DeltaTable, actions: Sequence[AddAction], key: str | None) -> int:
+        mark = key or str(uuid7())
+        for _ in range(TRIES):
+            earliest = table.version() + 1
+            with contextlib.suppress(CommitFailedError):
+                self._write_log(table, actions, mark, [Transaction(mark, earliest)] if key is not None else [])
+                table.update_incremental()
+                break
+            table.update_incremental()
+            if key is not None and (found := table.transaction_version(key)) is not None:
+                earliest = found
+                break
+        else:
+            raise Conflict(f"too many processes write to {name}", hint="try again in a moment")
+        version = self._version_of(name, mark, earliest, table.version())
+        self._sync_log(name, version)
+        if version % CHECKPOINT_EVERY == 0:
+            self._checkpoint(name, table)
+        return version
+
+    def _version_of(self, name: str, mark: str, earliest: int, newest: int) -> int:
+        """The version whose commit bears `mark`: `earliest`, or a little later where others came in between."""
+        store = self._objects(name)
+        for version in range(earliest, newest + 1):
+            lines = obstore.get(store, f"_delta_log/{version:020}.json").bytes().to_bytes().splitlines()
+            if any(entry.get("commitInfo", {}).get(KEY) == mark for entry in map(msgspec.json.decode, lines)):
+                return version
+        raise Corrupted(f"the log of the table {name} lacks the commit {mark}", hint="restore the table's folder from a backup")
+
+    def _write_log(self, table: DeltaTable, actions: Sequence[AddAction | RemoveAction], mark: str, marks: list[Transaction]) -> None:
+        table.create_write_transaction(
+            list(actions),
+            "append",
+            table.schema(),
+            table.metadata().partition_columns,
+            commit_properties=CommitProperties(custom_metadata={KEY: mark}, app_transactions=marks),
+            post_commithook_properties=_NO_HOOKS,
+        )
+
+    def _merge(self, name: str, table: DeltaTable, group: pl.DataFrame) -> list[AddAction]:
+        schema, partitions = _schema(table), table.metadata().partition_columns
+        paths = [f"{self.uri(name)}/{path}" for path in group["path"]]
+        frame = pl.scan_parquet(paths, storage_options=self._options or None, credential_provider=None, hive_partitioning=False).collect()
+        values = group["partition"][0] if partitions else {}
+        frame = frame.with_columns(pl.lit(values[column]).cast(schema[column]).alias(column) for column in partitions)
+        return self._files(name).write(frame.select(schema.names()), partitions, is_new_data=False)
+
+    def _checkpoint(self, name: str, table: DeltaTable) -> None:
+        table.create_checkpoint()
+        self._sync_log(name, None)
+
+    def _sync_log(self, name: str, version: int | None = None) -> None:
+        """Has a version's entry last; without one, the whole folder of the log."""
+        if self._root is None:
+            return
+        log = Path(self.uri(name)) / "_delta_log"
+        for path in [log / f"{version:020}.json"] if version is not None else [path for path in log.iterdir() if path.is_file()]:
+            sync(path)
+        sync(log)
+
+
+def _schema(table: DeltaTable) -> pl.Schema:
+    return pl.Schema(table.schema())
+
+
+def _check_schema(name: str, table: DeltaTable, given: pl.Schema, partition_by: Sequence[str]) -> None:
+    wanted = _schema(table)
+    problems = [f"{column!r} is missing ({dtype})" for column, dtype in wanted.items() if column not in given]
+    problems += [f"{column!r} is not in the table ({dtype})" for column, dtype in given.items() if column not in wanted]
+    problems += [
+        f"{column!r} is {given[column]}, the table has {dtype}"
+        for column, dtype in wanted.items()
+        if column in given and given[column] != dtype
+    ]
+    partitions = table.metadata().partition_columns
+    if partition_by and list(partition_by) != partitions:
+        problems.append(f"partitioned by {list(partition_by)}, the table by {partitions}")
+    if problems:
+        raise SchemaMismatch(f"the frame does not fit the table {name}: " + "; ".join(problems), hint="a changed schema is a new table")
+
+
+def _small_files(table: DeltaTable, target_bytes: int) -> Iterator[pl.DataFrame]:
+    """Groups of at least two files of one partition that together make about `target_bytes`, oldest first."""
+    files = pl.DataFrame(table.get_add_actions())
+    if files.is_empty():
+        return
+    partitions = table.metadata().partition_columns
+    files = files.filter(pl.col("size_bytes") < target_bytes // 2).sort("modification_time", "path")
+    parts = files.group_by(pl.col("partition"), maintain_order=True) if partitions else [((), files)]
+    for _, part in parts:
+        filled = pl.col("size_bytes").cum_sum() // target_bytes
+        for _, group in part.group_by(filled.alias("nth"), maintain_order=True):
+            if group.height > 1:
+                yield group
+
+
+def _removed(row: Mapping[str, object], at: int) -> RemoveAction:
+    values = row.get("partition") or {}
+    assert isinstance(values, Mapping)
+    return RemoveAction(
+        str(row["path"]),
+        data_change=False,
+        deletion_timestamp=at,
+        size=int(str(row["size_bytes"])),
+        partition_values={column: None if value is None else str(value) for column, value in values.items()},
+    )
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turns the errors of disks, object stores and the Delta library into ours."""
+    try:
+        yield
+    except (DeltaError, BaseError, OSError) as error:
+        raise TablesUnavailable(
+            f"the table store failed for {what}: {first_line(error)}", hint="check storage.tables and its rights"
+        ) from error
