@@ -1,0 +1,51 @@
+"""Instants, durations and the three clocks."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelyard.core.clock import FixedClock, Instant, ReplayClock, duration_s, instant, iso, moment
+from modelyard.core.errors import InvalidInput
+
+
+@given(st.integers(min_value=-(2**52), max_value=2**52))
+def test_an_instant_survives_the_way_to_a_datetime_and_back(at: int) -> None:
+    assert instant(moment(Instant(at))) == at
+
+
+def test_an_instant_in_another_zone_is_the_same_instant() -> None:
+    east = datetime(2013, 1, 1, 5, tzinfo=timezone(timedelta(hours=5)))
+    assert instant(east) == instant(datetime(2013, 1, 1, tzinfo=UTC))
+
+
+def test_a_datetime_without_a_zone_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="no time zone"):
+        instant(datetime(2013, 1, 1))  # noqa: DTZ001 - what is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("3h", 10800), ("14d", 1209600), ("1d12h", 129600), ("250ms", 0.25), ("1.5h", 5400)]
+)
+def test_durations_are_read_in_their_units(text: str, seconds: float) -> None:
+    assert duration_s(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "h", "3", "3x", "3 h", "-3h", "1.2.3s", ".s"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        duration_s(text)
+
+
+def test_a_replay_clock_reads_its_record_and_not_the_machine() -> None:
+    stands = Instant(7)
+    clock = ReplayClock(lambda: stands, fresh_s=0.0)
+    assert clock.now() == 7
+    assert clock.wall() > 1_600_000_000_000_000
+
+
+def test_a_fixed_clock_moves_only_when_it_is_moved() -> None:
+    clock = FixedClock(Instant(0))
+    clock.advance(2.5)
+    assert (clock.now(), clock.wall(), iso(clock.now())) == (2_500_000, 2_500_000, "1970-01-01T00:00:02.500000Z")

@@ -1,0 +1,43 @@
+"""The migrations lead to the very tables that the stores declare, and a newer schema is not touched."""
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from modelyard.core.clock import SystemClock
+from modelyard.core.errors import Conflict
+from modelyard.storage.database import Database, Transaction
+from modelyard.storage.migrations import VERSION_TABLE, current_version, upgrade
+from modelyard.storage.schema import METADATA
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: object) -> Database:
+    url = f"sqlite:///{tmp_path}/empty.db" if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
+    database = Database.open(url, SystemClock())
+    request.addfinalizer(database.close)
+    return database
+
+
+def test_the_migrated_schema_is_the_declared_one(empty: Database, every_table: None) -> None:
+    upgrade(empty)
+
+    def differences(tx: Transaction) -> list[str]:
+        context = MigrationContext.configure(tx.connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        return [str(one) for one in compare_metadata(context, METADATA)]
+
+    assert empty.write(differences) == []
+
+
+def test_migrating_twice_changes_nothing(empty: Database) -> None:
+    assert upgrade(empty) == upgrade(empty)
+
+
+def test_a_schema_from_the_future_is_left_alone(empty: Database) -> None:
+    upgrade(empty)
+    empty.write(lambda tx: tx.connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")))
+    with pytest.raises(Conflict, match="9999"):
+        upgrade(empty)
+    with empty.read() as snapshot:
+        assert current_version(snapshot.connection) == "9999"
