@@ -1,0 +1,150 @@
+"""What a look at a window finds: drift, quality, levels, degradations, differences. Owns the figures, not what follows."""
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from modelyard.core.clock import Instant
+from modelyard.monitoring.domain.declarations import Metric
+
+
+class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a column's window lies from its reference. `effect` is what `min_effect` is held against.
+
+    `since_at` is where the window begins in which it shows most. `distance` is the normalised Wasserstein distance, in
+    standard deviations of the reference; `None` for categories.
+    """
+
+    column: str
+    effect: float
+    p: float
+    psi: float
+    jensen_shannon: float
+    distance: float | None
+    test: Literal["ks", "chi_square"]
+    rows: int
+    since_at: Instant = Instant(0)
+
+
+class QualityKind(StrEnum):
+    """In what way values are bad."""
+
+    MISSING = "missing"
+    OUT_OF_RANGE = "out_of_range"
+    UNSEEN = "unseen"
+    INVALID = "invalid"
+    ABSENT = "absent"
+
+
+class ColumnQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """The share of bad values in a window with its 95% interval, and in the reference."""
+
+    column: str
+    kind: QualityKind
+    share: float
+    low: float
+    high: float
+    reference_share: float
+    p: float
+    rows: int
+    examples: tuple[str, ...] = ()
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric on some outcomes, with its standard error."""
+
+    metric: Metric
+    value: float
+    standard_error: float
+    rows: int
+
+
+class Level(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version was approved at, on `rows` outcomes.
+
+    `between_days` is the standard deviation of the metric's true daily values, over the `days` that it was measured on.
+    """
+
+    metric: Metric
+    value: float
+    standard_error: float
+    rows: int
+    between_days: float | None = None
+    days: int = 0
+
+
+class Histogram(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts by rank key: scores to three digits, in order, whatever their range."""
+
+    keys: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+
+
+class Moments(msgspec.Struct, frozen=True, kw_only=True):
+    """The sum of a loss and of its square."""
+
+    total: float
+    squares: float
+
+
+class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
+    """The labelled predictions of some time, enough to give every metric with its error. They merge."""
+
+    rows: int
+    positive: Histogram = Histogram()
+    negative: Histogram = Histogram()
+    moments: dict[str, Moments] = {}
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric over the outcomes that came between `since_at` and `until_at`."""
+
+    since_at: Instant
+    until_at: Instant
+    value: float
+    standard_error: float
+    rows: int
+
+
+class Degradation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sequential test says of a loss: the declared one where `evidence` reaches `threshold` and `loss` reaches `declared`.
+
+    `value` is the level since the likely onset, `since_at`; `loss` is how much worse than approved, in the metric's unit.
+    """
+
+    metric: Metric
+    approved: float
+    value: float
+    standard_error: float
+    loss: float
+    declared: float
+    evidence: float
+    threshold: float
+    since_at: Instant
+    until_at: Instant
+    rows: int
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether this is the degradation that was declared, and not chance."""
+        return self.evidence >= self.threshold and self.loss >= self.declared
+
+
+class PairedDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """Two models on the same rows. `difference` is b minus a in the metric's unit, with a confidence interval.
+
+    `p_worse` is the one-sided p-value of "b is no better than a": small where b is better, near 1 where it is worse.
+    """
+
+    metric: Metric
+    a: float
+    b: float
+    difference: float
+    standard_error: float
+    low: float
+    high: float
+    confidence: float
+    p_worse: float
+    rows: int
+    groups: int | None = None
