@@ -1,0 +1,96 @@
+"""The stages about data: the training snapshot, as of this instant, and whether it is fit to learn from."""
+
+import polars as pl
+
+from modelyard.core.clock import Instant, moment
+from modelyard.core.errors import InvalidInput
+from modelyard.delivery.declaration import ModelDeclaration
+from modelyard.delivery.domain import DeliveryState, Facts
+from modelyard.delivery.machine import Done, Outcome, Stopped
+from modelyard.delivery.stages.yard import AS_OF, Job, Yard, put_frame, snapshot_of, split
+from modelyard.features.offline import training_rows
+
+FEWEST_ROWS = 200
+FEWEST_TEST_ROWS = 50
+MOST_MISSING_RISE = 0.25
+
+
+def snapshot(yard: Yard, job: Job) -> Outcome:
+    """Reads the rows whose label is known by now, joins the features as they were visible, and stores the table by digest."""
+    with yard.database.read() as state:
+        now = state.now()
+    labels = labelled_rows(job, now)
+    roots = {view.name: job.root for view in job.declaration.features.views}
+    found = training_rows(job.declaration.features, labels, AS_OF, roots)
+    yard.beat()
+    facts: Facts = {
+        "rows": found.frame.height,
+        "digest": found.digest,
+        "file": put_frame(yard.blobs, found.frame),
+        "feature_set": job.declaration.features.digest,
+        "sources": [{"view": use.view, "view_digest": use.view_digest, "source": use.source, "rows": use.rows} for use in found.sources],
+        "as_of": now,
+    }
+    return Done(facts=facts)
+
+
+def labelled_rows(job: Job, now: Instant) -> pl.DataFrame:
+    """The observations whose label is known at `now`, with keys, request fields, the instant `as_of` and the label.
+
+    Raises InvalidInput where the source has no such column or no such row.
+    """
+    declaration = job.declaration
+    observations = declaration.observations
+    rows = pl.scan_parquet(job.root / observations.source.path)
+    wanted = dict.fromkeys(
+        [*(key.name for key in declaration.features.keys), *(field.name for field in declaration.request), declaration.label]
+    )
+    present = rows.collect_schema().names()
+    missing = [name for name in (*wanted, observations.known, declaration.as_of.column) if name not in present]
+    if missing:
+        raise InvalidInput(f"{observations.source.path} has no column {missing[0]!r}", hint=f"it has {', '.join(present[:12])}")
+    known = pl.col(observations.known).cast(pl.Datetime("us", "UTC"))
+    instant = pl.col(declaration.as_of.column).cast(pl.Datetime("us", "UTC")) - pl.duration(microseconds=declaration.as_of.before_us)
+    rows = rows.filter(known <= moment(now), pl.col(declaration.label).is_not_null()).with_columns(instant.alias(AS_OF))
+    if observations.history_us is not None:
+        rows = rows.filter(pl.col(AS_OF) >= moment(Instant(now - observations.history_us)))
+    found = rows.select(*wanted, AS_OF).sort(AS_OF, maintain_order=True).collect()
+    if found.is_empty():
+        raise InvalidInput(f"no row of {observations.source.path} has a known label yet", hint="wait for labels, or lengthen the history")
+    return found
+
+
+def check(yard: Yard, job: Job) -> Outcome:
+    """Refuses a snapshot that nothing sound can be learned from, and says which check it failed."""
+    frame = snapshot_of(yard, job)
+    checks = data_checks(frame, job.declaration)
+    failed = [one for one in checks if not one["passed"]]
+    facts: Facts = {"checks": checks, "ok": not failed}
+    if failed:
+        return Stopped(
+            state=DeliveryState.REFUSED, reason=f"{failed[0]['name']}: {failed[0]['got']}, expected {failed[0]['expected']}", facts=facts
+        )
+    return Done(facts=facts)
+
+
+def data_checks(frame: pl.DataFrame, declaration: ModelDeclaration) -> list[Facts]:
+    """Each check with what was got and what was expected."""
+    train, test = split(frame, declaration.holdout)
+    checks = [
+        _check("enough rows", frame.height, f"at least {FEWEST_ROWS}", passed=frame.height >= FEWEST_ROWS),
+        _check("enough later rows to test on", test.height, f"at least {FEWEST_TEST_ROWS}", passed=test.height >= FEWEST_TEST_ROWS),
+    ]
+    if declaration.task == "binary":
+        for name, part in (("training", train), ("test", test)):
+            kinds = sorted(part[declaration.label].cast(pl.Float64).unique().to_list())
+            checks.append(_check(f"both outcomes in the {name} rows", kinds, "0 and 1", passed=kinds == [0.0, 1.0]))
+    for name in declaration.inputs:
+        shares = [part[name].null_count() / max(part.height, 1) for part in (train, test)]
+        got = f"{shares[0]:.1%} before, {shares[1]:.1%} after"
+        passed = shares[0] < 1.0 and shares[1] - shares[0] <= MOST_MISSING_RISE
+        checks.append(_check(f"{name} is there", got, f"no rise above {MOST_MISSING_RISE:.0%}", passed=passed))
+    return checks
+
+
+def _check(name: str, got: object, expected: str, *, passed: bool) -> Facts:
+    return {"name": name, "got": got, "expected": expected, "passed": passed}

@@ -1,0 +1,180 @@
+"""The stages that learn and compare: train in the project's environment, evaluate and challenge by the served predictor."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from modelyard.core.digests import Digest
+from modelyard.delivery.children import ChildLimits, ran
+from modelyard.delivery.declaration import ModelDeclaration
+from modelyard.delivery.domain import DeliveryState, Facts, StageName
+from modelyard.delivery.environments import Environment, built_environment, child_words
+from modelyard.delivery.expressions import decided
+from modelyard.delivery.machine import Done, Outcome, Stopped
+from modelyard.delivery.stages.artifacts import champion_of, fetched, put_artifact
+from modelyard.delivery.stages.runs import logged_metrics, started_run
+from modelyard.delivery.stages.yard import Job, Yard, snapshot_of, split
+from modelyard.monitoring.domain import METRICS, Metric
+from modelyard.monitoring.rules.comparison import paired_difference
+from modelyard.monitoring.rules.metrics import measured
+from modelyard.registry.domain import DType, Format, Output, Signature
+from modelyard.registry.encoding import matrix, signature_of
+from modelyard.registry.formats import load
+from modelyard.sdk.project import unpack_source
+from modelyard.storage.database import Transaction
+
+THREADS = 2
+SEED = 20130101
+TRAIN_TIMEOUT_S = 3600.0
+FEWEST_SLICE_ROWS = 200
+MOST_SLICES = 12
+Vector = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def train(yard: Yard, job: Job) -> Outcome:
+    """Trains in a process of its own, in the project's locked environment, on the earlier rows only."""
+    declaration = job.declaration
+    rows, _ = split(snapshot_of(yard, job), declaration.holdout)
+    signature = signature_of({name: rows[name] for name in declaration.inputs}, _dtypes(rows, declaration), _output(declaration))
+    with tempfile.TemporaryDirectory(prefix="modelyard-train-") as scratch:
+        source, table, model = Path(scratch, "source"), Path(scratch, "rows.parquet"), Path(scratch, "model")
+        unpack_source(yard.blobs.get_bytes(job.source), source)
+        rows.select(*declaration.inputs, declaration.label).write_parquet(table)
+        environment = built_environment(yard.folder / "environments", source)
+        yard.beat()
+        asked = {
+            "type": "train",
+            "function": declaration.function,
+            "rows": str(table),
+            "signature": signature,
+            "parameters": job.delivery.parameters,
+            "seed": SEED,
+            "folder": str(model),
+        }
+        limits = ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=yard.beat)
+        answer = msgspec.json.decode(ran(environment.interpreter, child_words(environment, THREADS), asked, source, limits))
+        artifact = put_artifact(yard.blobs, model, Format(answer["format"]))
+    facts = _trained_facts(job, environment, signature, rows.height) | artifact | {"kind": answer["kind"], "format": answer["format"]}
+
+    def apply(tx: Transaction) -> Facts:
+        return {"run": started_run(tx, job, facts)}
+
+    return Done(facts=facts, apply=apply)
+
+
+def _trained_facts(job: Job, environment: Environment, signature: Signature, rows: int) -> Facts:
+    return {
+        "rows": rows,
+        "signature": msgspec.to_builtins(signature),
+        "source": job.source,
+        "environment": environment.digest,
+        "requirements": environment.requirements,
+        "python": environment.python,
+        "seed": SEED,
+        "threads": THREADS,
+    }
+
+
+def evaluate(yard: Yard, job: Job) -> Outcome:
+    """Measures the version on the later rows, overall and by slice, with the predictor that would serve it."""
+    _, rows = split(snapshot_of(yard, job), job.declaration.holdout)
+    labels = rows[job.declaration.label].cast(pl.Float64).to_numpy()
+    scores = scored(yard, job, rows)
+    metrics = {name: measured(name, labels, scores) for name in _metrics(job.declaration)}
+    facts: Facts = {
+        "rows": rows.height,
+        "from": int(rows["as_of"].cast(pl.Int64)[0]),
+        "to": int(rows["as_of"].cast(pl.Int64)[-1]),
+        "metrics": {name: found.value for name, found in metrics.items()},
+        "standard_errors": {name: found.standard_error for name, found in metrics.items()},
+        "slices": _slices(job.declaration, rows, labels, scores),
+    }
+
+    def apply(tx: Transaction) -> Facts:
+        logged_metrics(tx, job, facts["metrics"])
+        return {}
+
+    return Done(facts=facts, apply=apply)
+
+
+def challenge(yard: Yard, job: Job) -> Outcome:
+    """Holds the version against the champion on the same rows, then against every gate; one that fails ends the delivery."""
+    champion = champion_of(yard, job.declaration.name)
+    facts: Facts = {"champion": None if champion is None else {"version": champion.number}}
+    if champion is not None:
+        _, rows = split(snapshot_of(yard, job), job.declaration.holdout)
+        labels = rows[job.declaration.label].cast(pl.Float64).to_numpy()
+        theirs = _predicted(yard, champion.artifact, champion.format, rows, champion.signature)
+        found = paired_difference(_metrics(job.declaration)[0], labels, theirs, scored(yard, job, rows))
+        facts["challenge"] = msgspec.to_builtins(found)
+    known = {
+        "metrics": job.facts(StageName.EVALUATE)["metrics"],
+        "champion": facts["champion"],
+        "challenge": facts.get("challenge"),
+        "data": {"rows": job.facts(StageName.SNAPSHOT)["rows"], "ok": job.facts(StageName.CHECK)["ok"]},
+        "risk": job.declaration.risk,
+        "model": job.declaration.name,
+        "cause": job.delivery.cause.kind,
+    }
+    decisions = [decided(gate.expression, known) for gate in job.declaration.gates]
+    facts["gates"] = msgspec.to_builtins(decisions)
+    refused = [one for one in decisions if not one.passed]
+    if refused:
+        return Stopped(state=DeliveryState.REFUSED, reason=f"gate {refused[0].expression}: {refused[0].reason}", facts=facts)
+    return Done(facts=facts)
+
+
+def scored(yard: Yard, job: Job, rows: pl.DataFrame) -> Vector:
+    """What the trained version answers for `rows`."""
+    facts = job.facts(StageName.TRAIN)
+    signature = msgspec.convert(facts["signature"], Signature)
+    return _predicted(yard, facts["artifact"], Format(facts["format"]), rows, signature)
+
+
+def _predicted(yard: Yard, artifact: str, kind: Format, rows: pl.DataFrame, signature: Signature | None) -> Vector:
+    assert signature is not None  # delivered versions have one
+    with fetched(yard.blobs, Digest(artifact)) as folder:
+        predictor = load(kind, folder, signature)
+        try:
+            return predictor.predict(matrix({name: rows[name] for name in signature.names}, signature))
+        finally:
+            predictor.close()
+
+
+def _metrics(declaration: ModelDeclaration) -> tuple[Metric, ...]:
+    wanted = ("roc_auc", "log_loss", "brier", "accuracy") if declaration.task == "binary" else ("rmse", "mae")
+    return tuple(name for name in METRICS if name in wanted)
+
+
+def _slices(declaration: ModelDeclaration, rows: pl.DataFrame, labels: Vector, scores: Vector) -> list[Facts]:
+    metric, found = _metrics(declaration)[0], []
+    for column in declaration.slices:
+        counts = rows[column].value_counts().drop_nulls().sort("count", descending=True).head(MOST_SLICES)
+        for value, count in counts.rows():
+            there = (rows[column] == value).fill_null(value=False).to_numpy()
+            if count >= FEWEST_SLICE_ROWS and np.unique(labels[there]).size > 1:
+                one = measured(metric, labels[there], scores[there])
+                found.append(
+                    {"column": column, "value": value, "metric": metric, "is": one.value, "error": one.standard_error, "rows": count}
+                )
+    return found
+
+
+def _dtypes(rows: pl.DataFrame, declaration: ModelDeclaration) -> dict[str, DType]:
+    return {name: _dtype(rows.schema[name]) for name in declaration.inputs}
+
+
+def _dtype(kind: pl.DataType) -> DType:
+    if kind == pl.Boolean:
+        return "bool"
+    if kind.is_integer():
+        return "int64"
+    return "float64" if kind.is_float() else "string"
+
+
+def _output(declaration: ModelDeclaration) -> Output:
+    return Output(name="value", kind="probability" if declaration.task == "binary" else "number", label=declaration.label)

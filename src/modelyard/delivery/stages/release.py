@@ -1,0 +1,65 @@
+"""The stages that release: register the version with all that it came from, and have it approved as its risk asks."""
+
+import msgspec
+
+from modelyard.access.domain import SYSTEM
+from modelyard.core.digests import Digest
+from modelyard.delivery import store
+from modelyard.delivery.domain import ApprovalState, DeliveryState, Facts, StageName
+from modelyard.delivery.machine import Done, Outcome, Stopped, Waits
+from modelyard.delivery.service import approve_by_policy, ask_approval, find_approval
+from modelyard.delivery.stages.yard import Job, Yard
+from modelyard.registry.domain import CHALLENGER, Format, ModelName, NewVersion, RiskTier, Signature
+from modelyard.registry.service import ensure_model, register_version, set_alias
+from modelyard.storage.database import Transaction
+
+POLICY_TIERS = frozenset({RiskTier.MINIMAL, RiskTier.LIMITED})
+"""The tiers in which passing every gate is enough; a high risk always needs a person."""
+
+
+def register(yard: Yard, job: Job) -> Outcome:
+    """Makes the version a part of the registry, under the delivery's own key, and the model's challenger."""
+    trained, snapshot = job.facts(StageName.TRAIN), job.facts(StageName.SNAPSHOT)
+    new = NewVersion(
+        format=Format(trained["format"]),
+        artifact=Digest(trained["artifact"]),
+        signature=msgspec.convert(trained["signature"], Signature),
+        run=trained["run"],
+        snapshot=Digest(snapshot["digest"]),
+        feature_set=Digest(snapshot["feature_set"]),
+        source=Digest(trained["source"]),
+        environment=Digest(trained["environment"]),
+        metrics=job.facts(StageName.EVALUATE)["metrics"],
+        parameters={**job.delivery.parameters, "seed": trained["seed"], "threads": trained["threads"]},
+        key=job.delivery.id,
+    )
+    name = ModelName(job.declaration.name)
+
+    def apply(tx: Transaction) -> Facts:
+        version = register_version(tx, SYSTEM, name, new)
+        set_alias(tx, SYSTEM, name, CHALLENGER, version.number)
+        store.update_delivery(tx, msgspec.structs.replace(job.delivery, version=version.number))
+        return {"version": version.number, "content": version.content}
+
+    return Done(facts={}, apply=apply)
+
+
+def approve(yard: Yard, job: Job) -> Outcome:
+    """Approved by policy where the tier allows it; else waits for an approver who is not the author."""
+    version = job.facts(StageName.REGISTER)["version"]
+    if job.declaration.risk in POLICY_TIERS:
+        reason = f"{job.declaration.risk} risk: every gate passed ({len(job.declaration.gates)})"
+
+        def by_policy(tx: Transaction) -> Facts:
+            return {"approval": approve_by_policy(tx, job.delivery, version, reason).id, "by_policy": True}
+
+        return Done(facts={"reason": reason}, apply=by_policy)
+    with yard.database.read() as state:
+        found = find_approval(state, job.delivery.id)
+    if found is None or found.state is ApprovalState.WAITING:
+        why = f"{job.declaration.risk} risk needs a person"
+        return Waits(wake_at=None, facts={}, reason=why, apply=lambda tx: {"approval": ask_approval(tx, job.delivery, version, why).id})
+    facts: Facts = {"approval": found.id, "by_policy": False, "by": found.decided_by, "reason": found.reason}
+    if found.state is ApprovalState.REJECTED:
+        return Stopped(state=DeliveryState.REFUSED, reason=f"rejected: {found.reason}", facts=facts)
+    return Done(facts=facts)

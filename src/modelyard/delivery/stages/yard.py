@@ -1,0 +1,90 @@
+"""What a stage works with: the stores, and the delivery with its declaration. Owns how files of a delivery are kept."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from modelyard.core.digests import Digest
+from modelyard.delivery.declaration import ModelDeclaration
+from modelyard.delivery.domain import Delivery, DeliveryDetail, Facts, ModelNotDeclared, StageName
+from modelyard.delivery.service import find_declared
+from modelyard.storage.blobs import Blobs
+from modelyard.storage.database import Database
+from modelyard.storage.online import OnlineStore
+from modelyard.storage.tables import Tables
+
+AS_OF = "as_of"
+"""The column of a snapshot that holds the instant at which the model would have answered."""
+
+
+class Yard(msgspec.Struct, frozen=True, kw_only=True):
+    """The stores, the data folder, and `beat`, which raises once the stage's claim was lost."""
+
+    database: Database
+    blobs: Blobs
+    tables: Tables
+    online: OnlineStore
+    folder: Path
+    beat: Callable[[], None]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """The delivery under way, what was declared when it began, and where the project's data paths start from."""
+
+    detail: DeliveryDetail
+    declaration: ModelDeclaration
+    source: Digest
+    root: Path
+
+    @property
+    def delivery(self) -> Delivery:
+        """The delivery."""
+        return self.detail.delivery
+
+    def facts(self, name: StageName) -> Facts:
+        """What an earlier stage found out."""
+        return self.detail.facts(name)
+
+
+def job_of(yard: Yard, detail: DeliveryDetail) -> Job:
+    """The delivery with its declaration. Raises ModelNotDeclared where the record of it is gone."""
+    with yard.database.read() as snapshot:
+        found = find_declared(snapshot, detail.delivery.model, detail.delivery.declaration)
+    if found is None:
+        raise ModelNotDeclared(
+            f"{detail.delivery.model} has no declaration {detail.delivery.declaration}", hint="yard apply, then yard ship"
+        )
+    declared = found.declared
+    return Job(detail=detail, declaration=declared.declaration, source=declared.source, root=Path(declared.root))
+
+
+def put_frame(blobs: Blobs, frame: pl.DataFrame) -> Digest:
+    """Stores a table as a Parquet file and gives the file's digest."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return blobs.put_bytes(buffer.getvalue())
+
+
+def get_frame(blobs: Blobs, digest: str) -> pl.DataFrame:
+    """The table that was stored as that file, checked against the digest."""
+    return pl.read_parquet(io.BytesIO(blobs.get_bytes(Digest(digest))))
+
+
+def snapshot_of(yard: Yard, job: Job) -> pl.DataFrame:
+    """The delivery's training snapshot, in the order of its instants."""
+    return get_frame(yard.blobs, job.facts(StageName.SNAPSHOT)["file"])
+
+
+def split(frame: pl.DataFrame, holdout: float) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows to train on and the later ones to test on, cut between two instants so that none is on both sides.
+
+    >>> frame = pl.DataFrame({"as_of": [1, 2, 2, 3, 4]})
+    >>> [part.height for part in split(frame, 0.5)]
+    [3, 2]
+    """
+    cut: Any = frame[AS_OF][max(round(frame.height * (1 - holdout)) - 1, 0)]
+    return frame.filter(pl.col(AS_OF) <= cut), frame.filter(pl.col(AS_OF) > cut)

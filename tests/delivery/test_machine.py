@@ -1,0 +1,194 @@
+"""The state machine on both databases: one worker a stage, exactly one end, whatever dies meanwhile."""
+
+import pytest
+
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
+from modelyard.core.clock import FixedClock, Instant
+from modelyard.core.digests import digest_bytes
+from modelyard.core.errors import NotFound
+from modelyard.delivery.domain import (
+    STAGES,
+    Cause,
+    CauseKind,
+    Claim,
+    Delivery,
+    DeliveryDetail,
+    DeliveryId,
+    DeliveryState,
+    DeliveryUnderWay,
+    FencedOff,
+    StageName,
+    StageState,
+)
+from modelyard.delivery.machine import (
+    Done,
+    Stopped,
+    Waits,
+    begun,
+    broken,
+    cancelled,
+    claimed,
+    detail_of,
+    ended,
+    extended,
+    new_delivery_id,
+    woken,
+)
+from modelyard.delivery.rules import MOST_ATTEMPTS, current_stage
+from modelyard.ledger.service import list_events, sequence_pending
+from modelyard.storage.database import Database
+
+LEASE_S = 10.0
+
+
+def started(database: Database, model: str = "late", key: str = "", until: StageName = StageName.WATCH) -> Delivery:
+    delivery = Delivery(
+        id=new_delivery_id(),
+        team_id=DEFAULT_TEAM,
+        model=model,
+        cause=Cause(kind=CauseKind.PERSON, actor=SYSTEM.id),
+        declaration=digest_bytes(b""),
+        state=DeliveryState.RUNNING,
+        created_at=Instant(0),
+        created_wall_at=Instant(0),
+        until=until,
+    )
+    return database.write(lambda tx: begun(tx, delivery, key or delivery.id))
+
+
+def claim(database: Database, holder: str = "w1") -> Claim:
+    found = database.write(lambda tx: claimed(tx, holder, LEASE_S))
+    assert found is not None
+    return found[0]
+
+
+def detail(database: Database, delivery: DeliveryId) -> DeliveryDetail:
+    with database.read() as snapshot:
+        return detail_of(snapshot, delivery)
+
+
+def test_a_delivery_goes_through_its_stages_in_order(database: Database) -> None:
+    delivery = started(database)
+    seen = []
+    for _ in STAGES:
+        held = claim(database)
+        seen.append(held.stage)
+        database.write(lambda tx, held=held: ended(tx, held, Done(facts={"at": held.stage})))  # type: ignore[misc]  # a bound default
+    found = detail(database, delivery.id)
+    assert tuple(seen) == STAGES
+    assert found.delivery.state is DeliveryState.DONE
+    assert found.facts(StageName.TRAIN) == {"at": "train"}
+    assert database.write(lambda tx: claimed(tx, "w1", LEASE_S)) is None
+
+
+def test_the_same_key_is_the_same_delivery_and_a_model_has_one_at_a_time(database: Database) -> None:
+    first = started(database, key="k")
+    assert started(database, key="k").id == first.id
+    with pytest.raises(DeliveryUnderWay, match=first.id):
+        started(database)
+    started(database, model="other")
+
+
+def test_two_workers_never_hold_one_stage(database: Database) -> None:
+    started(database)
+    claim(database, "w1")
+    assert database.write(lambda tx: claimed(tx, "w2", LEASE_S)) is None
+
+
+def test_an_abandoned_stage_is_taken_up_and_the_old_holder_is_fenced_off(database: Database) -> None:
+    delivery = started(database)
+    abandoned = database.write(lambda tx: claimed(tx, "w1", -1.0))  # a lease that has run out, by whichever clock leases go
+    assert abandoned is not None
+    old = abandoned[0]
+    new = claim(database, "w2")
+    assert (new.stage, new.fence) == (old.stage, old.fence + 1)
+    for act in (
+        lambda tx: ended(tx, old, Done(facts={"by": "w1"})),
+        lambda tx: extended(tx, old, LEASE_S),
+        lambda tx: broken(tx, old, "late"),
+    ):
+        with pytest.raises(FencedOff):
+            database.write(act)
+    database.write(lambda tx: ended(tx, new, Done(facts={"by": "w2"})))
+    assert detail(database, delivery.id).facts(StageName.SNAPSHOT) == {"by": "w2"}
+
+
+def test_a_stage_ends_once(database: Database) -> None:
+    started(database)
+    held = claim(database)
+    database.write(lambda tx: ended(tx, held, Done(facts={})))
+    with pytest.raises(FencedOff):
+        database.write(lambda tx: ended(tx, held, Done(facts={})))
+
+
+def test_what_a_stage_changes_is_undone_with_its_failure(database: Database) -> None:
+    delivery = started(database)
+    held = claim(database)
+
+    def work(tx: object) -> dict[str, object]:
+        raise NotFound("gone")
+
+    with pytest.raises(NotFound):
+        database.write(lambda tx: ended(tx, held, Done(facts={}, apply=work)))
+    assert current_stage(detail(database, delivery.id)).state is StageState.RUNNING
+    database.write(lambda tx: extended(tx, held, LEASE_S))
+
+
+def test_a_stage_that_breaks_down_is_tried_again_and_then_fails(database: Database) -> None:
+    delivery = started(database)
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        held = claim(database)
+        found = database.write(lambda tx, held=held: broken(tx, held, "disk"))  # type: ignore[misc]
+        assert current_stage(found).attempt == attempt
+    ended_at = detail(database, delivery.id)
+    assert ended_at.delivery.state is DeliveryState.FAILED
+    assert [stage.state for stage in ended_at.stages] == [StageState.FAILED] + [StageState.SKIPPED] * (len(STAGES) - 1)
+
+
+def test_a_waiting_stage_is_taken_up_when_its_hour_comes_or_when_it_is_woken(database: Database, clock: FixedClock) -> None:
+    delivery = started(database)
+    held = claim(database)
+    database.write(lambda tx: ended(tx, held, Waits(wake_at=Instant(tx.now() + 60_000_000), facts={"step": 1})))
+    assert database.write(lambda tx: claimed(tx, "w1", LEASE_S)) is None
+    clock.advance(60)
+    again = claim(database)
+    database.write(lambda tx: ended(tx, again, Waits(wake_at=None, facts={"step": 2})))
+    assert database.write(lambda tx: claimed(tx, "w1", LEASE_S)) is None
+    database.write(lambda tx: woken(tx, delivery.id, StageName.SNAPSHOT))
+    assert claim(database).stage is StageName.SNAPSHOT
+    assert detail(database, delivery.id).facts(StageName.SNAPSHOT) == {"step": 2}
+
+
+def test_a_refusal_ends_the_delivery_and_skips_the_rest(database: Database) -> None:
+    delivery = started(database)
+    held = claim(database)
+    database.write(lambda tx: ended(tx, held, Stopped(state=DeliveryState.REFUSED, reason="too few rows", facts={"rows": 3})))
+    found = detail(database, delivery.id)
+    assert (found.delivery.state, found.stages[0].reason, found.stages[0].facts) == (DeliveryState.REFUSED, "too few rows", {"rows": 3})
+    started(database)
+
+
+def test_cancelling_fences_off_whoever_works_on_it(database: Database) -> None:
+    delivery = started(database)
+    held = claim(database)
+    database.write(lambda tx: cancelled(tx, delivery.id, SYSTEM.id, "changed our mind", DeliveryState.CANCELLED))
+    with pytest.raises(FencedOff):
+        database.write(lambda tx: ended(tx, held, Done(facts={})))
+
+
+def test_until_names_the_last_stage(database: Database) -> None:
+    delivery = started(database, until=StageName.CHECK)
+    for _ in range(2):
+        held = claim(database)
+        database.write(lambda tx, held=held: ended(tx, held, Done(facts={})))  # type: ignore[misc]
+    assert detail(database, delivery.id).delivery.state is DeliveryState.DONE
+
+
+def test_every_transition_is_in_the_ledger(database: Database) -> None:
+    started(database, until=StageName.SNAPSHOT)
+    held = claim(database)
+    database.write(lambda tx: ended(tx, held, Done(facts={"rows": 1})))
+    sequence_pending(database, "test")
+    with database.read() as snapshot:
+        types = [event.type for event in list_events(snapshot, -1)]
+    assert types == ["delivery.started", "delivery.stage_done", "delivery.ended"]
