@@ -1,6 +1,5 @@
 """The roles as processes: `up` supervises all, each other one serves alone. Owns their start and their clean end."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -8,8 +7,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
-
-import uvicorn
 
 from modelyard.access.rules import is_loopback
 from modelyard.access.service import first_start
@@ -20,6 +17,7 @@ from modelyard.core.processes import die_with_parent
 from modelyard.core.settings import Settings
 from modelyard.server.app import control_plane
 from modelyard.server.installation import check_folder, opened
+from modelyard.server.listening import bound_socket, serve
 from modelyard.server.local import put_local_token
 from modelyard.server.locks import RoleLock
 from modelyard.server.observe import log_as_json, start_tracing
@@ -28,19 +26,11 @@ from modelyard.server.worker import work_until
 from modelyard.storage.database import Database
 from modelyard.storage.migrations import upgrade
 
-KEEP_ALIVE_S = 75
-
 
 class LoginNeeded(ModelyardError):
     """Without logins the server is bound to this machine only."""
 
     kind = Kind.FORBIDDEN
-
-
-class PortTaken(ModelyardError):
-    """Another process listens there."""
-
-    kind = Kind.CONFLICT
 
 
 def run_up(settings: Settings) -> int:
@@ -75,13 +65,13 @@ def run_server(settings: Settings) -> int:
     log_as_json("server")
     start_tracing(settings.telemetry.endpoint, "server")
     check_folder(settings.folder)
-    bound = _bound(settings.server.host, settings.server.port)
+    bound = bound_socket(settings.server.host, settings.server.port)
     with (
         RoleLock(settings.folder, "server"),
         opened(settings) as installation,
         ThreadPoolExecutor(settings.server.pool_threads, thread_name_prefix="service") as pool,
     ):
-        _serve(control_plane(installation, pool), bound)
+        serve(control_plane(installation, pool), bound)
     return 0
 
 
@@ -100,36 +90,6 @@ def run_worker(settings: Settings) -> int:
     with opened(settings) as installation:
         work_until(stop, installation, f"{socket.gethostname()}/{os.getpid()}/{new_id('wrk')[-6:]}")
     return 0
-
-
-def _serve(app: object, bound: socket.socket) -> None:
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]  # uvicorn's own ASGI types are narrower than the specification's
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=10,
-        loop="uvloop",
-        http="httptools",
-        lifespan="on",
-    )
-    asyncio.run(uvicorn.Server(config).serve(sockets=[bound]))
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        found.bind((host.strip("[]"), port))
-    except OSError as error:
-        found.close()
-        raise PortTaken(
-            f"{host}:{port} cannot be bound: {error.strerror}", hint="stop what listens there, or choose another --port"
-        ) from error
-    found.listen(2048)
-    return found
 
 
 def _prepared(settings: Settings) -> str:

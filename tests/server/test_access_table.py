@@ -1,0 +1,67 @@
+"""Every route is walked as nobody and as each role: the table decides, and no route is outside it."""
+
+import re
+
+import pytest
+
+from modelyard.access.domain import INCLUDES, Role
+from modelyard.server.access_table import PUBLIC, TABLE
+from tests.server.conftest import Running
+
+# These end a session or a token, or a stream without end: walking them as an allowed role would end the walk.
+ONCE = {"GET /live"}
+
+
+def path_of(rule: str) -> tuple[str, str]:
+    method, template = rule.split(" ")
+    return method, re.sub(r"\{(\w+)\}", lambda found: "999999" if found[1] in ("index", "size") else "no-such-thing", template)
+
+
+@pytest.mark.parametrize("rule", sorted(TABLE))
+def test_nobody_reaches_what_is_not_public(running: Running, rule: str) -> None:
+    method, path = path_of(rule)
+    with running.client() as client:
+        answer = client.request(method, path, follow_redirects=False)
+    asked_to_log_in = answer.status_code == 401 and "needs a login" in answer.text
+    assert asked_to_log_in is (TABLE[rule] != PUBLIC), answer.text
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_role_reaches_what_the_table_gives_it_and_nothing_else(running: Running, role: Role) -> None:
+    wrong = []
+    with running.client(role) as client:
+        for rule, least in sorted(TABLE.items()):
+            if rule in ONCE:
+                continue
+            method, path = path_of(rule)
+            answer = client.request(method, path, follow_redirects=False)
+            refused = answer.status_code == 403 and f"is no {least} in any team" in answer.text
+            allowed = least == PUBLIC or least in INCLUDES[role]
+            if allowed is refused or answer.status_code == 500:
+                wrong.append(f"{rule} as {role}: {answer.status_code} {answer.text[:100]}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Host": "127.0.0.1"}, {"Host": "localhost:1"}])
+def test_a_rebound_name_reaches_nothing(running: Running, headers: dict[str, str]) -> None:
+    with running.client(Role.ADMIN) as client:
+        assert client.get("/api/v1/me", headers=headers).status_code == 403
+
+
+def test_a_page_of_another_site_changes_nothing(running: Running) -> None:
+    with running.client(Role.ADMIN) as client:
+        answer = client.post("/api/v1/teams", json={"team": "x", "name": "X"}, headers={"Origin": "https://evil.example"})
+    assert answer.status_code == 403
+
+
+def test_a_token_that_was_made_up_is_refused_and_not_taken_for_nobody(running: Running) -> None:
+    with running.client() as client:
+        answer = client.get("/healthz", headers={"Authorization": "Bearer yard_000000000000_" + "0" * 48})
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "not_authenticated"
+
+
+def test_a_route_that_does_not_exist_is_told_apart(running: Running) -> None:
+    with running.client(Role.VIEWER) as client:
+        assert client.get("/api/v1/nothing").status_code == 404
+        assert client.put("/api/v1/me").status_code == 405
