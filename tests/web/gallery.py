@@ -1,16 +1,15 @@
-"""A site of invented pages that shows every part of the shell with realistic figures: `python -m tests.web.gallery [PORT]`."""
+"""A site of invented pages that shows every part of the shell with realistic figures. `python -m tests.web` serves it."""
 
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvicorn
 from jinja2 import FileSystemLoader
 from litestar import Litestar, Request
+from litestar.types import ASGIApp
 
 from modelyard.core.clock import Clock, FixedClock, Instant
 from modelyard.core.errors import Conflict, NotFound
@@ -22,6 +21,8 @@ from modelyard.web.frame import Shell, Viewer
 from modelyard.web.headers import secured
 from modelyard.web.live import Change as Changed
 from modelyard.web.live import Feed, Hub, live_route
+from modelyard.web.openapi import document
+from modelyard.web.operations import bind, operation
 from modelyard.web.pages import Done, Nav, Page, action, page
 from modelyard.web.parts import (
     Change,
@@ -37,6 +38,7 @@ from modelyard.web.parts import (
     SearchPage,
     Step,
 )
+from modelyard.web.reference import reference_page
 from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, fault_handler, page_routes
 from tests.web import gallery_data as data
@@ -89,6 +91,14 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     """A region that follows events."""
 
     value: int
+
+
+class Renamed(msgspec.Struct, frozen=True, kw_only=True):
+    """A model under a new name."""
+
+    model: str
+    versions: tuple[int, ...]
+    why: str | None = None
 
 
 class State:
@@ -170,7 +180,26 @@ def welcome() -> FirstPasswordPage:
     return FirstPasswordPage(name="admin", token="one-time")
 
 
+def rename_model(tx: Transaction, model: str, to: str, why: str | None = None) -> Renamed:
+    """The model under its new name.
+
+    Its versions keep their numbers. Raises NotFound.
+    """
+    return Renamed(model=to, versions=(1, 2), why=why)
+
+
+def list_models(snapshot: Snapshot, owner: str, limit: int = 50) -> list[Renamed]:
+    """The models of an owner, by name."""
+    return [Renamed(model="late_arrival", versions=(1,))][:limit]
+
+
+OPERATIONS = (
+    operation("POST", "/models/{model}/rename", rename_model),
+    operation("GET", "/models", list_models),
+)
+INTERFACE = document([bind(item, frozenset()) for item in OPERATIONS], "0.1.0")
 PAGES = (
+    reference_page(INTERFACE),
     page("/", show_portfolio, "gallery/portfolio.html", nav=Nav("", "Portfolio", 10)),
     page("/questions", show_empty, "gallery/empty.html", nav=Nav("", "Questions", 20)),
     page("/approvals", show_empty, "gallery/empty.html", nav=Nav("", "Approvals", 30)),
@@ -189,8 +218,15 @@ PAGES = (
 ACTIONS = (action("/counter/raise", raise_counter),)
 
 
-def gallery(folder: Path, state: State | None = None, pages: tuple[Page, ...] = PAGES) -> Litestar:
-    """The gallery as an application; its empty database lies in `folder`."""
+class Gallery(msgspec.Struct, frozen=True, kw_only=True):
+    """The application, and the stream of events that must end before the server can."""
+
+    app: ASGIApp
+    hub: Hub
+
+
+def gallery(folder: Path, state: State | None = None, pages: tuple[Page, ...] = PAGES) -> Gallery:
+    """The gallery; its empty database lies in `folder`."""
     state = state or State()
     clock = FixedClock(data.NOW)
     hub = Hub(Feed(latest=lambda: len(state.changes), after=state.after), poll_s=0.02)
@@ -217,21 +253,12 @@ def gallery(folder: Path, state: State | None = None, pages: tuple[Page, ...] = 
         database.close()
 
     handlers = [*page_routes(site, pages, ACTIONS), asset_route(assets), live_route(hub)]
-    return Litestar(
-        handlers,
-        middleware=[secured],
-        exception_handlers={Exception: fault_handler(shell, site.templates)},
-        lifespan=[running],
-        openapi_config=None,
-        logging_config=None,
-    )
+    app = Litestar(
+        handlers, exception_handlers={Exception: fault_handler(shell, site.templates)}, lifespan=[running],
+        openapi_config=None, logging_config=None,
+    )  # fmt: skip
+    return Gallery(app=secured(app), hub=hub)
 
 
 def _counts(request: Request[Any, Any, Any]) -> Mapping[str, int]:
     return {"/approvals": 2}
-
-
-if __name__ == "__main__":
-    import tempfile
-
-    uvicorn.run(gallery(Path(tempfile.mkdtemp())), port=int(sys.argv[1]) if len(sys.argv) > 1 else 7799, log_level="warning")

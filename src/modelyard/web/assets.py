@@ -20,7 +20,7 @@ from modelyard.core.errors import NotFound
 STATIC = Path(__file__).parent / "static"
 PREFIX = "/assets"
 FOR_EVER = "public, max-age=31536000, immutable"
-MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
+MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 CHARTS = "vega.js"
 CHART_LIBRARY = "vl-convert-python"
 

@@ -26,7 +26,7 @@ LABEL_ROW = 13
 LABEL_ROOM = 0.13
 CONFIG: Json = {
     "font": FONT,
-    "background": None,
+    "background": "transparent",
     "view": {"stroke": None},
     "axis": {
         "labelColor": "var(--ink-3)", "labelFontSize": 11, "titleColor": "var(--ink-2)", "titleFontSize": 11, "titleFontWeight": "normal",

@@ -22,7 +22,10 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
 
 
 def secured(app: ASGIApp) -> ASGIApp:
-    """`app` with the headers on every answer, errors included; an answer that sets one of them itself keeps its own."""
+    """`app` with the headers on every answer; an answer that sets one of them itself keeps its own.
+
+    It goes around the whole application: as a middleware inside it, it would miss the paths that nobody serves.
+    """
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         async def sending(message: Message) -> None:

@@ -50,6 +50,7 @@ class Hub:
         self._browsers: dict[asyncio.Queue[Change | None], frozenset[str]] = {}
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
+        self._is_closed = False
 
     async def start(self) -> None:
         """Begins to follow the feed from its end."""
@@ -57,7 +58,8 @@ class Hub:
         self._task = asyncio.create_task(self._follow(), name="live")
 
     async def close(self) -> None:
-        """Ends every stream and the polling."""
+        """Ends every stream and the polling; whoever comes later is sent away at once."""
+        self._is_closed = True
         for queue in list(self._browsers):
             _put(queue, None)
         if self._task is not None:
@@ -71,12 +73,15 @@ class Hub:
 
     async def events(self, topics: frozenset[str], after: int) -> AsyncIterator[bytes]:
         """The stream of one browser: what it missed since `after`, then what comes, and a beat while nothing does."""
+        if self._is_closed:
+            return
         queue: asyncio.Queue[Change | None] = asyncio.Queue(QUEUE)
         self._browsers[queue] = topics
         self._woken.set()
         try:
             yield b"retry: 1000\n\n"
-            for message in await self._missed(topics, after):
+            missed, after = await self._missed(topics, after)
+            for message in missed:
                 yield message
             while True:
                 try:
@@ -86,7 +91,8 @@ class Hub:
                     continue
                 if change is None:
                     return
-                yield _message(change)
+                if change.position > after:
+                    yield _message(change)
         finally:
             self._browsers.pop(queue, None)
 
@@ -95,13 +101,15 @@ class Hub:
         if len(self._browsers) >= MOST_BROWSERS:
             raise Overloaded(f"{MOST_BROWSERS} browsers follow events already", hint="reload the page to see what changed")
 
-    async def _missed(self, topics: frozenset[str], after: int) -> list[bytes]:
+    async def _missed(self, topics: frozenset[str], after: int) -> tuple[list[bytes], int]:
+        """What to tell of the changes since `after`, and up to where: what was queued meanwhile is not told twice."""
         if after >= self._position:
-            return []
+            return [], after
         changes = await asyncio.to_thread(self._feed.after, after, MOST_MISSED)
         if len(changes) >= MOST_MISSED:
-            return [b"id: %d\nevent: all\ndata: \n\n" % self._position]
-        return [_message(change) for change in changes if matches(change.topic, topics)]
+            position = self._position
+            return [b"id: %d\nevent: all\ndata: \n\n" % position], position
+        return [_message(change) for change in changes if matches(change.topic, topics)], changes[-1].position if changes else after
 
     async def _follow(self) -> None:
         while True:

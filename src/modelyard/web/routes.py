@@ -22,7 +22,7 @@ from modelyard.web.live import STREAM
 from modelyard.web.pages import Action, Done, Page, rail
 from modelyard.web.rendering import Templates
 
-HTML = "text/html; charset=utf-8"
+HTML = "text/html"
 LARGEST_FORM = 1_000_000
 PRIVATE = {"Cache-Control": "no-store", "Vary": "Accept, Cookie"}
 
