@@ -21,12 +21,15 @@ from modelyard.core.settings import Settings
 from modelyard.ledger.service import LogKey, list_events, log_facts
 from modelyard.server.guard import guard, request_values, unruled
 from modelyard.server.installation import Installation
+from modelyard.server.mounts import Mounts, authenticated_viewer, mlflow_refusal
 from modelyard.server.observe import REQUEST_ID, Observed
 from modelyard.server.surface import ACTIONS, INJECTABLE, OPERATIONS, PAGES
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.online import OnlineStore
 from modelyard.storage.tables import Tables
+from modelyard.tracking.wire.app import PREFIXES as MLFLOW
+from modelyard.tracking.wire.app import mlflow_app
 from modelyard.web.assets import asset_route, load_assets
 from modelyard.web.binding import Resources
 from modelyard.web.frame import Shell
@@ -46,6 +49,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> ASGIA
     hub = Hub(_feed(installation.database))
     site = _site(installation, pool, hub)
     registry = CollectorRegistry()
+    mlflow = mlflow_app(installation.database, installation.blobs, authenticated_viewer)
     handlers = [
         *[operation_handler(bind(item, INJECTABLE), site.resources, request_values) for item in OPERATIONS],
         *page_routes(site, PAGES, ACTIONS),
@@ -60,6 +64,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> ASGIA
         await hub.start()
         yield
         await hub.close()
+        mlflow.close()
 
     app = Litestar(
         route_handlers=cast("Sequence[HTTPRouteHandler]", handlers),
@@ -75,8 +80,11 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> ASGIA
         raise TypeError(f"the access table and the routes differ: {', '.join(missing)}")
     settings = installation.settings
     hosts = allowed_hosts(settings.server.host, settings.server.port, settings.server.allowed_hosts)
-    gate = Gate(database=installation.database, pool=pool, hosts=hosts, asks_login=settings.login)
-    return cast("ASGIApp", Observed(secured(cast("ASGIApp", Access(cast("Any", app), gate))), registry))
+    shapes = tuple((prefix, mlflow_refusal) for prefix in MLFLOW)
+    gate = Gate(database=installation.database, pool=pool, hosts=hosts, asks_login=settings.login, shapes=shapes)
+    mounted = Mounts(cast("Any", app), [(MLFLOW, mlflow)])
+    guarded = secured(cast("ASGIApp", Access(mounted, gate)))
+    return cast("ASGIApp", Observed(cast("Any", guarded), registry))
 
 
 def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resources:
