@@ -139,6 +139,15 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     expects: int | None = None
 
 
+class RolloutStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One step of a rollout: the candidate answers `share` of the entities, and is the champion from 1 on."""
+
+    version: int
+    share: float
+    cause: str = ""
+    fallback: Fallback | None = None
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A model that is served: whose it is, its live revision, and the one that is being brought out."""
 
@@ -205,8 +214,9 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewayToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A token that may be used at gateways: the SHA-256 of its secret, whose it is, in which teams, until when."""
+    """A token that may be used at gateways: its id, the SHA-256 of its secret, whose it is, in which teams, until when."""
 
+    id: str
     digest: str
     principal: PrincipalId
     expires_at: Instant
@@ -272,7 +282,18 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
     request: dict[str, Cell]
     features: dict[str, Cell]
     ages_us: dict[str, int | None]
+    upto_at: dict[str, Instant | None]
     source: Literal["gateway", "segment", "table"]
+
+
+class PredictionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which logged predictions: of a model, with event times in [since, until), of those arms; `only` names the fields wanted."""
+
+    model: ModelName
+    since: Instant
+    until: Instant
+    arms: tuple[Arm, ...] = (Arm.CHAMPION, Arm.CANARY, Arm.FALLBACK)
+    only: tuple[str, ...] | None = None
 
 
 class FoundPrediction(msgspec.Struct, frozen=True, kw_only=True):

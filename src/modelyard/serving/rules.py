@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from modelyard.core.clock import SECOND, Instant
-from modelyard.registry.domain import ModelName
+from modelyard.registry.domain import DType, ModelName
 from modelyard.serving.domain import (
     LEASE_S,
     Arm,
@@ -100,6 +100,13 @@ def with_stale(traffic: Traffic, stale: Collection[str]) -> Traffic:
     return msgspec.structs.replace(traffic, fallback=msgspec.structs.replace(traffic.fallback, stale=names))
 
 
+def with_declared(traffic: Traffic, declared: Fallback) -> Traffic:
+    """`traffic` under the fallback that its model declares now; views that are stale stay so."""
+    stale = traffic.fallback.stale if traffic.fallback else ()
+    fallback = msgspec.structs.replace(declared, stale=tuple(name for name in declared.views if name in stale))
+    return msgspec.structs.replace(traffic, fallback=fallback)
+
+
 def rollout_step(live: Traffic, candidate: int, share: float) -> Traffic:
     """`live` one step on: the candidate answers `share` of the entities, and is the champion from a share of 1 on.
 
@@ -160,3 +167,22 @@ def complete_through(gateways: Iterable[GatewayLease], waiting: Iterable[Instant
 def wanted(prepare: Iterable[tuple[ModelName, int]], active: Iterable[tuple[ModelName, int]]) -> set[tuple[ModelName, int]]:
     """All revisions that a gateway should hold."""
     return {*prepare, *active}
+
+
+def merged_fields(champion: ServedVersion, versions: Iterable[ServedVersion]) -> tuple[dict[str, DType], dict[str, DType]]:
+    """The keys and fields that requests must carry, for the champion's sake, and those that they may, for the others'.
+
+    Raises BadTraffic where two versions give one field different types.
+    """
+    required = dict([*champion.keys, *champion.request])
+    optional: dict[str, DType] = {}
+    for version in versions:
+        for name, dtype in (*version.keys, *version.request):
+            if (known := {**required, **optional}.get(name, dtype)) != dtype:
+                raise BadTraffic(
+                    f"the field {name!r} is {known} to version {champion.number} and {dtype} to version {version.number}",
+                    hint="give a field that changes its type another name",
+                )
+            if name not in required:
+                optional[name] = dtype
+    return required, optional

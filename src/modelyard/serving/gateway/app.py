@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from modelyard.core.errors import ErrorBody, ModelyardError, NotFound
 from modelyard.core.names import nearest
-from modelyard.serving.domain import BadRows, NoSuchEndpoint
+from modelyard.serving.domain import NoSuchEndpoint
 from modelyard.serving.gateway import extras, mlflow, v2
 from modelyard.serving.gateway.clock import AT
 from modelyard.serving.gateway.guard import Caller, Gate
@@ -19,15 +19,23 @@ from modelyard.serving.gateway.plain import reply_of
 from modelyard.serving.gateway.rows import Asked
 from modelyard.serving.gateway.shadows import ShadowQueue
 from modelyard.serving.gateway.station import Station
-from modelyard.serving.gateway.wire import ClientGone, Headers, Message, Receive, Reply, Send, body_of, error_reply, json_reply, send_reply
+from modelyard.serving.gateway.wire import (
+    ClientGone,
+    Headers,
+    Message,
+    MethodNotAllowed,
+    Receive,
+    Reply,
+    Send,
+    body_of,
+    error_reply,
+    json_reply,
+    send_reply,
+)
 
 HEALTH = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
 
 Decode = Callable[[bytes, Headers, Handler], tuple[Asked, Callable[[Answer], Reply]]]
-
-
-class MethodNotAllowed(BadRows):
-    """The path is there, but not for that method."""
 
 
 class App:

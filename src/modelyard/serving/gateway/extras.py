@@ -49,8 +49,9 @@ def features_reply(handlers: Sequence[Handler], name: str, content: bytes, now: 
     read = loaded.read(asked, now)
     features = list(read.features)
     rows = [dict(zip(features, row, strict=True)) for row in zip(*read.features.values(), strict=True)]
-    ages = [dict(zip(read.ages, row, strict=True)) for row in zip(*read.ages.values(), strict=True)]
-    return json_reply({"set": name, "digest": loaded.version.feature_set.digest, "at": now, "rows": rows, "ages_us": ages})
+    ages = [dict(zip(read.ages_us, row, strict=True)) for row in zip(*read.ages_us.values(), strict=True)]
+    digest = loaded.version.feature_set.digest
+    return json_reply({"set": name, "digest": digest, "at": now, "rows": rows, "ages_us": ages, "upto_at": read.upto_at})
 
 
 @functools.lru_cache(maxsize=64)

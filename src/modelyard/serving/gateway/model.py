@@ -12,12 +12,14 @@ import msgspec
 import numpy as np
 
 from modelyard.core.clock import Instant
+from modelyard.features.online import OnlineReader
 from modelyard.registry.domain import DType
 from modelyard.registry.encoding import encoder
 from modelyard.serving.domain import Cell, ServedVersion
 from modelyard.serving.gateway.rows import Asked, Columns
 from modelyard.serving.log.frames import CellKind, Field, Layout
 from modelyard.serving.log.writer import KnownLayout
+from modelyard.storage.online import OnlineStore
 
 # A call that takes longer than this leaves the loop to others and runs on a thread.
 INLINE_S = 0.005
@@ -34,33 +36,12 @@ class Predictor(Protocol):
         ...
 
 
-class OnlineRows(Protocol):
-    """What was read online: a column for each feature, and by view the age of each row's value in microseconds."""
-
-    @property
-    def columns(self) -> Mapping[str, list[Any]]:
-        """The values, None where there is none that counts."""
-        ...
-
-    @property
-    def ages(self) -> Mapping[str, list[int | None]]:
-        """How old they are, by view."""
-        ...
-
-
-class OnlineReader(Protocol):
-    """A feature set made ready for reading online."""
-
-    def read(self, keys: Sequence[tuple[Any, ...]], now: Instant) -> OnlineRows:
-        """The features of each key as they stand at `now`."""
-        ...
-
-
 class Read(msgspec.Struct, frozen=True):
-    """Features as they were read, and their ages by view."""
+    """Features as they were read, by view the ages of the rows' values, and up to when the view had been brought online."""
 
     features: Columns
-    ages: Mapping[str, list[int | None]]
+    ages_us: Mapping[str, list[int | None]]
+    upto_at: Mapping[str, Instant | None]
 
 
 class Computed(msgspec.Struct, frozen=True):
@@ -71,18 +52,20 @@ class Computed(msgspec.Struct, frozen=True):
     are_finite: bool
 
 
-NOTHING_READ = Read({}, {})
+NOTHING: list[Cell] = [None]
+NOTHING_READ = Read({}, {}, {})
 
 
 class LoadedVersion:
     """A version with its predictor and its reader of online features."""
 
-    def __init__(self, model: str, version: ServedVersion, predictor: Predictor, reader: OnlineReader | None) -> None:
+    def __init__(self, model: str, version: ServedVersion, predictor: Predictor, online: OnlineStore) -> None:
         self.version = version
         self.cost_s = 0.0
         self._predict = predictor.predict
         self._matrix = encoder(version.signature).matrix
-        self._read = reader.read if reader else None
+        self._reader = OnlineReader(version.feature_set) if version.feature_set else None
+        self._online = online
         self._keys = tuple(name for name, _ in version.keys)
         self._request = tuple(name for name, _ in version.request)
         self._features = version.feature_set.names if version.feature_set else ()
@@ -96,10 +79,12 @@ class LoadedVersion:
 
     def read(self, asked: Asked, now: Instant) -> Read:
         """The online features of the asked rows. Raises OnlineUnavailable."""
-        if self._read is None:
+        if self._reader is None:
             return NOTHING_READ
-        rows = self._read(list(zip(*(asked.columns[name] for name in self._keys), strict=True)), now)
-        return Read(dict(rows.columns), rows.ages)
+        names = self._keys
+        cells = zip(*(asked.columns[name] for name in names), strict=True)
+        values = self._reader.read(self._online, [dict(zip(names, row, strict=True)) for row in cells], now)
+        return Read(values.columns, values.ages_us, values.upto_at)
 
     def computed(self, asked: Asked, read: Read) -> Computed:
         """The values of the asked rows with the features that were read."""
@@ -114,11 +99,11 @@ class LoadedVersion:
         return computed
 
     def logged_columns(self, asked: Asked, read: Read) -> list[list[Cell]]:
-        """The cells of a frame in the order of `layout`. A column that was not read is empty of values."""
-        nothing: list[Cell] = [None] * asked.rows
+        """The cells of a frame in the order of `layout`; one cell where it is the same in every row."""
         columns = [asked.columns[name] for name in (*self._keys, *self._request)]
-        columns += [read.features.get(name, nothing) for name in self._features]
-        columns += [list(read.ages.get(view, nothing)) for view in self._views]
+        columns += [read.features.get(name, NOTHING) for name in self._features]
+        columns += [list(read.ages_us.get(view, NOTHING)) for view in self._views]
+        columns += [[read.upto_at.get(view)] for view in self._views]
         return columns
 
 
@@ -132,6 +117,7 @@ def _layout(model: str, version: ServedVersion, views: Sequence[str]) -> Layout:
             *(Field(name, "request", _KINDS[dtype]) for name, dtype in version.request),
             *(Field(feature.name, "feature", _KINDS[feature.dtype or "float64"]) for feature in features),
             *(Field(view, "age", "integer") for view in views),
+            *(Field(view, "upto", "integer") for view in views),
         ),
     )
 

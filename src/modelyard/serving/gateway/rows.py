@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from modelyard.core.errors import InvalidInput
 from modelyard.core.names import nearest
 from modelyard.registry.domain import DType
 from modelyard.serving.domain import BadRows, Cell, Deployment, TooLarge
+from modelyard.serving.rules import merged_fields
 
 MOST_ROWS = 10_000
 MOST_TEXT = 4096
@@ -90,23 +90,9 @@ class Form:
 
 
 def form_of(deployment: Deployment) -> Form:
-    """The form of an endpoint under a revision: the champion's keys and fields, and those of the versions beside it.
-
-    Raises InvalidInput where two versions give one field different types.
-    """
+    """The form of an endpoint under a revision: the champion's keys and fields, and those of the versions beside it."""
     champion = deployment.version(deployment.revision.traffic.champion)
-    required = dict([*champion.keys, *champion.request])
-    optional: dict[str, DType] = {}
-    for version in deployment.versions:
-        for name, dtype in (*version.keys, *version.request):
-            if (known := {**required, **optional}.get(name, dtype)) != dtype:
-                raise InvalidInput(
-                    f"the field {name!r} is {known} to version {champion.number} and {dtype} to version {version.number}",
-                    hint="give a field that changes its type another name",
-                )
-            if name not in required:
-                optional[name] = dtype
-    return Form(required, optional)
+    return Form(*merged_fields(champion, deployment.versions))
 
 
 def check_count(rows: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from modelyard.core.errors import HTTP_STATUS, Kind, ModelyardError
+from modelyard.core.errors import HTTP_STATUS, InvalidInput, Kind, ModelyardError
 from modelyard.serving.domain import BadRows, TooLarge
 from modelyard.serving.gateway.guard import TooManyAtOnce
 
@@ -34,6 +34,13 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
     kind: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class MethodNotAllowed(InvalidInput):
+    """The path is there, but not for that method."""
+
+
+_STATUS: dict[type[ModelyardError], int] = {TooManyAtOnce: 429, MethodNotAllowed: 405}
 
 
 class ClientGone(Exception):
@@ -82,8 +89,8 @@ def json_reply(value: Any, status: int = 200) -> Reply:
 
 
 def status_of(error: ModelyardError) -> int:
-    """The HTTP status of an error; 429 where only this caller has too much under way."""
-    return 429 if isinstance(error, TooManyAtOnce) else HTTP_STATUS[error.kind]
+    """The HTTP status of an error; 429 where only this caller has too much under way, 405 for a method that is not meant."""
+    return _STATUS.get(type(error)) or HTTP_STATUS[error.kind]
 
 
 def error_reply(error: ModelyardError, path: str) -> Reply:

@@ -21,7 +21,7 @@ LENGTH = Packing("<I")
 MOST_FRAME_BYTES = 64 * 2**20
 ID_BYTES = 16
 
-Role = Literal["key", "request", "feature", "age"]
+Role = Literal["key", "request", "feature", "age", "upto"]
 CellKind = Literal["float", "integer", "text", "boolean"]
 FrameKind = Literal[b"L", b"P", b"G"]
 
@@ -31,7 +31,10 @@ LABELS: FrameKind = b"G"
 
 
 class Field(msgspec.Struct, frozen=True, array_like=True):
-    """One logged column: its name, what it is to the model, and what its cells are. An age is in microseconds."""
+    """One logged column: its name, what it is to the model, and what its cells are.
+
+    An `age` is how old a view's value was, in microseconds; `upto` is the instant up to which the view had been brought online.
+    """
 
     name: str
     role: Role
@@ -54,7 +57,8 @@ class Layout(msgspec.Struct, frozen=True, array_like=True):
 class PredictionFrame(msgspec.Struct, frozen=True, array_like=True):
     """What one request was answered by one arm: an id and a value for each row, and each column of `layout` over the rows.
 
-    `ids` holds 16 bytes a row. `reasons` says row by row why the fallback served; empty where it did not.
+    A column of one cell holds for every row. `ids` holds 16 bytes a row. `reasons` says row by row why the fallback
+    served; empty where it did not.
     """
 
     layout: str

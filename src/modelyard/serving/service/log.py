@@ -1,0 +1,181 @@
+"""The prediction log behind the gateways: sealed segments into the tables, predictions found by id, labels joined.
+
+Owns the order of these steps. Each may be killed anywhere and run again: a segment is in the tables once.
+"""
+
+import time
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import polars as pl
+
+from modelyard.access.domain import Principal, Role, TeamId
+from modelyard.access.service import require
+from modelyard.core.clock import Instant
+from modelyard.core.settings import Settings
+from modelyard.ledger.domain import NewEntry
+from modelyard.ledger.service import record
+from modelyard.serving import records, rules, store, tabular
+from modelyard.serving.domain import (
+    Arm,
+    FoundPrediction,
+    LoggedSegment,
+    LogPosition,
+    NoSuchPrediction,
+    PredictionQuery,
+    PredictionRecord,
+    Seal,
+)
+from modelyard.serving.log.segments import OPEN, SEALED, find_frames, sealed_frames
+from modelyard.serving.tabular import LABELS, PREDICTIONS
+from modelyard.storage.blobs import Blobs
+from modelyard.storage.database import Database, Snapshot, Transaction
+from modelyard.storage.tables import Tables
+
+LEASE_S = 60.0
+AT_ONCE = 16
+MOST_HOLDING = 8
+GATEWAYS = "gateways"
+"""The folder, inside the data folder, of the folders of this machine's gateways."""
+
+
+class Log(msgspec.Struct, frozen=True):
+    """Where the prediction log lies: its database, blobs and tables."""
+
+    database: Database
+    blobs: Blobs
+    tables: Tables
+
+
+def tick(database: Database, blobs: Blobs, tables: Tables, holder: str) -> int:
+    """Compacts waiting segments, under the tables' maintenance lease; how many. The worker calls it again and again."""
+    with database.read() as snapshot:
+        waiting = store.list_waiting(snapshot, AT_ONCE)
+    if not waiting or not database.write(lambda tx: store.take_lease(tx, PREDICTIONS, holder, LEASE_S)):
+        return 0
+    for logged in waiting:
+        compact_segment(Log(database, blobs, tables), logged)
+    return len(waiting)
+
+
+def compact_segment(log: Log, logged: LoggedSegment) -> None:
+    """Brings one sealed segment into the tables and records that. Raises Corrupted where its content is not what was sealed."""
+    segment = logged.segment
+    frames = list(sealed_frames(log.blobs.get_bytes(segment.digest), segment.id))
+    predictions = tabular.predictions_of(frames, segment.id)
+    labels = tabular.labels_of(frames, segment.id)
+    versions = (
+        None if predictions is None else log.tables.append(PREDICTIONS, predictions, key=segment.id, partition_by=["model"]),
+        None if labels is None else log.tables.append(LABELS, labels, key=segment.id, partition_by=["model"]),
+    )
+    log.database.write(lambda tx: _note_compacted(tx, logged, *versions))
+
+
+def _note_compacted(tx: Transaction, logged: LoggedSegment, predictions: int | None, labels: int | None) -> None:
+    segment = logged.segment
+    if not store.mark_compacted(tx, segment.id, predictions, labels):
+        return
+    contents = segment.contents
+    data = {
+        "gateway": segment.gateway,
+        "predictions": contents.predictions,
+        "labels": contents.labels,
+        "first_at": contents.first_at,
+        "last_at": contents.last_at,
+        "predictions_version": predictions,
+        "labels_version": labels,
+    }
+    subject = f"segment:{segment.id}"
+    record(tx, NewEntry(type="serving.segment_compacted", subject=subject, actor="system", data=data, digest=segment.digest))
+
+
+def list_segments(snapshot: Snapshot, principal: Principal, before: str | None = None, limit: int = 50) -> list[LoggedSegment]:
+    """Segments of the prediction log, newest first."""
+    require(principal, Role.VIEWER, TeamId("*"))
+    return store.list_segments(snapshot, before, max(1, min(limit, 200)))
+
+
+def request_seal(tx: Transaction, principal: Principal) -> Seal:
+    """Has every gateway seal its log now, so that what was answered so far is in the tables soon: see `log_position`."""
+    require(principal, Role.CONTRIBUTOR, TeamId("*"))
+    # One microsecond on: a segment that was opened in this very one is meant too.
+    before = Instant(tx.wall() + 1)
+    store.put_seal(tx, before)
+    return Seal(before_at=before)
+
+
+def log_position(snapshot: Snapshot) -> LogPosition:
+    """How far the tables are complete."""
+    waiting = store.list_waiting(snapshot, 10_000)
+    gateways = [row.lease for row in store.list_gateways(snapshot)]
+    through = rules.complete_through(gateways, (one.segment.contents.first_at for one in waiting), snapshot.wall())
+    return LogPosition(complete_through_at=through, waiting_segments=len(waiting))
+
+
+def read_predictions(tables: Tables, query: PredictionQuery) -> pl.DataFrame:
+    """The logged predictions that `query` asks for, by time: one column a field, with its exact bits.
+
+    Beside the fields stand id, version, revision, arm, at, wall, value, reason, latency_us, keys and segment, and for each
+    view `age:VIEW` and `upto:VIEW`, in microseconds.
+    """
+    return tabular.spread(_scan(tables, query).sort("at", "id").collect(), query.only)
+
+
+def read_labelled(tables: Tables, query: PredictionQuery) -> pl.DataFrame:
+    """As `read_predictions`, each with its `label` and `label_at`; predictions without a label are left out."""
+    if tables.version(LABELS) is None:
+        labels = pl.LazyFrame(schema=tabular.LABEL_SCHEMA)
+    else:
+        labels = tables.scan(LABELS).filter(pl.col("model") == query.model)
+    return tabular.spread(tabular.labelled(_scan(tables, query), labels).sort("at", "id").collect(), query.only)
+
+
+def _scan(tables: Tables, query: PredictionQuery) -> pl.LazyFrame:
+    if tables.version(PREDICTIONS) is None:
+        return pl.LazyFrame(schema=tabular.PREDICTION_SCHEMA)
+    rows = tables.scan(PREDICTIONS).filter(pl.col("model") == query.model, pl.col("at") >= query.since, pl.col("at") < query.until)
+    return rows.filter(pl.col("arm").is_in([arm.value for arm in query.arms]))
+
+
+def get_prediction(  # noqa: PLR0913 - all but one are injected
+    snapshot: Snapshot, principal: Principal, blobs: Blobs, tables: Tables, settings: Settings, prediction: str
+) -> FoundPrediction:
+    """A prediction by its id, from wherever it is by now: a gateway's disk on this machine, a sealed segment, or the tables.
+
+    Raises NoSuchPrediction, also for one of a model that the caller may not see.
+    """
+    started = time.perf_counter()
+    missing = NoSuchPrediction(f"no prediction {prediction[:40]!r} is in the log", hint="ids come with each prediction's answer")
+    try:
+        name = UUID(prediction)
+    except ValueError:
+        raise missing from None
+    found = _on_disk(settings.folder / GATEWAYS, name)
+    if not any(one.arm is not Arm.SHADOW for one in found):
+        found = _registered(snapshot, blobs, tables, name)
+    mine = {row.model for row in store.list_endpoints(snapshot, principal.teams)}
+    answered = next((one for one in found if one.arm is not Arm.SHADOW and one.model in mine), None)
+    if answered is None:
+        raise missing
+    shadows = tuple(one for one in found if one.arm is Arm.SHADOW)
+    return FoundPrediction(answered=answered, shadows=shadows, took_ms=(time.perf_counter() - started) * 1000)
+
+
+def _on_disk(folder: Path, name: UUID) -> list[PredictionRecord]:
+    """What gateways of this machine have of it, in segments that grow or wait to be registered."""
+    contents = (path.read_bytes() for ending in (OPEN, SEALED) for path in folder.glob(f"*/log/*{ending}"))
+    return [records.of_frame(*found, source="gateway") for content in contents for found in find_frames(content, name)]
+
+
+def _registered(snapshot: Snapshot, blobs: Blobs, tables: Tables, name: UUID) -> list[PredictionRecord]:
+    holding = store.find_holding(snapshot, str(name), MOST_HOLDING)
+    found = []
+    for logged in (one for one in holding if one.compacted_at is None):
+        content = blobs.get_bytes(logged.segment.digest)
+        found += [records.of_frame(*one, source="segment") for one in find_frames(content, name)]
+    compacted = [logged.segment.id for logged in holding if logged.compacted_at is not None]
+    if compacted:
+        rows = tables.scan(PREDICTIONS).filter(pl.col("segment").is_in(compacted), pl.col("id") == str(name)).collect()
+        found += [records.of_row(row) for row in rows.to_dicts()]
+    return found

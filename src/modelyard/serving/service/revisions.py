@@ -1,0 +1,220 @@
+"""Revisions of traffic: proposed, rolled back, taken through two phases over the live gateways. Each change is a ledger entry."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from modelyard.access.domain import Principal, Role, TeamId
+from modelyard.access.service import require
+from modelyard.core.names import nearest
+from modelyard.ledger.domain import NewEntry
+from modelyard.ledger.service import record
+from modelyard.registry.domain import ModelName
+from modelyard.serving import rules, store
+from modelyard.serving.domain import (
+    Deployment,
+    Endpoint,
+    Held,
+    NoSuchEndpoint,
+    NoSuchRevision,
+    Proposal,
+    Revision,
+    RevisionDetail,
+    RevisionMoved,
+    RevisionState,
+    RolloutStep,
+    Traffic,
+)
+from modelyard.serving.service.catalogue import served_version, team_of
+from modelyard.serving.store.endpoints import EndpointRow
+from modelyard.storage.database import Snapshot, Transaction
+
+MOST_REVISIONS = 200
+
+
+def list_endpoints(snapshot: Snapshot, principal: Principal) -> list[Endpoint]:
+    """The endpoints that the caller may see, by model."""
+    return [_endpoint(snapshot, row) for row in store.list_endpoints(snapshot, principal.teams)]
+
+
+def get_endpoint(snapshot: Snapshot, principal: Principal, model: ModelName) -> Endpoint:
+    """The endpoint of a model. Raises NoSuchEndpoint."""
+    return _endpoint(snapshot, _seen(snapshot, principal, model))
+
+
+def list_revisions(
+    snapshot: Snapshot, principal: Principal, model: ModelName, before: int | None = None, limit: int = 50
+) -> list[RevisionDetail]:
+    """A model's revisions, newest first, those before the number `before`."""
+    _seen(snapshot, principal, model)
+    found = store.list_revisions(snapshot, model, before, max(1, min(limit, MOST_REVISIONS)))
+    return [_with_switches(snapshot, one) for one in found]
+
+
+def get_revision(snapshot: Snapshot, principal: Principal, model: ModelName, number: int) -> RevisionDetail:
+    """A revision and when each gateway switched to it. Raises NoSuchEndpoint and NoSuchRevision."""
+    _seen(snapshot, principal, model)
+    found = store.find_revision(snapshot, model, number)
+    if found is None:
+        raise NoSuchRevision(f"{model} has no revision {number}", hint="see yard status " + model)
+    return _with_switches(snapshot, found)
+
+
+def propose_revision(tx: Transaction, principal: Principal, model: ModelName, body: Proposal) -> RevisionDetail:
+    """A new revision, which every live gateway prepares before any serves under it; one that was coming is superseded.
+
+    Raises RevisionMoved where another revision than `expects` is live, NoSuchVersion, and BadTraffic.
+    """
+    traffic = Traffic(champion=body.champion, canary=body.canary, shadows=body.shadows, fallback=body.fallback)
+    row = store.find_endpoint(tx, model)
+    if body.expects is not None and body.expects != (row.live if row else None):
+        live = row.live if row else None
+        raise RevisionMoved(f"revision {live} of {model} is live, not {body.expects}", hint="look at it, then propose again")
+    return _proposed(tx, principal, model, traffic, body.cause)
+
+
+def step_rollout(tx: Transaction, principal: Principal, model: ModelName, body: RolloutStep) -> RevisionDetail:
+    """The candidate one step further. A model that is not served yet begins with it as its champion. Raises BadTraffic."""
+    row = store.find_endpoint(tx, model)
+    detail = None if row is None else _newest(tx, row)
+    if detail is None:
+        traffic = Traffic(champion=body.version, fallback=body.fallback)
+    else:
+        traffic = rules.rollout_step(detail.revision.traffic, body.version, body.share)
+    if body.fallback is not None:
+        traffic = rules.with_declared(traffic, body.fallback)
+    share = 1.0 if detail is None else body.share
+    return _proposed(tx, principal, model, traffic, body.cause or f"version {body.version} at {share:.0%}")
+
+
+def rollback(tx: Transaction, principal: Principal, model: ModelName, to: int | None = None, cause: str = "") -> RevisionDetail:
+    """A new revision without the canary, under version `to` or the champion before. Raises NothingToRollBackTo."""
+    latest = _latest(tx, principal, model)
+    earlier = store.list_revisions(tx, model, None, MOST_REVISIONS)
+    traffic = rules.rolled_back(latest, earlier, to)
+    return _proposed(tx, principal, model, traffic, cause or f"rolled back to version {traffic.champion}")
+
+
+def set_shadows(tx: Transaction, principal: Principal, model: ModelName, versions: Sequence[int], cause: str = "") -> RevisionDetail:
+    """A new revision in which those versions, and no others, watch as shadows. Raises BadTraffic."""
+    latest = _latest(tx, principal, model)
+    traffic = msgspec.structs.replace(latest, shadows=tuple(versions))
+    return _proposed(tx, principal, model, traffic, cause or f"shadows {list(versions)}")
+
+
+def mark_stale(tx: Transaction, principal: Principal, views: Sequence[str]) -> list[RevisionDetail]:
+    """New revisions for the endpoints whose fallback serves, or no longer serves, now that exactly `views` are stale."""
+    changed = []
+    for row in store.list_endpoints(tx, principal.teams):
+        detail = _newest(tx, row)
+        if detail is None or detail.revision.traffic.fallback is None:
+            continue
+        before = detail.revision.traffic
+        after = rules.with_stale(before, views)
+        if after != before and after.fallback is not None:
+            names = ", ".join(after.fallback.stale)
+            changed.append(_proposed(tx, principal, row.model, after, f"view {names} is stale" if names else "its views are fresh again"))
+    return changed
+
+
+def withdraw(tx: Transaction, principal: Principal, model: ModelName, cause: str = "") -> None:
+    """Takes a model out of service: gateways answer 404 from their next heartbeat on. Its revisions stay on record."""
+    row = _seen(tx, principal, model)
+    require(principal, Role.CONTRIBUTOR, row.team_id)
+    for number in (row.live, row.coming):
+        if number is not None:
+            store.set_state(tx, (model, number), RevisionState.SUPERSEDED, ended_at=tx.now())
+    store.update_endpoint(tx, msgspec.structs.replace(row, live=None, coming=None))
+    _record(tx, principal.id, row, "serving.endpoint_withdrawn", {"live": row.live, "cause": cause})
+
+
+def advance(tx: Transaction, held: dict[str, tuple[Held, ...]]) -> None:
+    """Takes every coming revision as far as the live gateways allow; `held` is what each of them holds."""
+    for row in store.list_endpoints(tx, None):
+        if row.coming is None:
+            continue
+        name = (row.model, row.coming)
+        mine = {gateway: next((one for one in all_held if (one.model, one.revision) == name), None) for gateway, all_held in held.items()}
+        match rules.next_state(RevisionState.PROPOSED, mine):
+            case RevisionState.PREPARED:
+                _activate(tx, row, row.coming, sorted(mine))
+            case RevisionState.FAILED:
+                why = rules.why_failed(mine)
+                store.set_state(tx, name, RevisionState.FAILED, ended_at=tx.now(), why_failed=why)
+                store.update_endpoint(tx, msgspec.structs.replace(row, coming=None))
+                _record(tx, "system", row, "serving.revision_failed", {"revision": row.coming, "why": why})
+
+
+def _activate(tx: Transaction, row: EndpointRow, number: int, gateways: Sequence[str]) -> None:
+    if row.live is not None:
+        store.set_state(tx, (row.model, row.live), RevisionState.SUPERSEDED, ended_at=tx.now())
+    store.set_state(tx, (row.model, number), RevisionState.ACTIVE, prepared_at=tx.now(), active_at=tx.now())
+    store.update_endpoint(tx, msgspec.structs.replace(row, live=number, coming=None))
+    found = store.find_revision(tx, row.model, number)
+    assert found is not None
+    data = {"revision": number, "before": row.live, "gateways": list(gateways), "traffic": msgspec.to_builtins(found.revision.traffic)}
+    _record(tx, found.revision.actor, row, "serving.revision_activated", data)
+
+
+def _proposed(tx: Transaction, principal: Principal, model: ModelName, traffic: Traffic, cause: str) -> RevisionDetail:
+    team = team_of(tx, principal, model)
+    require(principal, Role.CONTRIBUTOR, team)
+    row = store.find_endpoint(tx, model)
+    if row is None:
+        row = EndpointRow(model=model, team_id=team, created_at=tx.now())
+        store.insert_endpoint(tx, row)
+    if row.coming is not None:
+        store.set_state(tx, (model, row.coming), RevisionState.SUPERSEDED, ended_at=tx.now())
+    number = store.next_number(tx, model)
+    revision = Revision(model=model, number=number, team_id=team, traffic=traffic, cause=cause, actor=principal.id, proposed_at=tx.now())
+    versions = tuple(served_version(tx, principal, model, version) for version in traffic.versions)
+    rules.merged_fields(versions[0], versions)
+    store.insert_revision(tx, Deployment(revision=revision, versions=versions))
+    store.update_endpoint(tx, msgspec.structs.replace(row, coming=number))
+    data = {"revision": number, "cause": cause, "traffic": msgspec.to_builtins(traffic)}
+    _record(tx, principal.id, row, "serving.revision_proposed", data)
+    return RevisionDetail(revision=revision, state=RevisionState.PROPOSED)
+
+
+def _latest(tx: Transaction, principal: Principal, model: ModelName) -> Traffic:
+    """The traffic that is coming, or else live: what the next change builds on."""
+    row = _seen(tx, principal, model)
+    detail = _newest(tx, row)
+    if detail is None:
+        raise NoSuchEndpoint(f"{model} is not served", hint=f"propose a revision first: yard ship {model}")
+    return detail.revision.traffic
+
+
+def _newest(snapshot: Snapshot, row: EndpointRow) -> RevisionDetail | None:
+    number = row.coming if row.coming is not None else row.live
+    return None if number is None else store.find_revision(snapshot, row.model, number)
+
+
+def _seen(snapshot: Snapshot, principal: Principal, model: ModelName) -> EndpointRow:
+    row = store.find_endpoint(snapshot, model)
+    if row is None or not principal.may(Role.VIEWER, row.team_id):
+        known = [one.model for one in store.list_endpoints(snapshot, principal.teams)]
+        raise NoSuchEndpoint(f"no model {model[:80]!r} is served", hint=nearest(model, known))
+    return row
+
+
+def _endpoint(snapshot: Snapshot, row: EndpointRow) -> Endpoint:
+    live, coming = (None if number is None else store.find_revision(snapshot, row.model, number) for number in (row.live, row.coming))
+    return Endpoint(
+        model=row.model,
+        team_id=row.team_id,
+        created_at=row.created_at,
+        live=None if live is None else _with_switches(snapshot, live),
+        coming=coming,
+    )
+
+
+def _with_switches(snapshot: Snapshot, detail: RevisionDetail) -> RevisionDetail:
+    switches = store.list_switches(snapshot, detail.revision.model, detail.revision.number)
+    return msgspec.structs.replace(detail, switches=switches)
+
+
+def _record(tx: Transaction, actor: str, row: EndpointRow, kind: str, data: dict[str, Any]) -> None:
+    subject, team = f"endpoint:{row.model}", TeamId(row.team_id)
+    record(tx, NewEntry(type=kind, subject=subject, actor=actor, team_id=team, data=data))

@@ -1,0 +1,125 @@
+"""Who may ask a gateway: tokens under their lease, teams, hosts and origins; nothing but health without a token."""
+
+import hashlib
+from pathlib import Path
+
+import httpx
+import pytest
+
+from modelyard.access.domain import TeamId
+from modelyard.core.clock import SECOND, Instant, wall_now
+from modelyard.core.errors import InvalidInput
+from modelyard.serving.domain import Traffic
+from modelyard.serving.gateway.run import GatewayOptions
+from tests.serving.world import LATE, ROW, SECRET, TOKEN, Gateway, World, running, token
+
+POSTED = (
+    "/predict/late",
+    "/invocations/late",
+    "/v2/models/late/infer",
+    "/v2/models/late/versions/1/infer",
+    "/features/late_features",
+    "/labels/late",
+)
+READ = ("/metrics", "/v2", "/v2/models/late", "/v2/models/late/ready", "/v2/models/late/versions/1")
+ROUTES = (
+    *(("POST", path) for path in POSTED),
+    *(("GET", path) for path in READ),
+    ("GET", "/no"),
+    ("POST", "/no"),
+    ("PUT", "/predict/late"),
+)
+
+
+def asked(gateway: Gateway, method: str, path: str, **headers: str) -> httpx.Response:
+    """A request with nothing but those headers."""
+    return gateway.stranger.request(method, path, headers=headers, json={"rows": [ROW]})
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        f"Basic {TOKEN}",
+        "Bearer yard_0123456789ab_" + "0" * 48,
+        f"Bearer yard_ffffffffffff_{SECRET}",
+        f"Bearer {hashlib.sha256(SECRET.encode()).hexdigest()}",
+        "Bearer " + "x" * 5000,
+    ],
+)
+def test_every_route_but_health_asks_for_a_token(shared: Gateway, authorization: str) -> None:
+    for method, path in ROUTES:
+        headers = {"authorization": authorization} if authorization else {}
+        answer = asked(shared, method, path, **headers)
+        assert answer.status_code == 401, path
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert "late" not in answer.text.replace(path, "")
+
+
+def test_the_token_opens_them(shared: Gateway) -> None:
+    for method, path in ROUTES:
+        assert asked(shared, method, path, authorization=f"Bearer {TOKEN}").status_code not in (401, 403)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "evil.example:7701", ""])
+def test_a_foreign_host_is_refused(shared: Gateway, host: str) -> None:
+    answer = asked(shared, "POST", "/predict/late", authorization=f"Bearer {TOKEN}", host=host)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "bad_origin")
+
+
+def test_pages_of_other_sites_are_refused(shared: Gateway) -> None:
+    for origin in ("https://evil.example", "null", f"http://localhost:{shared.port}.evil.example"):
+        answer = asked(shared, "POST", "/predict/late", authorization=f"Bearer {TOKEN}", origin=origin)
+        assert answer.status_code == 403
+    assert asked(shared, "POST", "/predict/late", authorization=f"Bearer {TOKEN}", origin=shared.url).status_code == 200
+
+
+def test_a_token_of_another_team_does_not_see_the_model(world: World) -> None:
+    world.assign(world.deployment(1, Traffic(champion=1)), tokens=(token(teams=(TeamId("others"),)),))
+    with running(world) as gateway:
+        for method, path in ROUTES:
+            if "late" in path and method != "PUT":
+                answer = gateway.client.request(method, path, json={"rows": [{"origin": "JFK"}]})
+                assert answer.status_code == 404, path
+                assert "did you mean" not in answer.text
+        assert gateway.client.get("/metrics").status_code == 200
+
+
+def test_revoked_and_expired_tokens_stop_working(world: World, gateway: Gateway) -> None:
+    gateway.predict()
+    one = world.deployment(1, Traffic(champion=1))
+    for tokens in ((), (token(expires_at=Instant(wall_now() - 1)),)):
+        world.assign(one, tokens=tokens)
+        gateway_until(gateway, 401)
+        world.assign(one)
+        gateway_until(gateway, 200)
+
+
+def gateway_until(gateway: Gateway, status: int) -> None:
+    """Asks until it answers so."""
+    for _ in range(2000):
+        if gateway.client.post("/predict/late", json={"rows": [ROW]}).status_code == status:
+            return
+    raise AssertionError(f"it never answered {status}")
+
+
+def test_tokens_lapse_when_the_control_plane_is_away_for_longer_than_their_lease(world: World) -> None:
+    world.assign(world.deployment(1, Traffic(champion=1)), tokens_until=Instant(wall_now() - SECOND))
+    with running(world) as gateway:
+        answer = gateway.client.post("/predict/late", json={"rows": [ROW]})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "tokens_lapsed")
+        assert answer.headers["retry-after"] == "1"
+
+
+def test_without_login_anyone_on_this_machine_may_ask_but_no_page_of_another_site(world: World) -> None:
+    with running(world, login=False) as gateway:
+        assert asked(gateway, "POST", "/predict/late").status_code == 200
+        assert asked(gateway, "POST", "/predict/late", host="evil.example").status_code == 403
+        assert asked(gateway, "POST", "/predict/late", origin="https://evil.example").status_code == 403
+
+
+def test_without_login_it_binds_to_loopback_only(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="without login"):
+        GatewayOptions(name="g", folder=tmp_path, host="0.0.0.0", login=False)  # noqa: S104 - refused
+    assert LATE
