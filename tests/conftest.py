@@ -14,12 +14,12 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
-from tests.servers import S3, PostgreSQL, new_bucket, running_postgresql, running_redis, running_s3
 
 import modelyard
 from modelyard.core.clock import FixedClock, Instant
 from modelyard.storage.database import Database
 from modelyard.storage.schema import METADATA
+from tests.servers import S3, PostgreSQL, new_bucket, running_postgresql, running_redis, running_s3
 
 # 2026-01-01T00:00:00Z
 START = Instant(1_767_225_600_000_000)

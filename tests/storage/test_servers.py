@@ -5,10 +5,10 @@ import socket
 import httpx
 import pytest
 import sqlalchemy as sa
-from tests.servers import S3, chromium_path
 
 from modelyard.storage.database import Database
 from modelyard.storage.replay import begin_replay, find_replay_instant
+from tests.servers import S3, ServerMissing, chromium_path
 
 
 def test_a_database_has_every_table_and_takes_writes(database: Database) -> None:
@@ -50,3 +50,10 @@ def test_the_network_beyond_loopback_is_off(host: str) -> None:
 def test_chromium_is_there() -> None:
     """Pages are looked at in a real browser."""
     assert chromium_path()
+
+
+def test_a_server_that_is_missing_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be installed, tests fail with what to install; they are never passed over."""
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ServerMissing, match="apt-get install postgresql redis-server chromium"):
+        chromium_path()
