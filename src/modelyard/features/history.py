@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from modelyard.core.digests import Digest
 from modelyard.features.aggregates import Tape, tape
-from modelyard.features.domain import FeatureView, SourceDrifted
+from modelyard.features.domain import FeatureView
 from modelyard.features.join import CODE, Entities, Ints, Timeline, timeline
-from modelyard.features.rows import CREATED, EVENT, ROW, SourceFile, files_digest, source_files, source_rows
+from modelyard.features.rows import CREATED, EVENT, ROW, SourceFile, files_digest, not_as_declared, source_files, source_rows
 
 KEPT_BYTES = 2**30
 """Rows that are kept in memory, all histories together; the one that was used last stays, whatever its size."""
@@ -138,7 +138,5 @@ def read_history(view: FeatureView, files: tuple[SourceFile, ...]) -> History:
     try:
         rows = source_rows(view, files).drop(ROW).collect().rechunk()
     except pl.exceptions.PolarsError as error:
-        raise SourceDrifted(
-            f"view {view.name}: {view.source.path} does not hold what was declared: {error}", hint="mend the source"
-        ) from error
+        raise not_as_declared(view, error) from error
     return History(view, rows, source)

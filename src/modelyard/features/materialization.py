@@ -49,8 +49,8 @@ def find_mark(store: OnlineStore, view: FeatureView) -> Mark | None:
     return None if content is None else msgspec.msgpack.decode(content, type=Mark)
 
 
-def planned(history: History, store: OnlineStore, upto_at: int) -> Change | None:
-    """What brings online all that was available up to `upto_at`; `None` where that has been done.
+def planned(history: History, store: OnlineStore, upto_at: int) -> Change:
+    """What brings online all that was available up to `upto_at`: nothing where that has been done.
 
     If rows that were brought before are no longer those of the source, everything is written anew.
     """
@@ -59,7 +59,7 @@ def planned(history: History, store: OnlineStore, upto_at: int) -> Change | None
     if before is not None and not _holds(history, before):
         return _rebuilt(history, store, before, max(upto_at, before.upto_at))
     if before is not None and upto_at <= before.upto_at:
-        return None
+        return Change(before=before, after=before, puts=[], deletes=[], closing=[])
     after = _mark(history, upto_at)
     since = NEVER if before is None else before.upto_at
     codes = _touched(history, log.seen(since), log.seen(upto_at), since, upto_at)

@@ -57,7 +57,24 @@ def source_schema(files: Sequence[SourceFile]) -> Mapping[str, pl.DataType]:
     try:
         return pl.scan_parquet([file.path for file in files]).collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceUnreadable(f"{files[0].path} cannot be read as Parquet: {error}", hint="write the source as Parquet") from error
+        raise _unreadable(files, error) from error
+
+
+def row_count(files: Sequence[SourceFile]) -> int:
+    """How many rows the files have by their own account. Raises SourceUnreadable."""
+    try:
+        return int(pl.scan_parquet([file.path for file in files]).select(pl.len()).collect().item())
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(files, error) from error
+
+
+def _unreadable(files: Sequence[SourceFile], error: Exception) -> SourceUnreadable:
+    return SourceUnreadable(f"{files[0].path} cannot be read as Parquet: {error}", hint="write the source as Parquet")
+
+
+def not_as_declared(view: FeatureView, error: Exception) -> SourceDrifted:
+    """The error for a source whose values break its declared types only when they are read."""
+    return SourceDrifted(f"view {view.name}: {view.source.path} does not hold what was declared: {error}", hint="mend the source")
 
 
 def declared_types(view: FeatureView, schema: Mapping[str, pl.DataType]) -> dict[str, DType]:

@@ -1,0 +1,41 @@
+"""What the feature store offers: applying definitions, bringing values online, reading them, training rows, freshness."""
+
+from modelyard.features.service.bringing import list_materializations, materialize
+from modelyard.features.service.definitions import (
+    apply_features,
+    apply_set,
+    apply_view,
+    get_set,
+    get_view,
+    list_sets,
+    list_view_versions,
+    list_views,
+    resolved_set,
+    resolved_view,
+)
+from modelyard.features.service.reading import historical_rows, read_features, recompute, roots_of
+from modelyard.features.service.watching import list_consumers, list_freshness, put_consumer, remove_consumer, view_freshness
+
+__all__ = [
+    "apply_features",
+    "apply_set",
+    "apply_view",
+    "get_set",
+    "get_view",
+    "historical_rows",
+    "list_consumers",
+    "list_freshness",
+    "list_materializations",
+    "list_sets",
+    "list_view_versions",
+    "list_views",
+    "materialize",
+    "put_consumer",
+    "read_features",
+    "recompute",
+    "remove_consumer",
+    "resolved_set",
+    "resolved_view",
+    "roots_of",
+    "view_freshness",
+]

@@ -1,0 +1,173 @@
+"""Views and sets as they are applied: types read from the sources, versions numbered, every change in the ledger."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from modelyard.access.domain import DEFAULT_TEAM, Principal, Role, TeamId
+from modelyard.access.service import require
+from modelyard.core.digests import Digest
+from modelyard.core.names import nearest
+from modelyard.features import store
+from modelyard.features.domain import (
+    AppliedSet,
+    AppliedView,
+    Feature,
+    FeatureSelection,
+    FeatureSet,
+    FeatureSetNotFound,
+    FeatureView,
+    InvalidDeclaration,
+    ViewNotFound,
+    ViewSummary,
+)
+from modelyard.features.rows import check_types, declared_types, source_files, source_schema
+from modelyard.features.rules import freshness_of
+from modelyard.ledger.domain import NewEntry
+from modelyard.ledger.service import record
+from modelyard.storage.database import Database, Snapshot, Transaction
+
+
+class AppliedFeatures(msgspec.Struct, frozen=True, kw_only=True):
+    """Views and sets that were applied together."""
+
+    views: tuple[AppliedView, ...]
+    sets: tuple[AppliedSet, ...]
+
+
+def resolved_view(view: FeatureView, root: Path) -> FeatureView:
+    """`view` with the types that its source gives, the path taken from `root`. Raises SourceUnreadable and SourceDrifted."""
+    schema = source_schema(source_files(view.source, root))
+    check_types(view, schema)
+    found = declared_types(view, schema)
+    return msgspec.structs.replace(view, features=tuple(Feature(one.name, one.dtype or found[one.name]) for one in view.features))
+
+
+def resolved_set(feature_set: FeatureSet, root: Path) -> FeatureSet:
+    """`feature_set` over resolved views."""
+    views = {view: resolved_view(view, root) for view in feature_set.views}
+    return FeatureSet(feature_set.name, [FeatureSelection(views[part.view], part.names) for part in feature_set.features])
+
+
+def apply_features(
+    database: Database, principal: Principal, sets: Sequence[FeatureSet], root: Path, team_id: TeamId = DEFAULT_TEAM
+) -> AppliedFeatures:
+    """Applies sets and their views, sources' paths taken from `root`, all or none. What stands already is left as it is.
+
+    Raises SourceUnreadable, SourceDrifted, InvalidDeclaration where two views of one name differ, and NotAllowed.
+    """
+    resolved = [resolved_set(one, root) for one in sets]
+    views = list(dict.fromkeys(view for one in resolved for view in one.views))
+    names = [view.name for view in views]
+    twins = [name for name in names if names.count(name) > 1]
+    if twins:
+        raise InvalidDeclaration(f"two different views are named {twins[0]!r}", hint="declare it once and import it where it is used")
+
+    def work(tx: Transaction) -> AppliedFeatures:
+        return AppliedFeatures(
+            views=tuple(apply_view(tx, principal, view, str(root), team_id) for view in views),
+            sets=tuple(apply_set(tx, principal, one, team_id) for one in resolved),
+        )
+
+    return database.write(work)
+
+
+def apply_view(tx: Transaction, principal: Principal, view: FeatureView, root: str, team_id: TeamId = DEFAULT_TEAM) -> AppliedView:
+    """Makes a resolved view the one under its name: a definition that was never there is a new version.
+
+    Raises InvalidDeclaration for a view without types and NotAllowed.
+    """
+    if not view.is_typed:
+        raise InvalidDeclaration(f"the types of view {view.name} are not known yet", hint="resolve it against its source first")
+    standing = store.find_view(tx, view.name)
+    team = standing.team_id if standing else team_id
+    require(principal, Role.CONTRIBUTOR, team)
+    if standing and (standing.view, standing.root) == (view, root):
+        return standing
+    known = store.find_view(tx, view.name, view.digest)
+    applied = AppliedView(
+        view=view,
+        digest=view.digest,
+        number=known.number if known else store.last_number(tx, view.name) + 1,
+        team_id=team,
+        root=root,
+        applied_at=tx.now(),
+        applied_by=principal.id,
+    )
+    store.put_view(tx, applied)
+    data = {
+        "entity": view.entity.name,
+        "source": view.source.path,
+        "features": list(view.names),
+        "owner": view.owner,
+        "before": standing.digest if standing else None,
+    }
+    subject = f"view:{view.name}/{applied.number}"
+    record(tx, NewEntry(type="features.view_applied", subject=subject, actor=principal.id, data=data, digest=applied.digest, team_id=team))
+    return applied
+
+
+def apply_set(tx: Transaction, principal: Principal, feature_set: FeatureSet, team_id: TeamId = DEFAULT_TEAM) -> AppliedSet:
+    """Makes a set the one under its name. Its views must have been applied in these versions. Raises ViewNotFound and NotAllowed."""
+    standing = store.find_set(tx, feature_set.name)
+    team = standing.team_id if standing else team_id
+    require(principal, Role.CONTRIBUTOR, team)
+    for view in feature_set.views:
+        if store.find_view(tx, view.name, view.digest) is None:
+            raise ViewNotFound(f"view {view.name} has not been applied in this version", hint="apply the view before the set")
+    digest = feature_set.digest
+    if standing and standing.digest == digest:
+        return standing
+    applied = AppliedSet(set=feature_set, digest=digest, team_id=team, applied_at=tx.now(), applied_by=principal.id)
+    store.put_set(tx, applied)
+    data = {"features": list(feature_set.names), "views": {view.name: view.digest for view in feature_set.views}}
+    subject = f"feature_set:{feature_set.name}"
+    record(tx, NewEntry(type="features.set_applied", subject=subject, actor=principal.id, data=data, digest=digest, team_id=team))
+    return applied
+
+
+def get_view(snapshot: Snapshot, principal: Principal, view: str, digest: Digest | None = None) -> AppliedView:
+    """The view of that name as it stands, or in the version with that digest. Raises ViewNotFound with the nearest name."""
+    found = store.find_view(snapshot, view, digest)
+    if found is None or not principal.may(Role.VIEWER, found.team_id):
+        known = [one.view.name for one in store.list_views(snapshot) if principal.may(Role.VIEWER, one.team_id)]
+        what = f"no feature view {view!r}" if digest is None else f"no version {digest} of a feature view {view!r}"
+        raise ViewNotFound(f"there is {what}", hint=nearest(view, known))
+    return found
+
+
+def list_views(snapshot: Snapshot, principal: Principal) -> list[ViewSummary]:
+    """The views that the principal may see, by name, with their freshness now and how many things read them."""
+    brought, now = store.list_materializations(snapshot), snapshot.now()
+    readers = [consumer.view for consumer in store.list_consumers(snapshot)]
+    return [
+        ViewSummary(
+            applied=one,
+            freshness=freshness_of(one.view, brought.get((one.view.name, one.digest)), now),
+            consumers=readers.count(one.view.name),
+        )
+        for one in store.list_views(snapshot)
+        if principal.may(Role.VIEWER, one.team_id)
+    ]
+
+
+def list_view_versions(snapshot: Snapshot, principal: Principal, view: str) -> list[AppliedView]:
+    """All versions of a view, the newest first. Raises ViewNotFound."""
+    get_view(snapshot, principal, view)
+    return store.list_view_versions(snapshot, view)
+
+
+def get_set(snapshot: Snapshot, principal: Principal, feature_set: str, digest: Digest | None = None) -> AppliedSet:
+    """The set of that name as it stands, or in the version with that digest. Raises FeatureSetNotFound with the nearest name."""
+    found = store.find_set(snapshot, feature_set, digest)
+    if found is None or not principal.may(Role.VIEWER, found.team_id):
+        known = [one.set.name for one in store.list_sets(snapshot) if principal.may(Role.VIEWER, one.team_id)]
+        what = f"no feature set {feature_set!r}" if digest is None else f"no version {digest} of a feature set {feature_set!r}"
+        raise FeatureSetNotFound(f"there is {what}", hint=nearest(feature_set, known))
+    return found
+
+
+def list_sets(snapshot: Snapshot, principal: Principal) -> list[AppliedSet]:
+    """The sets that the principal may see, by name."""
+    return [one for one in store.list_sets(snapshot) if principal.may(Role.VIEWER, one.team_id)]

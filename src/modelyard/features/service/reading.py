@@ -1,0 +1,60 @@
+"""Values for those who ask: training rows and recomputation from the sources, and reads of the online store by name."""
+
+from pathlib import Path
+
+import polars as pl
+
+from modelyard.access.domain import Principal
+from modelyard.features import store
+from modelyard.features.domain import BadLabels, FeatureSet, ViewNotFound
+from modelyard.features.exact import Ints
+from modelyard.features.offline import Roots, TrainingRows, offline_values, training_rows
+from modelyard.features.online import OnlineReader, OnlineValues
+from modelyard.features.service.definitions import get_set
+from modelyard.storage.database import Database, Snapshot
+from modelyard.storage.online import OnlineStore
+
+MOST_ROWS = 10_000
+
+
+def roots_of(snapshot: Snapshot, feature_set: FeatureSet) -> Roots:
+    """The folders that the set's sources are taken from, as they were applied. Raises ViewNotFound."""
+    found = {}
+    for view in feature_set.views:
+        applied = store.find_view(snapshot, view.name, view.digest)
+        if applied is None:
+            raise ViewNotFound(
+                f"view {view.name} has not been applied in this version", hint="apply the set before its values are asked for"
+            )
+        found[view.name] = Path(applied.root)
+    return found
+
+
+def historical_rows(database: Database, feature_set: FeatureSet, labels: pl.DataFrame, as_of: str) -> TrainingRows:
+    """`labels` with the features that were visible at each row's instant in `as_of`, with digest, profile and sources.
+
+    Raises ViewNotFound, BadLabels, SourceUnreadable, SourceDrifted.
+    """
+    with database.read() as snapshot:
+        roots = roots_of(snapshot, feature_set)
+    return training_rows(feature_set, labels, as_of, roots)
+
+
+def recompute(database: Database, feature_set: FeatureSet, keys: pl.DataFrame, at: Ints) -> pl.DataFrame:
+    """The offline features for each row of `keys` at each instant (int64 microseconds): what online reads are held against.
+
+    Equal, bit for bit, to what was read online at that instant if all that was available by then had been materialized.
+    """
+    with database.read() as snapshot:
+        roots = roots_of(snapshot, feature_set)
+    return offline_values(feature_set, keys, at, roots)[0]
+
+
+def read_features(
+    snapshot: Snapshot, online: OnlineStore, principal: Principal, feature_set: str, rows: list[dict[str, str | int | None]]
+) -> OnlineValues:
+    """The set's values online, now, for the entities of each row. Raises FeatureSetNotFound, BadLabels, OnlineUnavailable."""
+    if len(rows) > MOST_ROWS:
+        raise BadLabels(f"{len(rows)} rows are asked for at once, at most {MOST_ROWS} may be", hint="ask in parts, or join offline")
+    found = get_set(snapshot, principal, feature_set).set
+    return OnlineReader(found).read(online, rows, snapshot.now())

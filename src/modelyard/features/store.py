@@ -1,0 +1,256 @@
+"""The feature store's tables and all SQL over them: views and their versions, sets, materializations, consumers. Owns rows."""
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from modelyard.access.domain import PrincipalId, TeamId
+from modelyard.core.clock import Instant
+from modelyard.core.digests import Digest
+from modelyard.features.domain import AppliedSet, AppliedView, FeatureConsumer, FeatureSet, FeatureView, Materialization
+from modelyard.storage.database import Snapshot, Transaction
+from modelyard.storage.schema import METADATA, upsert
+
+# The version that stands under each name. Its definition is repeated here with the owner and description of today.
+VIEWS = sa.Table(
+    "feature_views",
+    METADATA,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("team_id", sa.String, nullable=False, index=True),
+    sa.Column("digest", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("root", sa.String, nullable=False),
+    sa.Column("definition", sa.LargeBinary, nullable=False),
+    sa.Column("applied_at", sa.BigInteger, nullable=False),
+    sa.Column("applied_by", sa.String, nullable=False),
+)
+
+VIEW_VERSIONS = sa.Table(
+    "feature_view_versions",
+    METADATA,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, primary_key=True),
+    sa.Column("team_id", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("root", sa.String, nullable=False),
+    sa.Column("definition", sa.LargeBinary, nullable=False),
+    sa.Column("applied_at", sa.BigInteger, nullable=False),
+    sa.Column("applied_by", sa.String, nullable=False),
+    sa.UniqueConstraint("name", "number"),
+)
+
+SETS = sa.Table(
+    "feature_sets",
+    METADATA,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, nullable=False),
+    sa.Column("team_id", sa.String, nullable=False, index=True),
+    sa.Column("definition", sa.LargeBinary, nullable=False),
+    sa.Column("applied_at", sa.BigInteger, nullable=False),
+    sa.Column("applied_by", sa.String, nullable=False),
+)
+
+SET_VERSIONS = sa.Table(
+    "feature_set_versions",
+    METADATA,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, primary_key=True),
+    sa.Column("team_id", sa.String, nullable=False),
+    sa.Column("definition", sa.LargeBinary, nullable=False),
+    sa.Column("applied_at", sa.BigInteger, nullable=False),
+    sa.Column("applied_by", sa.String, nullable=False),
+)
+
+MATERIALIZATIONS = sa.Table(
+    "feature_materializations",
+    METADATA,
+    sa.Column("view_name", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, primary_key=True),
+    sa.Column("team_id", sa.String, nullable=False),
+    sa.Column("upto_at", sa.BigInteger, nullable=False),
+    sa.Column("newest_event_at", sa.BigInteger),
+    sa.Column("row_count", sa.BigInteger, nullable=False),
+    sa.Column("entity_count", sa.BigInteger, nullable=False),
+    sa.Column("source", sa.String, nullable=False),
+    sa.Column("recorded_at", sa.BigInteger, nullable=False),
+)
+
+CONSUMERS = sa.Table(
+    "feature_consumers",
+    METADATA,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("view_name", sa.String, primary_key=True),
+    sa.Column("team_id", sa.String, nullable=False),
+    sa.Column("href", sa.String, nullable=False),
+    sa.Column("set_name", sa.String, nullable=False),
+    sa.Column("set_digest", sa.String, nullable=False),
+    sa.Index(None, "view_name"),
+)
+
+_VIEW_COLUMNS = ["team_id", "number", "root", "definition", "applied_at", "applied_by"]
+_SET_COLUMNS = ["team_id", "definition", "applied_at", "applied_by"]
+_BROUGHT = ["team_id", "upto_at", "newest_event_at", "row_count", "entity_count", "source", "recorded_at"]
+
+
+def put_view(tx: Transaction, applied: AppliedView) -> None:
+    """Makes `applied` the version under its name, and keeps it among the versions."""
+    row = {
+        "name": applied.view.name,
+        "digest": applied.digest,
+        "team_id": applied.team_id,
+        "number": applied.number,
+        "root": applied.root,
+        "definition": msgspec.json.encode(applied.view),
+        "applied_at": applied.applied_at,
+        "applied_by": applied.applied_by,
+    }
+    upsert(tx, VIEWS, [row], ["name"], ["digest", *_VIEW_COLUMNS])
+    upsert(tx, VIEW_VERSIONS, [row], ["name", "digest"], ["definition", "root"])
+
+
+def find_view(snapshot: Snapshot, name: str, digest: Digest | None = None) -> AppliedView | None:
+    """The version that stands under a name, or the one with that digest."""
+    table = VIEWS if digest is None else VIEW_VERSIONS
+    query = sa.select(table).where(table.c.name == name)
+    if digest is not None:
+        query = query.where(table.c.digest == digest)
+    return next((_view(row) for row in snapshot.connection.execute(query)), None)
+
+
+def list_views(snapshot: Snapshot, names: Sequence[str] | None = None) -> list[AppliedView]:
+    """The versions that stand, by name; of all views or of some."""
+    query = sa.select(VIEWS).order_by(VIEWS.c.name)
+    if names is not None:
+        query = query.where(VIEWS.c.name.in_(names))
+    return [_view(row) for row in snapshot.connection.execute(query)]
+
+
+def list_view_versions(snapshot: Snapshot, name: str) -> list[AppliedView]:
+    """All versions of a view, the newest first."""
+    query = sa.select(VIEW_VERSIONS).where(VIEW_VERSIONS.c.name == name).order_by(VIEW_VERSIONS.c.number.desc())
+    return [_view(row) for row in snapshot.connection.execute(query)]
+
+
+def last_number(snapshot: Snapshot, name: str) -> int:
+    """The highest number that a version of the view has, 0 where there is none."""
+    query = sa.select(sa.func.max(VIEW_VERSIONS.c.number)).where(VIEW_VERSIONS.c.name == name)
+    return snapshot.connection.execute(query).scalar() or 0
+
+
+def put_set(tx: Transaction, applied: AppliedSet) -> None:
+    """Makes `applied` the version under its name, and keeps it among the versions."""
+    row = {
+        "name": applied.set.name,
+        "digest": applied.digest,
+        "team_id": applied.team_id,
+        "definition": msgspec.json.encode(applied.set),
+        "applied_at": applied.applied_at,
+        "applied_by": applied.applied_by,
+    }
+    upsert(tx, SETS, [row], ["name"], ["digest", *_SET_COLUMNS])
+    upsert(tx, SET_VERSIONS, [row], ["name", "digest"])
+
+
+def find_set(snapshot: Snapshot, name: str, digest: Digest | None = None) -> AppliedSet | None:
+    """The version that stands under a name, or the one with that digest."""
+    table = SETS if digest is None else SET_VERSIONS
+    query = sa.select(table).where(table.c.name == name)
+    if digest is not None:
+        query = query.where(table.c.digest == digest)
+    return next((_set(row) for row in snapshot.connection.execute(query)), None)
+
+
+def list_sets(snapshot: Snapshot) -> list[AppliedSet]:
+    """The sets that stand, by name."""
+    return [_set(row) for row in snapshot.connection.execute(sa.select(SETS).order_by(SETS.c.name))]
+
+
+def put_materializations(tx: Transaction, items: Sequence[tuple[Materialization, TeamId]]) -> None:
+    """Stores how far each version has been brought online."""
+    rows = [
+        {
+            "view_name": item.view,
+            "digest": item.digest,
+            "team_id": team,
+            "upto_at": item.upto_at,
+            "newest_event_at": item.newest_event_at,
+            "row_count": item.rows,
+            "entity_count": item.entities,
+            "source": item.source,
+            "recorded_at": item.recorded_at,
+        }
+        for item, team in items
+    ]
+    upsert(tx, MATERIALIZATIONS, rows, ["view_name", "digest"], _BROUGHT)
+
+
+def list_materializations(snapshot: Snapshot, views: Sequence[str] | None = None) -> dict[tuple[str, Digest], Materialization]:
+    """How far versions have been brought online, by view and digest; of all views or of some."""
+    query = sa.select(MATERIALIZATIONS)
+    if views is not None:
+        query = query.where(MATERIALIZATIONS.c.view_name.in_(views))
+    found = [
+        Materialization(
+            view=row.view_name,
+            digest=Digest(row.digest),
+            upto_at=Instant(row.upto_at),
+            newest_event_at=row.newest_event_at,
+            rows=row.row_count,
+            entities=row.entity_count,
+            source=Digest(row.source),
+            recorded_at=Instant(row.recorded_at),
+        )
+        for row in snapshot.connection.execute(query)
+    ]
+    return {(item.view, item.digest): item for item in found}
+
+
+def replace_consumers(tx: Transaction, name: str, team: TeamId, consumers: Sequence[FeatureConsumer]) -> None:
+    """Makes `consumers` all that `name` reads."""
+    tx.connection.execute(sa.delete(CONSUMERS).where(CONSUMERS.c.name == name))
+    rows = [
+        {
+            "name": item.name,
+            "view_name": item.view,
+            "team_id": team,
+            "href": item.href,
+            "set_name": item.set,
+            "set_digest": item.set_digest,
+        }
+        for item in consumers
+    ]
+    upsert(tx, CONSUMERS, rows, ["name", "view_name"])
+
+
+def list_consumers(snapshot: Snapshot, views: Sequence[str] | None = None) -> list[FeatureConsumer]:
+    """What reads views, by name; all views or some."""
+    query = sa.select(CONSUMERS).order_by(CONSUMERS.c.name, CONSUMERS.c.view_name)
+    if views is not None:
+        query = query.where(CONSUMERS.c.view_name.in_(views))
+    return [
+        FeatureConsumer(name=row.name, href=row.href, view=row.view_name, set=row.set_name, set_digest=Digest(row.set_digest))
+        for row in snapshot.connection.execute(query)
+    ]
+
+
+def _view(row: sa.Row[tuple[object, ...]]) -> AppliedView:
+    return AppliedView(
+        view=msgspec.json.decode(row.definition, type=FeatureView),
+        digest=Digest(row.digest),
+        number=row.number,
+        team_id=TeamId(row.team_id),
+        root=row.root,
+        applied_at=Instant(row.applied_at),
+        applied_by=PrincipalId(row.applied_by),
+    )
+
+
+def _set(row: sa.Row[tuple[object, ...]]) -> AppliedSet:
+    return AppliedSet(
+        set=msgspec.json.decode(row.definition, type=FeatureSet),
+        digest=Digest(row.digest),
+        team_id=TeamId(row.team_id),
+        applied_at=Instant(row.applied_at),
+        applied_by=PrincipalId(row.applied_by),
+    )
