@@ -148,23 +148,27 @@ def until(is_done: Any, within_s: float = 20) -> None:
 
 
 @contextlib.contextmanager
-def running(world: World, name: str = "g1", *, control_url: str = "", **options: Any) -> Iterator[Gateway]:
+def running(world: World, name: str = "g1", *, control_url: str = "", ready_within_s: float = 20, **options: Any) -> Iterator[Gateway]:
     """A gateway process that is ready, stopped afterwards."""
     given = msgspec.json.encode(
         Options(name=name, data=str(world.folder), options={"port": 0, **options}, control_url=control_url)
     ).decode()
     process = subprocess.Popen([sys.executable, "-m", "tests.serving.gateway_main", given], stdout=subprocess.PIPE)
     assert process.stdout is not None
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(_ended, process)
         gateway = Gateway(process, int(process.stdout.readline()))
-        until(lambda: is_ready(gateway))
+        stack.callback(gateway.client.close)
+        stack.callback(gateway.stranger.close)
+        until(lambda: is_ready(gateway), ready_within_s)
         yield gateway
-        gateway.client.close()
-        gateway.stranger.close()
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(20)
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.terminate()
+    process.wait(20)
+    if process.stdout is not None:
         process.stdout.close()
 
 
