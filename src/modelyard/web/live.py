@@ -159,7 +159,7 @@ def live_route(hub: Hub) -> HTTPRouteHandler:
 
 def _after(request: Request[Any, Any, Any]) -> int:
     text = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
-    if not text.isdecimal():
+    if not text.removeprefix("-").isdecimal():
         raise InvalidInput(f"after={text[:40]!r} is no position", hint="a position is a number from an earlier event")
     return int(text)
 

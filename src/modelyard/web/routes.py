@@ -66,8 +66,9 @@ def wants_json(request: Request[Any, Any, Any]) -> bool:
     return "text/html" not in accept and JSON in accept
 
 
-def frame_of(request: Request[Any, Any, Any], shell: Shell, title: str) -> Frame:
-    """The frame around a page as this request sees it."""
+def frame_of(request: Request[Any, Any, Any], shell: Shell, title: str, *, is_counted: bool = True) -> Frame:
+    """The frame around a page as this request sees it. Counting what waits in each room may ask the database."""
+    counts = dict(shell.counts(request)) if is_counted else {}
     position = shell.position() if shell.position else None
     path = request.url.path
     return Frame(
@@ -79,12 +80,12 @@ def frame_of(request: Request[Any, Any, Any], shell: Shell, title: str) -> Frame
         viewer=shell.viewer(request),
         csrf=shell.csrf(request),
         notes=forms.notes_of(request),
-        rail=rail(shell.pages, path, dict(shell.counts(request))),
+        rail=rail(shell.pages, path, counts),
         place=shell.place,
         version=shell.version,
         asked=request.query_params.get("q", "") if path == "/search" else "",
         live_url=STREAM if position is not None else "",
-        live_after=position or 0,
+        live_after=0 if position is None else position,
     )
 
 
@@ -110,7 +111,7 @@ def fault_handler(shell: Shell, templates: Templates) -> Callable[[Request[Any, 
             path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return forms.sent_to(request, "/login?" + urlencode({"next": path}))
         fault = fault_of(body, status, request.url.path, shell.request_id())
-        return page_answer(request, templates.shown(Fault.TEMPLATE, fault, frame_of(request, shell, fault.title)), status)
+        return page_answer(request, templates.shown(Fault.TEMPLATE, fault, frame_of(request, shell, fault.title, is_counted=False)), status)
 
     return answered
 
@@ -125,7 +126,7 @@ def _page_route(site: Site, item: Page) -> HTTPRouteHandler:
     async def shown(request: Request[Any, Any, Any]) -> Response[Any]:
         given = _arguments(binding, request.path_params, request.query_params.dict())
         # The frame comes first: a change between it and the reading of the context is then announced, not missed.
-        frame = frame_of(request, site.shell, item.title)
+        frame = await asyncio.wrap_future(site.resources.pool.submit(frame_of, request, site.shell, item.title))
         context = await called(binding, site.resources, site.request_values(request), given)
         if wants_json(request):
             return Response(msgspec.json.encode(context), media_type=JSON, headers=dict(PRIVATE))

@@ -55,8 +55,8 @@
     const query = new URLSearchParams([["after", String(position)], ...topics.map((topic) => ["topic", topic])]);
     stream = new EventSource(liveUrl + "?" + query);
     stream.onopen = () => { wait = 1000; document.body.dataset.liveState = "on"; };
-    stream.onmessage = (event) => { position = Number(event.lastEventId) || position; changed(JSON.parse(event.data)); };
-    stream.addEventListener("all", (event) => { position = Number(event.lastEventId) || position; changed(null); });
+    stream.onmessage = (event) => { heard(event); changed(JSON.parse(event.data)); };
+    stream.addEventListener("all", (event) => { heard(event); changed(null); });
     stream.onerror = () => {
       // A break of any kind: our own wait, longer each time and never the same for all, instead of the browser's.
       close();
@@ -65,6 +65,8 @@
       wait = Math.min(wait * 2, LONGEST_WAIT_MS);
     };
   }
+
+  function heard(event) { if (event.lastEventId !== "") position = Number(event.lastEventId); }
 
   function close() { stream?.close(); stream = null; }
 
