@@ -1,4 +1,4 @@
-"""The entry point of `yard`: the table of commands, and the one place where an error becomes an exit code."""
+"""The entry point of `yard`: the overview, and the one place where an error becomes an exit code."""
 
 import os
 import sys
@@ -6,33 +6,8 @@ import sys
 import msgspec
 
 import modelyard
+from modelyard.cli.table import COMMANDS, GROUPS
 from modelyard.core.errors import EXIT_CODE, Kind, ModelyardError
-
-WRONG_USAGE = 2
-
-
-class Command(msgspec.Struct, frozen=True):
-    """A command: its name, where its function is, one line about it, and the group that it is listed in."""
-
-    name: str
-    home: str
-    about: str
-    group: str
-
-
-COMMANDS = (
-    Command("up", "modelyard.cli.roles:up", "All roles on one machine", "Run"),
-    Command("server", "modelyard.cli.roles:server", "The control plane alone", "Run"),
-    Command("gateway", "modelyard.cli.roles:gateway", "The data plane alone", "Run"),
-    Command("worker", "modelyard.cli.roles:worker", "A worker alone", "Run"),
-    Command("plan", "modelyard.cli.projects:plan", "What the declarations would change", "Build"),
-    Command("apply", "modelyard.cli.projects:apply", "Change it", "Build"),
-    Command("ship", "modelyard.cli.deliveries:ship", "A model through the life cycle, followed live", "Deliver"),
-    Command("status", "modelyard.cli.deliveries:status", "What is under way, and what waits for whom", "Deliver"),
-    Command("approve", "modelyard.cli.deliveries:approve", "Approve what waits", "Deliver"),
-    Command("reject", "modelyard.cli.deliveries:reject", "Reject what waits, with a reason", "Deliver"),
-)
-GROUPS = ("Build", "Deliver", "Run")
 
 
 def overview() -> str:
@@ -58,7 +33,7 @@ def main() -> int:
     from modelyard.cli.running import run  # the parser costs 0.2 s, which the two answers above need not pay
 
     try:
-        return run(words, COMMANDS)
+        return run(words)
     except ModelyardError as error:
         _tell(error, as_json="--json" in words)
         return EXIT_CODE[error.kind]

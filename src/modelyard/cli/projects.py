@@ -17,8 +17,8 @@ from modelyard.core.settings import FILE, read_settings
 from modelyard.delivery.children import ChildLimits, ran
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
+from modelyard.delivery.sources import project_folder, source_archive
 from modelyard.sdk.client import Client
-from modelyard.sdk.project import project_folder, source_archive
 
 Json = Annotated[bool, Parameter(name="--json", help="One JSON document on standard output.")]
 DECLARE_TIMEOUT_S = 120.0

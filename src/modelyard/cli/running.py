@@ -2,27 +2,24 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from cyclopts import App, CycloptsError
 
 import modelyard
+from modelyard.cli.table import COMMANDS
 from modelyard.core.names import nearest
-
-if TYPE_CHECKING:
-    from modelyard.cli.main import Command
 
 WRONG_USAGE = 2
 
 
-def run(words: Sequence[str], commands: "Sequence[Command]") -> int:
+def run(words: Sequence[str]) -> int:
     """The exit code of the command that `words` name; 2 where they are wrong."""
-    names = [command.name for command in commands]
+    names = [command.name for command in COMMANDS]
     if words[0] not in names:
         sys.stderr.write(f"yard: there is no command {words[0]!r}; {nearest(words[0], names)}\n")
         return WRONG_USAGE
     app = App(name="yard", version=modelyard.__version__, help_format="plaintext")
-    for command in commands:
+    for command in COMMANDS:
         if command.name == words[0]:
             app.command(command.home, name=command.name, help=command.about)
     try:

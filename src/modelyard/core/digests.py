@@ -1,4 +1,4 @@
-"""Content digests and canonical JSON. Equal digests mean equal content; a table's digest is in `core.rows`."""
+"""Content digests and canonical JSON. Equal digests mean equal content; a table's digest is in `storage.rows`."""
 
 import hashlib
 import math

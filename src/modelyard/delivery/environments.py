@@ -17,7 +17,6 @@ from pathlib import Path
 import msgspec
 import uv
 
-import modelyard
 from modelyard.core.digests import Digest, digest_bytes
 from modelyard.core.errors import Kind, ModelyardError
 
@@ -45,7 +44,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
 def own_package() -> bytes:
     """Modelyard's own source as a tar archive whose bytes follow from its content alone: a part of every environment."""
-    folder = Path(modelyard.__file__).parent
+    folder = Path(__file__).parents[1]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(folder.rglob("*.py")):

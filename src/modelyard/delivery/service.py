@@ -1,6 +1,7 @@
 """Delivery's use cases: declare, ship, decide, cancel, trigger. Each opens no transaction of its own and writes the ledger."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 from cronsim import CronSim, CronSimError
@@ -32,9 +33,10 @@ from modelyard.delivery.domain import (
 )
 from modelyard.delivery.expressions import checked_expression
 from modelyard.delivery.machine import begun, cancelled, detail_of, new_delivery_id, woken
+from modelyard.features.service import apply_set, apply_view, resolved_set
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
-from modelyard.storage.database import Snapshot, Transaction
+from modelyard.storage.database import Database, Snapshot, Transaction
 
 MOST_LISTED = 500
 
@@ -70,28 +72,39 @@ class AppliedModel(msgspec.Struct, frozen=True, kw_only=True):
     declared: DeclaredModel
 
 
-def declare_model(tx: Transaction, principal: Principal, body: DeclaredModel) -> AppliedModel:
-    """Makes a declaration the current one of its model; the same one again changes nothing.
+def declare_model(database: Database, principal: Principal, body: DeclaredModel) -> AppliedModel:
+    """Makes a declaration the current one of its model, and its views and feature set the ones under their names.
 
-    Raises BadExpression and InvalidModel for gates and schedules that mean nothing, and NotAllowed.
+    Types that a declaration leaves open are read from the sources. The same declaration again changes nothing. Raises
+    BadExpression and InvalidModel for gates and schedules that mean nothing, SourceUnreadable, and NotAllowed.
     """
     declaration = body.declaration
-    team = TeamId(declaration.team)
-    require(principal, Role.CONTRIBUTOR, team)
+    require(principal, Role.CONTRIBUTOR, TeamId(declaration.team))
     for gate in declaration.gates:
         checked_expression(gate.expression)
-    if declaration.retrain.schedule:
-        next_due(declaration.retrain.schedule, tx.now())
+    resolved = resolved_set(declaration.features, Path(body.root))
+    body = msgspec.structs.replace(body, declaration=msgspec.structs.replace(declaration, features=resolved))
+    return database.write(lambda tx: _declared(tx, principal, body))
+
+
+def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> AppliedModel:
+    declaration, team = body.declaration, TeamId(body.declaration.team)
     before = find_declared(tx, declaration.name)
     if before is not None:
         require(principal, Role.CONTRIBUTOR, TeamId(before.declared.declaration.team))
+    due = next_due(declaration.retrain.schedule, tx.now()) if declaration.retrain.schedule else None
     applied = AppliedModel(digest=_digest(body), declared=body)
-    if before is None or before.digest != applied.digest:
-        store.put_declaration(tx, team, declaration.name, applied.digest, msgspec.json.encode(body))
-        data = {"digest": applied.digest, "declaration": declaration.digest, "source": body.source}
-        record(tx, NewEntry(type="delivery.model_declared", subject=f"model:{declaration.name}", actor=principal.id, data=data))
-        if declaration.retrain.schedule:
-            store.put_trigger(tx, team, declaration.name, tx.now(), next_due(declaration.retrain.schedule, tx.now()))
+    if before is not None and before.digest == applied.digest:
+        return before
+    for view in declaration.features.views:
+        apply_view(tx, principal, view, body.root, team)
+    apply_set(tx, principal, declaration.features, team)
+    store.put_declaration(tx, team, declaration.name, applied.digest, msgspec.json.encode(body))
+    data = {"digest": applied.digest, "declaration": declaration.digest, "source": body.source}
+    record(tx, NewEntry(type="delivery.model_declared", subject=f"model:{declaration.name}", actor=principal.id, data=data))
+    if due is not None:
+        fired = store.find_trigger(tx, declaration.name)
+        store.put_trigger(tx, team, declaration.name, fired[0] if fired else tx.now(), due)
     return applied
 
 

@@ -7,7 +7,9 @@ from modelyard.delivery.domain import DeliveryDetail, StageName
 from modelyard.delivery.machine import Outcome
 from modelyard.delivery.stages.data import check, snapshot
 from modelyard.delivery.stages.learning import challenge, evaluate, train
+from modelyard.delivery.stages.proving import stage
 from modelyard.delivery.stages.release import approve, register
+from modelyard.delivery.stages.rollout import roll_out, watch
 from modelyard.delivery.stages.yard import Job, Yard, job_of
 
 _STAGES: Final[dict[StageName, Callable[[Yard, Job], Outcome]]] = {
@@ -17,7 +19,10 @@ _STAGES: Final[dict[StageName, Callable[[Yard, Job], Outcome]]] = {
     StageName.EVALUATE: evaluate,
     StageName.CHALLENGE: challenge,
     StageName.REGISTER: register,
+    StageName.STAGE: stage,
     StageName.APPROVE: approve,
+    StageName.ROLL_OUT: roll_out,
+    StageName.WATCH: watch,
 }
 
 

@@ -10,13 +10,13 @@ import msgspec
 from modelyard.core.digests import Digest, canonical_json
 from modelyard.delivery.domain import Facts
 from modelyard.delivery.stages.yard import Yard
-from modelyard.registry.domain import CHAMPION, File, Format, Manifest, ModelName, ModelVersion
+from modelyard.registry.domain import CHAMPION, File, Manifest, ModelName, ModelVersion
 from modelyard.registry.formats import content_digest
 from modelyard.registry.service import find_alias, get_version
 from modelyard.storage.blobs import Blobs
 
 
-def put_artifact(blobs: Blobs, folder: Path, kind: Format) -> Facts:
+def put_artifact(blobs: Blobs, folder: Path) -> Facts:
     """Stores the folder's files and their manifest; the artifact's digest, its size, and the digest of what it computes."""
     files = [
         File(path=path.relative_to(folder).as_posix(), digest=blobs.put_file(path), size_bytes=path.stat().st_size)
@@ -25,7 +25,7 @@ def put_artifact(blobs: Blobs, folder: Path, kind: Format) -> Facts:
     ]
     manifest = Manifest(files=tuple(files))
     artifact = blobs.put_bytes(canonical_json(msgspec.to_builtins(manifest)))
-    return {"artifact": artifact, "size_bytes": manifest.size_bytes, "content": content_digest(kind, folder)}
+    return {"artifact": artifact, "size_bytes": manifest.size_bytes, "content": content_digest(folder)}
 
 
 @contextlib.contextmanager

@@ -15,16 +15,16 @@ from modelyard.delivery.domain import DeliveryState, Facts, StageName
 from modelyard.delivery.environments import Environment, built_environment, child_words
 from modelyard.delivery.expressions import decided
 from modelyard.delivery.machine import Done, Outcome, Stopped
+from modelyard.delivery.sources import unpack_source
 from modelyard.delivery.stages.artifacts import champion_of, fetched, put_artifact
 from modelyard.delivery.stages.runs import logged_metrics, started_run
 from modelyard.delivery.stages.yard import Job, Yard, snapshot_of, split
 from modelyard.monitoring.domain import METRICS, Metric
 from modelyard.monitoring.rules.comparison import paired_difference
 from modelyard.monitoring.rules.metrics import measured
-from modelyard.registry.domain import DType, Format, Output, Signature
+from modelyard.registry.domain import DType, Output, Signature
 from modelyard.registry.encoding import matrix, signature_of
 from modelyard.registry.formats import load
-from modelyard.sdk.project import unpack_source
 from modelyard.storage.database import Transaction
 
 THREADS = 2
@@ -57,7 +57,7 @@ def train(yard: Yard, job: Job) -> Outcome:
         }
         limits = ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=yard.beat)
         answer = msgspec.json.decode(ran(environment.interpreter, child_words(environment, THREADS), asked, source, limits))
-        artifact = put_artifact(yard.blobs, model, Format(answer["format"]))
+        artifact = put_artifact(yard.blobs, model)
     facts = _trained_facts(job, environment, signature, rows.height) | artifact | {"kind": answer["kind"], "format": answer["format"]}
 
     def apply(tx: Transaction) -> Facts:
@@ -108,7 +108,7 @@ def challenge(yard: Yard, job: Job) -> Outcome:
     if champion is not None:
         _, rows = split(snapshot_of(yard, job), job.declaration.holdout)
         labels = rows[job.declaration.label].cast(pl.Float64).to_numpy()
-        theirs = _predicted(yard, champion.artifact, champion.format, rows, champion.signature)
+        theirs = _predicted(yard, champion.artifact, rows, champion.signature)
         found = paired_difference(_metrics(job.declaration)[0], labels, theirs, scored(yard, job, rows))
         facts["challenge"] = msgspec.to_builtins(found)
     known = {
@@ -128,21 +128,20 @@ def challenge(yard: Yard, job: Job) -> Outcome:
     return Done(facts=facts)
 
 
-def scored(yard: Yard, job: Job, rows: pl.DataFrame) -> Vector:
-    """What the trained version answers for `rows`."""
+def scored(yard: Yard, job: Job, rows: pl.DataFrame, *, at_once: int | None = None) -> Vector:
+    """What the trained version answers for `rows`, all together, or so many at once."""
     facts = job.facts(StageName.TRAIN)
     signature = msgspec.convert(facts["signature"], Signature)
-    return _predicted(yard, facts["artifact"], Format(facts["format"]), rows, signature)
+    return _predicted(yard, facts["artifact"], rows, signature, at_once)
 
 
-def _predicted(yard: Yard, artifact: str, kind: Format, rows: pl.DataFrame, signature: Signature | None) -> Vector:
+def _predicted(yard: Yard, artifact: str, rows: pl.DataFrame, signature: Signature | None, at_once: int | None = None) -> Vector:
     assert signature is not None  # delivered versions have one
+    encoded = matrix({name: rows[name] for name in signature.names}, signature)
+    size = at_once or max(rows.height, 1)
     with fetched(yard.blobs, Digest(artifact)) as folder:
-        predictor = load(kind, folder, signature)
-        try:
-            return predictor.predict(matrix({name: rows[name] for name in signature.names}, signature))
-        finally:
-            predictor.close()
+        predictor = load(folder)
+        return np.concatenate([predictor.predict(encoded[start : start + size]) for start in range(0, rows.height, size)])
 
 
 def _metrics(declaration: ModelDeclaration) -> tuple[Metric, ...]:

@@ -10,7 +10,7 @@ from modelyard.delivery.machine import Done, Outcome, Stopped, Waits
 from modelyard.delivery.service import approve_by_policy, ask_approval, find_approval
 from modelyard.delivery.stages.yard import Job, Yard
 from modelyard.registry.domain import CHALLENGER, Format, ModelName, NewVersion, RiskTier, Signature
-from modelyard.registry.service import ensure_model, register_version, set_alias
+from modelyard.registry.service import register_version, set_alias
 from modelyard.storage.database import Transaction
 
 POLICY_TIERS = frozenset({RiskTier.MINIMAL, RiskTier.LIMITED})

@@ -1,0 +1,134 @@
+"""The stages under traffic: canary steps that bake, cutover, and the watch afterwards. Revisions themselves are serving's."""
+
+import time
+
+import polars as pl
+
+from modelyard.access.domain import SYSTEM
+from modelyard.core.clock import SECOND, Instant
+from modelyard.delivery.domain import DeliveryState, Facts, StageName
+from modelyard.delivery.machine import Apply, Done, Outcome, Stopped, Waits
+from modelyard.delivery.stages.yard import Job, Yard
+from modelyard.registry.domain import CHAMPION, ModelName
+from modelyard.registry.service import set_alias
+from modelyard.serving.domain import Arm, Fallback, PredictionQuery, RevisionDetail, RevisionState, RolloutStep
+from modelyard.serving.service import get_revision, read_predictions, rollback, step_rollout
+from modelyard.storage.database import Transaction
+
+POLL_S = 0.05
+PATIENCE_S = 2.0
+SLOWER = 4.0
+FEWEST_TO_JUDGE = 50
+
+
+def roll_out(yard: Yard, job: Job) -> Outcome:
+    """One move of the rollout: propose the next share, wait until the gateways serve it, let it bake, judge it."""
+    facts = dict(job.facts(StageName.ROLL_OUT))
+    shares = [share / 100 for share in job.declaration.rollout.shares] + [1.0]
+    if "revision" not in facts:
+        return Waits(wake_at=Instant(0), facts={"step": 0}, reason=_said(shares[0]), apply=_proposed(job, shares[0]))
+    with yard.database.read() as state:
+        now = state.now()
+    detail = _settled(yard, job, int(facts["revision"]))
+    if detail.state is RevisionState.FAILED:
+        return _taken_back(job, facts, f"a gateway could not load it: {detail.why_failed}")
+    if detail.state is RevisionState.SUPERSEDED:
+        return Stopped(
+            state=DeliveryState.ROLLED_BACK, reason=f"revision {detail.revision.number} was superseded from outside", facts=facts
+        )
+    step = int(facts["step"])
+    if detail.state is not RevisionState.ACTIVE:
+        return Waits(wake_at=now, facts=facts, reason=f"waits for the gateways to load revision {facts['revision']}")
+    if shares[step] == 1.0:
+        return Done(facts=facts | {"active_at": now})
+    since = Instant(int(facts.get("since", now)))
+    due = Instant(since + round(job.declaration.rollout.bake_s * SECOND))
+    wrong = _what_is_wrong(yard, job, since, now)
+    if wrong:
+        return _taken_back(job, facts, wrong)
+    if now < due:
+        return Waits(wake_at=due, facts=facts | {"since": since}, reason=f"{_said(shares[step])} bakes")
+    nothing_new = {name: value for name, value in facts.items() if name != "since"}
+    return Waits(
+        wake_at=now, facts=nothing_new | {"step": step + 1}, reason=_said(shares[step + 1]), apply=_proposed(job, shares[step + 1])
+    )
+
+
+def watch(yard: Yard, job: Job) -> Outcome:
+    """Judges the version under all traffic for one more bake time; what it finds wrong rolls it back."""
+    facts = dict(job.facts(StageName.WATCH))
+    with yard.database.read() as state:
+        now = state.now()
+    since = Instant(int(facts.get("since", now)))
+    wrong = _what_is_wrong(yard, job, since, now)
+    if wrong:
+        return _taken_back(job, facts, wrong)
+    due = Instant(since + round(job.declaration.rollout.bake_s * SECOND))
+    if now < due:
+        return Waits(wake_at=due, facts={"since": since}, reason="watches it under all traffic")
+    return Done(facts={"since": since, "until": now})
+
+
+def _proposed(job: Job, share: float) -> Apply:
+    """Proposes the step, and at the last one moves the alias champion, in the transaction that ends this claim."""
+    version = job.facts(StageName.REGISTER)["version"]
+    declared = job.declaration.fallback
+    views = tuple(view.name for view in job.declaration.features.views)
+    fallback = None if declared is None else Fallback(value=declared.value, views=views)
+    step = RolloutStep(version=version, share=share, fallback=fallback, cause=f"delivery {job.delivery.id}: {_said(share)}")
+    name = ModelName(job.delivery.model)
+
+    def apply(tx: Transaction) -> Facts:
+        revision = step_rollout(tx, SYSTEM, name, step).revision
+        if revision.traffic.champion == version:
+            set_alias(tx, SYSTEM, name, CHAMPION, version)
+        return {"revision": revision.number}
+
+    return apply
+
+
+def _taken_back(job: Job, facts: Facts, reason: str) -> Outcome:
+    name, version = ModelName(job.delivery.model), job.facts(StageName.REGISTER)["version"]
+
+    def apply(tx: Transaction) -> Facts:
+        after = rollback(tx, SYSTEM, name, cause=f"delivery {job.delivery.id}: {reason}").revision
+        if after.traffic.champion != version:
+            set_alias(tx, SYSTEM, name, CHAMPION, after.traffic.champion)
+        return {"revision": after.number}
+
+    return Stopped(state=DeliveryState.ROLLED_BACK, reason=reason, facts=facts, apply=apply)
+
+
+def _settled(yard: Yard, job: Job, number: int) -> RevisionDetail:
+    """The revision, after waiting a moment for the gateways to take it up."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        with yard.database.read() as state:
+            detail = get_revision(state, SYSTEM, ModelName(job.delivery.model), number)
+        if detail.state is not RevisionState.PROPOSED or time.monotonic() > until:
+            return detail
+        yard.beat()
+        time.sleep(POLL_S)
+
+
+def _what_is_wrong(yard: Yard, job: Job, since: Instant, now: Instant) -> str:
+    """What the prediction log says against the version since then: answers that are no numbers, or far slower than before."""
+    version = job.facts(StageName.REGISTER)["version"]
+    query = PredictionQuery(model=ModelName(job.delivery.model), since=since, until=Instant(now + 1), arms=(Arm.CHAMPION, Arm.CANARY))
+    logged = read_predictions(yard.tables, query)
+    if logged.is_empty():
+        return ""
+    mine, others = logged.filter(pl.col("version") == version), logged.filter(pl.col("version") != version)
+    broken = mine.filter(pl.col("value").is_null() | ~pl.col("value").is_finite()).height
+    if broken:
+        return f"{broken} of {mine.height} answers were no numbers"
+    if min(mine.height, others.height) < FEWEST_TO_JUDGE:
+        return ""
+    slow = [part["latency_us"].cast(pl.Float64).quantile(0.95) or 0.0 for part in (mine, others)]
+    if slow[0] > SLOWER * slow[1]:
+        return f"its 95th percentile of latency is {slow[0] / 1000:.1f} ms where the others answer in {slow[1] / 1000:.1f} ms"
+    return ""
+
+
+def _said(share: float) -> str:
+    return "all traffic" if share == 1.0 else f"canary at {share:.0%}"
