@@ -24,8 +24,15 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The data plane. `max_in_flight` requests are answered at once; more are told to come back."""
+    """The data plane. `max_in_flight` requests are answered at once; more are told to come back.
 
+    `name` is how the control plane knows it; the machine's name unless given. `server_url` is where it asks what to serve.
+    A segment of the prediction log is sealed at `segment_bytes`, or after `segment_age_s` seconds.
+    """
+
+    name: str = ""
+    server_url: str = ""
+    allowed_hosts: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = 7701
     max_in_flight: int = 256

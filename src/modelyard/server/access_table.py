@@ -24,6 +24,7 @@ POST /preferences/theme
 _VIEWER = """
 POST /logout
 GET /metrics
+GET /docs
 GET /openapi.json
 GET /live
 GET /settings

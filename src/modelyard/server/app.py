@@ -23,7 +23,8 @@ from modelyard.server.guard import guard, request_values, unruled
 from modelyard.server.installation import Installation
 from modelyard.server.mounts import Mounts, authenticated_viewer, mlflow_refusal
 from modelyard.server.observe import REQUEST_ID, Observed
-from modelyard.server.surface import ACTIONS, INJECTABLE, OPERATIONS, PAGES
+from modelyard.server.surface import ACTIONS, INJECTABLE, OPERATIONS
+from modelyard.server.surface import PAGES as OWN_PAGES
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.online import OnlineStore
@@ -38,13 +39,23 @@ from modelyard.web.http import operation_handler
 from modelyard.web.live import Change, Feed, Hub, live_route
 from modelyard.web.openapi import document
 from modelyard.web.operations import bind
+from modelyard.web.reference import reference_page
 from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, fault_handler, page_routes
 
 MOST_BODY_BYTES = 60_000_000
+DESCRIBED = document([bind(item, INJECTABLE) for item in OPERATIONS], modelyard.__version__)
+PAGES = (*OWN_PAGES, reference_page(DESCRIBED))
 
 
-def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> ASGIApp:
+class ControlPlane(msgspec.Struct, frozen=True, kw_only=True):
+    """The app, and the hub of its live pages, which is closed when the server begins to stop."""
+
+    app: ASGIApp
+    hub: Hub
+
+
+def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> ControlPlane:
     """The app. Raises TypeError where a route has no rule in the access table, or a rule no route."""
     hub = Hub(_feed(installation.database))
     site = _site(installation, pool, hub)
@@ -84,7 +95,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> ASGIA
     gate = Gate(database=installation.database, pool=pool, hosts=hosts, asks_login=settings.login, shapes=shapes)
     mounted = Mounts(cast("Any", app), [(MLFLOW, mlflow)])
     guarded = secured(cast("ASGIApp", Access(mounted, gate)))
-    return cast("ASGIApp", Observed(cast("Any", guarded), registry))
+    return ControlPlane(app=cast("ASGIApp", Observed(cast("Any", guarded), registry)), hub=hub)
 
 
 def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resources:
@@ -141,7 +152,7 @@ def _plain_routes(installation: Installation, registry: CollectorRegistry) -> li
     async def metrics() -> Response[bytes]:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
-    described = msgspec.json.encode(document([bind(item, INJECTABLE) for item in OPERATIONS], modelyard.__version__))
+    described = msgspec.json.encode(DESCRIBED)
 
     @get("/openapi.json", name="openapi", include_in_schema=False)
     async def openapi() -> Response[bytes]:

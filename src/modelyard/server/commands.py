@@ -34,9 +34,10 @@ def server(*, data: Data = None, host: Host = None, port: int | None = None, log
     return run_server(_settings({"data": data, "server.host": host, "server.port": port}, login=login))
 
 
-def gateway(*, data: Data = None, host: Host = None, port: int | None = None, login: bool = True) -> int:
-    """The data plane alone. Example: yard gateway --port 7701"""
-    return run_gateway(_settings({"data": data, "gateway.host": host, "gateway.port": port}, login=login))
+def gateway(*, data: Data = None, host: Host = None, port: int | None = None, server_url: str | None = None, login: bool = True) -> int:
+    """The data plane alone. Example: yard gateway --port 7701 --server-url http://yard.example.com:7700"""
+    words = {"data": data, "gateway.host": host, "gateway.port": port, "gateway.server_url": server_url}
+    return run_gateway(_settings(words, login=login))
 
 
 def worker(*, data: Data = None) -> int:

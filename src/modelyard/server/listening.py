@@ -1,9 +1,10 @@
 """How a role listens: a socket bound before anything else starts, and the HTTP server upon it."""
 
-import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 
 import uvicorn
+import uvloop
 
 from modelyard.core.errors import Kind, ModelyardError
 
@@ -16,8 +17,24 @@ class PortTaken(ModelyardError):
     kind = Kind.CONFLICT
 
 
-def serve(app: object, bound: socket.socket) -> None:
-    """Serves `app` on a bound socket until SIGTERM or SIGINT; requests under way are finished."""
+Close = Callable[[], Awaitable[None]]
+
+
+class _Server(uvicorn.Server):
+    """A server that ends its streams before it waits for what is under way: an open page must not hold up the stop."""
+
+    def __init__(self, config: uvicorn.Config, close: Close) -> None:
+        super().__init__(config)
+        self._close = close
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends the streams, then the server."""
+        await self._close()
+        await super().shutdown(sockets)
+
+
+def server(app: object, close: Close) -> uvicorn.Server:
+    """The HTTP server of `app`; `close` ends its streams once it begins to stop."""
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own ASGI types are narrower than the specification's
         log_config=None,
@@ -29,7 +46,12 @@ def serve(app: object, bound: socket.socket) -> None:
         http="httptools",
         lifespan="on",
     )
-    asyncio.run(uvicorn.Server(config).serve(sockets=[bound]))
+    return _Server(config, close)
+
+
+def serve(app: object, close: Close, bound: socket.socket) -> None:
+    """Serves `app` on a bound socket until SIGTERM or SIGINT; requests under way are finished."""
+    uvloop.run(server(app, close).serve(sockets=[bound]))
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""The token of this machine's own commands: who may read the data folder may use it, within a contributor's rights."""
+"""The tokens of this machine's own commands and gateway: who may read the data folder may use them, as a contributor."""
 
 import contextlib
 import os
@@ -8,17 +8,21 @@ from modelyard.access.domain import EVERY_TEAM, SYSTEM, NameIsTaken, Role, Scope
 from modelyard.access.service import create_service_account, create_token
 from modelyard.storage.database import Database, Transaction
 
-ACCOUNT = "local-commands"
-PATH = Path("keys", "cli.token")
+CLI = Path("keys", "cli.token")
+GATEWAY = Path("keys", "gateway.token")
 LASTS = "365d"
+_ACCOUNTS = {CLI: "local-commands", GATEWAY: "local-gateway"}
 
 
-def put_local_token(database: Database, folder: Path) -> None:
-    """Writes the token that `yard` uses on this machine, readable by the folder's owner only, unless it is there."""
-    path = folder / PATH
-    if path.exists():
-        return
-    secret = database.write(_made)
+def put_local_tokens(database: Database, folder: Path) -> None:
+    """Writes the tokens that `yard` and the gateway of this machine use, readable by the folder's owner only, where they are missing."""
+    for place, account in _ACCOUNTS.items():
+        path = folder / place
+        if not path.exists():
+            _write(path, database.write(lambda tx, account=account: _made(tx, account)))  # type: ignore[misc]  # a bound default
+
+
+def _write(path: Path, secret: str) -> None:
     partial = path.with_suffix(".partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
@@ -28,8 +32,8 @@ def put_local_token(database: Database, folder: Path) -> None:
     partial.replace(path)
 
 
-def _made(tx: Transaction) -> str:
+def _made(tx: Transaction, account: str) -> str:
     with contextlib.suppress(NameIsTaken):
-        create_service_account(tx, SYSTEM, ACCOUNT, EVERY_TEAM, Role.CONTRIBUTOR)
-    order = TokenOrder(name="commands of this machine", scopes=(Scope.ALL,), expires_in=LASTS, owner=ACCOUNT)
+        create_service_account(tx, SYSTEM, account, EVERY_TEAM, Role.CONTRIBUTOR)
+    order = TokenOrder(name="this machine", scopes=(Scope.ALL,), expires_in=LASTS, owner=account)
     return create_token(tx, SYSTEM, order).secret

@@ -18,13 +18,19 @@ from modelyard.core.settings import Settings
 from modelyard.server.app import control_plane
 from modelyard.server.installation import check_folder, opened
 from modelyard.server.listening import bound_socket, serve
-from modelyard.server.local import put_local_token
+from modelyard.server.local import GATEWAY, put_local_tokens
 from modelyard.server.locks import RoleLock
 from modelyard.server.observe import log_as_json, start_tracing
 from modelyard.server.supervisor import RoleSpec, role_command, supervised
 from modelyard.server.worker import work_until
+from modelyard.serving.gateway.link import HttpLink
+from modelyard.serving.gateway.loading import ArtifactLoader
+from modelyard.serving.gateway.run import GatewayOptions
+from modelyard.serving.gateway.run import run_gateway as serve_gateway
+from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.migrations import upgrade
+from modelyard.storage.online import open_online
 
 
 class LoginNeeded(ModelyardError):
@@ -44,6 +50,7 @@ def run_up(settings: Settings) -> int:
         words = _words(settings)
         specs = (
             RoleSpec(name="server", command=role_command("server", words.server), ready_url=f"{base}/readyz"),
+            RoleSpec(name="gateway", command=role_command("gateway", words.gateway), ready_url=f"{gateway}/healthz"),
             RoleSpec(name="worker", command=role_command("worker", words.data)),
         )
 
@@ -54,7 +61,6 @@ def run_up(settings: Settings) -> int:
             sys.stdout.write("\n".join(lines) + "\n")
             sys.stdout.flush()
 
-        del gateway
         return supervised(specs, said_ready)
 
 
@@ -71,7 +77,36 @@ def run_server(settings: Settings) -> int:
         opened(settings) as installation,
         ThreadPoolExecutor(settings.server.pool_threads, thread_name_prefix="service") as pool,
     ):
-        serve(control_plane(installation, pool), bound)
+        plane = control_plane(installation, pool)
+        serve(plane.app, plane.hub.close, bound)
+    return 0
+
+
+def run_gateway(settings: Settings) -> int:
+    """The data plane alone: it asks the control plane of the settings what to serve, and goes on without it."""
+    _check_login(settings, settings.gateway.host)
+    die_with_parent(os.environ)
+    log_as_json("gateway")
+    start_tracing(settings.telemetry.endpoint, "gateway")
+    check_folder(settings.folder)
+    own = settings.gateway
+    options = GatewayOptions(
+        name=own.name or socket.gethostname().partition(".")[0],
+        folder=settings.folder / "gateway",
+        host=own.host,
+        port=own.port,
+        login=settings.login,
+        max_in_flight=own.max_in_flight,
+        segment_bytes=own.segment_bytes,
+        segment_age_s=own.segment_age_s,
+        allowed_hosts=own.allowed_hosts,
+    )
+    token = settings.folder / GATEWAY
+    blobs, online = Blobs.open(settings.blobs_url, settings.storage.blob_options), open_online(settings.online_url)
+    url = own.server_url or f"http://{_shown(settings.server.host)}:{settings.server.port}"
+    link = HttpLink(url, options.name, token.read_text("utf-8").strip() if token.exists() else "")
+    with RoleLock(settings.folder, "gateway"):
+        serve_gateway(options, blobs, lambda folder: ArtifactLoader(folder, blobs, online), link)
     return 0
 
 
@@ -98,7 +133,7 @@ def _prepared(settings: Settings) -> str:
     try:
         upgrade(database)
         invitation = database.write(first_start)
-        put_local_token(database, settings.folder)
+        put_local_tokens(database, settings.folder)
     finally:
         database.close()
     return invitation.path if invitation is not None else ""
@@ -115,7 +150,8 @@ class _Words:
         login = [] if settings.login else ["--no-login"]
         self.data = ["--data", str(settings.folder)]
         self.server = [*self.data, "--host", settings.server.host, "--port", str(settings.server.port), *login]
-        self.gateway = [*self.data, "--host", settings.gateway.host, "--port", str(settings.gateway.port), *login]
+        url = f"http://{_shown(settings.server.host)}:{settings.server.port}"
+        self.gateway = [*self.data, "--host", settings.gateway.host, "--port", str(settings.gateway.port), "--server-url", url, *login]
 
 
 def _words(settings: Settings) -> _Words:
