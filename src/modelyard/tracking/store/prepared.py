@@ -1,0 +1,86 @@
+"""Statements compiled once and handed to the driver as text: for the paths that every logged value takes.
+
+SQLAlchemy spends more time on the parameters of a small statement than SQLite on the statement. Owns the shortcut; what is
+executed is still the Core statement that the table's columns say.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import psycopg
+
+from modelyard.storage.database import Dialect, Snapshot, Transaction
+
+_SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16384)
+
+
+class Prepared:
+    """A statement with named parameters, as text for either driver. `build` gets the dialect's name."""
+
+    def __init__(self, build: Callable[[Dialect], sa.Executable]) -> None:
+        self._build = build
+        self._texts: dict[Dialect, str] = {}
+
+    def text(self, dialect: Dialect) -> str:
+        """The statement as the driver takes it."""
+        found = self._texts.get(dialect)
+        if found is None:
+            found = self._texts[dialect] = _compiled(self._build(dialect), dialect)
+        return found
+
+    def run(self, tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Executes the statement for each row of parameters; how many rows that touched."""
+        return tx.connection.exec_driver_sql(self.text(tx.dialect), list(rows)).rowcount if rows else 0
+
+
+class PreparedSelect:
+    """A query over lists of values, such as `run_id IN (...)`: `build` gets a list of parameters for each list by name."""
+
+    def __init__(self, build: Callable[..., sa.Select[Any]], *lists: str) -> None:
+        self._build = build
+        self._lists = lists
+        self._texts: dict[tuple[Dialect, tuple[int, ...]], str] = {}
+
+    def rows(self, snapshot: Snapshot, *lists: Sequence[str]) -> Sequence[Any]:
+        """The rows that the query finds; none where a list is empty. A value that comes twice counts once."""
+        if not all(lists):
+            return ()
+        sizes = tuple(_size(len(values)) for values in lists)
+        text = self._texts.get((snapshot.dialect, sizes))
+        if text is None:
+            parameters: list[list[sa.BindParameter[Any]]] = [
+                [sa.bindparam(f"{name}_{n}") for n in range(size)] for name, size in zip(self._lists, sizes, strict=True)
+            ]
+            text = self._texts[snapshot.dialect, sizes] = _compiled(self._build(*parameters), snapshot.dialect)
+        given = {
+            f"{name}_{n}": values[min(n, len(values) - 1)]
+            for name, values, size in zip(self._lists, lists, sizes, strict=True)
+            for n in range(size)
+        }
+        return snapshot.connection.exec_driver_sql(text, given).all()
+
+
+def _size(count: int) -> int:
+    """The number of parameters for `count` values: a few sizes only, so that few texts are made."""
+    return next((size for size in _SIZES if size >= count), count)
+
+
+def insert_of(table: sa.Table, names: Sequence[str], dialect: Dialect) -> Any:
+    """An insert of those columns, each under a parameter of its name, to which a conflict's clause can be added."""
+    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
+    return insert.values({name: sa.bindparam(name, type_=table.c[name].type) for name in names})
+
+
+def _compiled(statement: sa.Executable, dialect: Dialect) -> str:
+    assert isinstance(statement, sa.ClauseElement)
+    return str(statement.compile(dialect=_dialect(dialect)))
+
+
+@functools.cache
+def _dialect(dialect: Dialect) -> sa.Dialect:
+    if dialect == "postgresql":
+        return psycopg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    return sqlite.dialect(paramstyle="named")

@@ -1,0 +1,160 @@
+"""Rows of metrics: a series for each run and key with its latest value, and packed chunks of its points.
+
+Statements are built once: this is the path that every logged metric takes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from modelyard.access.domain import TeamId
+from modelyard.core.clock import Instant
+from modelyard.storage.database import Snapshot, Transaction
+from modelyard.tracking.domain import ExperimentId, Metric, RunId, SeriesFacts, SeriesId
+from modelyard.tracking.rules.series import Latest, Points, latest_of, packed, packed_points, unpacked
+from modelyard.tracking.store.prepared import Prepared, PreparedSelect, insert_of
+from modelyard.tracking.store.tables import RUN_POINTS, RUN_SERIES, SCATTERED
+
+SeriesKey = tuple[RunId, str]
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Whose rows they are: what a run's rows repeat of it."""
+
+    team_id: TeamId
+    experiment_id: ExperimentId
+
+
+class SeriesRow(msgspec.Struct, frozen=True):
+    """A series of a run: its id and its facts."""
+
+    id: SeriesId
+    facts: SeriesFacts
+
+
+_IDS = PreparedSelect(
+    lambda run_ids, keys: sa.select(RUN_SERIES.c.run_id, RUN_SERIES.c.key, RUN_SERIES.c.series_id).where(
+        RUN_SERIES.c.run_id.in_(run_ids), RUN_SERIES.c.key.in_(keys)
+    ),
+    "run_id",
+    "key",
+)
+_FIND = sa.select(RUN_SERIES).where(RUN_SERIES.c.run_id.in_(sa.bindparam("runs", expanding=True))).order_by(RUN_SERIES.c.key)
+_CHUNKS = (
+    sa.select(RUN_POINTS.c.series_id, RUN_POINTS.c.packed)
+    .where(RUN_POINTS.c.series_id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(RUN_POINTS.c.series_id, RUN_POINTS.c.chunk_id)
+)
+_SERIES_COLUMNS = (
+    "run_id", "key", "team_id", "experiment_id", "latest_step", "latest_at", "latest_value", "latest_is_nan", "points", "loose_chunks",
+)  # fmt: skip
+_INSERT_SERIES = Prepared(
+    lambda dialect: insert_of(RUN_SERIES, _SERIES_COLUMNS, dialect).on_conflict_do_nothing(index_elements=["run_id", "key"])
+)
+_INSERT_POINTS = Prepared(lambda dialect: insert_of(RUN_POINTS, ("series_id", "team_id", "is_merged", "packed"), dialect))
+
+
+def _appended() -> sa.Update:
+    """The series with more points and one more chunk; its latest point only moves on."""
+    latest = (RUN_SERIES.c.latest_step, RUN_SERIES.c.latest_at, RUN_SERIES.c.latest_value, RUN_SERIES.c.latest_is_nan)
+    new = [sa.bindparam(name, type_=column.type) for name, column in zip(Latest._fields, latest, strict=True)]
+    is_later = sa.tuple_(*new) > sa.tuple_(*latest)
+    values: dict[Any, sa.ColumnElement[Any]] = {
+        column: sa.case((is_later, one), else_=column) for column, one in zip(latest, new, strict=True)
+    }
+    values[RUN_SERIES.c.points] = RUN_SERIES.c.points + sa.bindparam("count", type_=sa.BigInteger)
+    values[RUN_SERIES.c.loose_chunks] = RUN_SERIES.c.loose_chunks + sa.literal_column("1")
+    return sa.update(RUN_SERIES).where(RUN_SERIES.c.series_id == sa.bindparam("id", type_=sa.BigInteger)).values(values)
+
+
+_APPENDED = Prepared(lambda _: _appended())
+
+
+def append_points(tx: Transaction, points: Mapping[SeriesKey, Sequence[Metric]], owners: Mapping[RunId, Owner]) -> None:
+    """Appends one chunk to each series, makes the series that are new, and moves their latest values on."""
+    if not points:
+        return
+    latest = {key: latest_of(metrics) for key, metrics in points.items()}
+    ids = _series_ids(tx, points)
+    fresh = [_series_row(key, latest[key], owners[key[0]]) for key in sorted(points) if key not in ids]
+    if fresh:
+        _INSERT_SERIES.run(tx, fresh)
+        ids = _series_ids(tx, points)
+    # In one order everywhere, so that two writers on PostgreSQL never wait for each other in a ring.
+    keys = sorted(points, key=lambda key: ids[key])
+    _APPENDED.run(tx, [{"id": ids[key], "count": len(points[key]), **latest[key]._asdict()} for key in keys])
+    rows = [{"series_id": ids[key], "team_id": owners[key[0]].team_id, "is_merged": False, "packed": packed(points[key])} for key in keys]
+    _INSERT_POINTS.run(tx, rows)
+
+
+def _series_ids(tx: Transaction, points: Mapping[SeriesKey, Sequence[Metric]]) -> dict[SeriesKey, SeriesId]:
+    rows = _IDS.rows(tx, list({run for run, _ in points}), list({key for _, key in points}))
+    return {(run, key): SeriesId(number) for run, key, number in rows}
+
+
+def _series_row(key: SeriesKey, latest: Latest, owner: Owner) -> dict[str, Any]:
+    return {
+        "run_id": key[0],
+        "key": key[1],
+        "team_id": owner.team_id,
+        "experiment_id": owner.experiment_id,
+        "latest_step": latest.step,
+        "latest_at": latest.at,
+        "latest_value": latest.value,
+        "latest_is_nan": latest.is_nan,
+        "points": 0,
+        "loose_chunks": 0,
+    }
+
+
+def list_series(snapshot: Snapshot, run_ids: Sequence[RunId]) -> dict[RunId, list[SeriesRow]]:
+    """The series of each run, by key."""
+    found: dict[RunId, list[SeriesRow]] = {run_id: [] for run_id in run_ids}
+    for row in snapshot.connection.execute(_FIND, {"runs": run_ids}):
+        facts = SeriesFacts(
+            key=row.key,
+            value=None if row.latest_is_nan else row.latest_value,
+            at=Instant(row.latest_at),
+            step=row.latest_step,
+            points=row.points,
+        )
+        found[row.run_id].append(SeriesRow(SeriesId(row.series_id), facts))
+    return found
+
+
+def find_series(snapshot: Snapshot, run_ids: Sequence[RunId], key: str) -> dict[RunId, SeriesId]:
+    """The ids of one metric's series in those runs that have it."""
+    return {row[0]: SeriesId(row[2]) for row in _IDS.rows(snapshot, run_ids, [key])}
+
+
+def load_points(snapshot: Snapshot, ids: Sequence[SeriesId]) -> dict[SeriesId, Points]:
+    """The points of each series as they were appended, repeated ones included."""
+    chunks: dict[SeriesId, list[bytes]] = {series_id: [] for series_id in ids}
+    for series_id, content in snapshot.connection.execute(_CHUNKS, {"ids": ids}):
+        chunks[series_id].append(content)
+    return {series_id: unpacked(found) for series_id, found in chunks.items()}
+
+
+def list_scattered(snapshot: Snapshot, limit: int) -> list[SeriesId]:
+    """Series with many loose chunks, those with most of them first."""
+    query = sa.select(RUN_SERIES.c.series_id).where(SCATTERED).order_by(RUN_SERIES.c.loose_chunks.desc()).limit(limit)
+    return [SeriesId(number) for number in snapshot.connection.execute(query).scalars()]
+
+
+def merge_chunks(tx: Transaction, series_id: SeriesId, most: int) -> int:
+    """Puts the points of the series' first loose chunks, at most that many, into one; how many chunks went."""
+    loose = (RUN_POINTS.c.series_id == series_id) & RUN_POINTS.c.is_merged.is_(False)
+    query = sa.select(RUN_POINTS.c.chunk_id, RUN_POINTS.c.packed).where(loose).order_by(RUN_POINTS.c.chunk_id).limit(most).with_for_update()
+    rows = tx.connection.execute(query).all()
+    if not rows:
+        return 0
+    merged = packed_points(unpacked([row.packed for row in rows]))
+    first, *gone = [row.chunk_id for row in rows]
+    tx.connection.execute(sa.update(RUN_POINTS).where(RUN_POINTS.c.chunk_id == first).values(packed=merged, is_merged=True))
+    if gone:
+        tx.connection.execute(sa.delete(RUN_POINTS).where(RUN_POINTS.c.chunk_id.in_(gone)))
+    left = RUN_SERIES.c.loose_chunks - len(rows)
+    tx.connection.execute(sa.update(RUN_SERIES).where(RUN_SERIES.c.series_id == series_id).values(loose_chunks=left))
+    return len(gone)

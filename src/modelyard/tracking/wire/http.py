@@ -1,0 +1,132 @@
+"""Bare ASGI: reading a body, sending JSON or a stream of bytes. Owns nothing of MLflow's but the shape of an answer's headers."""
+
+import asyncio
+import queue
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
+from concurrent.futures import Executor
+from typing import Any
+
+from modelyard.core.errors import ModelyardError
+from modelyard.tracking.wire.errors import RETRIED, RETRY_AFTER_S, MlflowError, error_answer
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_JSON_HEADERS = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+_PARTS_AHEAD = 8
+_READ_AT_ONCE = 1 << 20
+
+
+class ClientGone(Exception):
+    """The client hung up in the middle of its request."""
+
+
+def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """A request's headers by name in lower case."""
+    return dict(scope["headers"])
+
+
+async def read_body(receive: Receive, most: int) -> bytes:
+    """A request's whole body. Raises MlflowError beyond `most` bytes, ClientGone."""
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        _check_size(len(body), most)
+        return body
+    parts = [part async for part in _parts(message, receive, most)]
+    return b"".join(parts)
+
+
+async def body_parts(receive: Receive) -> AsyncIterator[bytes]:
+    """A request's body as it comes. Raises ClientGone."""
+    async for part in _parts(await receive(), receive, None):
+        yield part
+
+
+async def _parts(message: Message, receive: Receive, most: int | None) -> AsyncIterator[bytes]:
+    total = 0
+    while True:
+        if message["type"] != "http.request":
+            raise ClientGone
+        part = message.get("body", b"")
+        total += len(part)
+        if most is not None:
+            _check_size(total, most)
+        if part:
+            yield part
+        if not message.get("more_body"):
+            return
+        message = await receive()
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise MlflowError("INVALID_PARAMETER_VALUE", f"The request's body has more than {most} bytes.")
+
+
+async def send_json(send: Send, content: bytes, status: int = 200) -> None:
+    """Answers JSON."""
+    headers = [*_JSON_HEADERS, (b"content-length", str(len(content)).encode())]
+    if status in RETRIED:
+        headers.append((b"retry-after", RETRY_AFTER_S.encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def send_error(send: Send, error: ModelyardError) -> None:
+    """Answers an error in MLflow's shape."""
+    status, content = error_answer(error)
+    await send_json(send, content, status)
+
+
+async def send_stream(send: Send, status: int, headers: list[tuple[bytes, bytes]], chunks: Iterator[bytes], pool: Executor) -> None:
+    """Answers chunks that are read in the pool, the first of them before anything is sent, so that its errors can be told."""
+    loop = asyncio.get_running_loop()
+    chunk: bytes | None = await loop.run_in_executor(pool, next, chunks, None)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    while chunk is not None:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        chunk = await loop.run_in_executor(pool, next, chunks, None)
+    await send({"type": "http.response.body", "body": b""})
+
+
+class Pipe:
+    """A body on its way from the event loop into a thread that stores it; a few parts at most lie between."""
+
+    def __init__(self) -> None:
+        self._parts: queue.Queue[bytes | Exception | None] = queue.Queue(_PARTS_AHEAD)
+        self.size_bytes = 0
+
+    def chunks(self) -> Iterator[bytes]:
+        """The parts as they come, for the thread. Raises what `fail` was given."""
+        while (part := self._parts.get()) is not None:
+            if isinstance(part, Exception):
+                raise part
+            self.size_bytes += len(part)
+            yield part
+
+    async def put(self, part: bytes | Exception | None, reader: "asyncio.Future[Any]") -> None:
+        """Hands a part on; None ends the body, an exception breaks it off. Gives up when the reader has ended."""
+        while not reader.done():
+            try:
+                self._parts.put_nowait(part)
+            except queue.Full:
+                await asyncio.sleep(0.001)
+            else:
+                return
+
+
+async def gathered(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in parts of about a mebibyte."""
+    waiting: list[bytes] = []
+    size = 0
+    async for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size >= _READ_AT_ONCE:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)

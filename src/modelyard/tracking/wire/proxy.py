@@ -1,0 +1,144 @@
+"""Artifacts over MLflow's proxy: upload, download with ranges, deletion. Downloads are attachments that no browser interprets."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from modelyard.access.domain import Principal, Role
+from modelyard.core.digests import Digest
+from modelyard.storage.blobs import Blobs
+from modelyard.storage.database import Database, Snapshot
+from modelyard.tracking import service
+from modelyard.tracking.domain import Artifact
+from modelyard.tracking.wire.errors import MlflowError, invalid
+from modelyard.tracking.wire.http import ClientGone, Pipe, Receive, Scope, Send, body_parts, gathered, headers_of, send_json, send_stream
+
+SMALL_BYTES = 1 << 20
+_RANGE = re.compile(rb"bytes=(\d{0,19})-(\d{0,19})")
+_SAFE = "!#$&+-.^_`|~"
+
+
+class ArtifactProxy:
+    """Answers requests for the content of artifacts."""
+
+    def __init__(self, database: Database, blobs: Blobs, pool: Executor) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._pool = pool
+
+    async def proxied(self, scope: Scope, receive: Receive, send: Send, principal: Principal, path: str) -> None:
+        """Answers a request for the artifact at `path` behind the proxy's address."""
+        match scope["method"]:
+            case "GET" | "HEAD":
+                found = await self._read(lambda snapshot: _find_proxied(snapshot, principal, path))
+                await self._send(scope, send, found)
+            case "PUT":
+                await self._upload(receive, principal, path)
+                await send_json(send, b"{}")
+            case "DELETE":
+                await self._delete(principal, path)
+                await send_json(send, b"{}")
+            case _:
+                raise MlflowError("BAD_REQUEST", f"{scope['method']} is no method of artifacts")
+
+    async def attachment(self, scope: Scope, send: Send, principal: Principal, model_id: str | None) -> None:
+        """Answers a download by query: of a run's artifact, or of a logged model's."""
+        query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode("ascii", "replace")).items()}
+        path = query.get("artifact_file_path" if model_id else "path")
+        owner = model_id or query.get("run_id") or query.get("run_uuid")
+        if not path or not owner:
+            raise MlflowError("BAD_REQUEST", "Request must include the run's or model's id and the path of the artifact.")
+        found = await self._read(lambda snapshot: service.find_file(snapshot, principal, str(owner), str(path)))
+        await self._send(scope, send, found)
+
+    async def _read(self, read: Callable[[Snapshot], Any]) -> Any:
+        def work() -> Any:
+            with self._database.read() as snapshot:
+                return read(snapshot)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def _upload(self, receive: Receive, principal: Principal, path: str) -> None:
+        owner, owned = await self._read(lambda snapshot: service.get_proxied(snapshot, principal, path, Role.CONTRIBUTOR))
+        if not owned.path:
+            raise invalid("Invalid path: an artifact needs a name")
+        content = await self._store(receive)
+        stored = self._database.submit(lambda tx: service.put_file(tx, principal, owner.id, owned.path, content))
+        await asyncio.wrap_future(stored)
+
+    async def _store(self, receive: Receive) -> service.Content:
+        """The body, in the blob store: whole and durable, or not at all."""
+        loop = asyncio.get_running_loop()
+        parts = gathered(body_parts(receive))
+        first = await anext(parts, b"")
+        if len(first) < SMALL_BYTES:
+            digest = await loop.run_in_executor(self._pool, self._blobs.put_bytes, first)
+            return service.Content(digest=digest, size_bytes=len(first))
+        pipe = Pipe()
+        storing = loop.run_in_executor(self._pool, self._blobs.put_chunks, pipe.chunks())
+        try:
+            await pipe.put(first, storing)
+            async for part in parts:
+                await pipe.put(part, storing)
+        except (ClientGone, asyncio.CancelledError) as gone:
+            await pipe.put(ClientGone(), storing)
+            raise ClientGone from gone
+        await pipe.put(None, storing)
+        return service.Content(digest=await storing, size_bytes=pipe.size_bytes)
+
+    async def _delete(self, principal: Principal, path: str) -> None:
+        owner, owned = await self._read(lambda snapshot: service.get_proxied(snapshot, principal, path, Role.CONTRIBUTOR))
+        await asyncio.wrap_future(self._database.submit(lambda tx: service.delete_files(tx, principal, owner.id, owned.path)))
+
+    async def _send(self, scope: Scope, send: Send, artifact: Artifact) -> None:
+        headers = [
+            (b"content-type", b"application/octet-stream"),
+            (b"content-disposition", disposition(artifact.path)),
+            (b"x-content-type-options", b"nosniff"),
+            (b"content-security-policy", b"sandbox; default-src 'none'"),
+            (b"etag", f'"{artifact.digest}"'.encode()),
+            (b"accept-ranges", b"bytes"),
+        ]
+        part = asked_range(headers_of(scope).get(b"range"), artifact.size_bytes)
+        start, end = part or (0, artifact.size_bytes)
+        headers.append((b"content-length", str(end - start).encode()))
+        if part:
+            headers.append((b"content-range", f"bytes {start}-{end - 1}/{artifact.size_bytes}".encode()))
+        chunks: Iterator[bytes] = iter(())
+        if scope["method"] == "GET" and end > start:
+            chunks = await asyncio.get_running_loop().run_in_executor(self._pool, self._open, artifact.digest, part)
+        await send_stream(send, 206 if part else 200, headers, chunks, self._pool)
+
+    def _open(self, digest: Digest, part: tuple[int, int] | None) -> Iterator[bytes]:
+        return self._blobs.open_range(digest, *part) if part else self._blobs.open_stream(digest)
+
+
+def _find_proxied(snapshot: Snapshot, principal: Principal, path: str) -> Artifact:
+    owner, owned = service.get_proxied(snapshot, principal, path)
+    return service.find_file(snapshot, principal, owner.id, owned.path)
+
+
+def disposition(path: str) -> bytes:
+    """The header that makes a browser save the file under its own name."""
+    name = path.rpartition("/")[2]
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name) or "download"
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_SAFE)}".encode()
+
+
+def asked_range(header: bytes | None, size: int) -> tuple[int, int] | None:
+    """The one range that a header asks for, as start and end; None for the whole, also where the header says something else.
+
+    >>> asked_range(b"bytes=2-", 10), asked_range(b"bytes=-3", 10), asked_range(b"bytes=0-99", 10)
+    ((2, 10), (7, 10), (0, 10))
+    """
+    match = _RANGE.fullmatch(header or b"")
+    if not match or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        start, end = max(size - int(match[2]), 0), size
+    else:
+        start, end = int(match[1]), min(int(match[2]) + 1, size) if match[2] else size
+    return (start, end) if start < end else None
