@@ -8,7 +8,7 @@ from typing import Literal, NewType
 
 import msgspec
 
-from modelyard.access.domain import PrincipalId, TeamId
+from modelyard.access.domain import DEFAULT_TEAM, PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.core.errors import Conflict, Corrupted, InvalidInput, Kind, ModelyardError, NotFound
@@ -119,6 +119,31 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return sum(file.size_bytes for file in self.files)
 
 
+class StoredArtifact(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an artifact in the blob store, found out from its files when it came in.
+
+    `content` and `signature` are None for a folder that is never loaded. `location` is where MLflow's clients find the
+    same files, empty where nowhere.
+    """
+
+    digest: Digest
+    format: Format
+    size_bytes: int
+    content: Digest | None = None
+    signature: Signature | None = None
+    location: str = ""
+
+
+class NewModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model is made with. `owner` is the person or group that answers for it."""
+
+    name: ModelName
+    team_id: TeamId = DEFAULT_TEAM
+    owner: str = ""
+    purpose: str = ""
+    risk: RiskTier = RiskTier.MINIMAL
+
+
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a model, with the digest of all that it came from. Nothing of it ever changes.
 
@@ -146,11 +171,15 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Instant
 
 
-class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version is registered with. The same `key` again answers with the version registered under it before."""
+class NewVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a version is registered with. The same `key` again answers with the version registered under it before.
 
-    format: Format
+    Size, content and, unless they are given, format and signature are those of the artifact that was stored; given ones
+    must be the same.
+    """
+
     artifact: Digest
+    format: Format | None = None
     signature: Signature | None = None
     run: str | None = None
     snapshot: Digest | None = None

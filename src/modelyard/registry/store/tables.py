@@ -1,0 +1,103 @@
+"""The tables of the registry. Owns their columns; the modules beside own the SQL on them."""
+
+import sqlalchemy as sa
+
+from modelyard.storage.schema import METADATA
+
+MODEL = sa.Table(
+    "registry_model",
+    METADATA,
+    sa.Column("name", sa.String(120), primary_key=True),
+    sa.Column("team_id", sa.String(120), nullable=False, index=True),
+    sa.Column("owner", sa.String(200), nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("risk", sa.String(20), nullable=False),
+    sa.Column("created_by", sa.String(60), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+)
+ARTIFACT = sa.Table(
+    "registry_artifact",
+    METADATA,
+    sa.Column("digest", sa.String(80), primary_key=True),
+    sa.Column("format", sa.String(20), nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("content", sa.String(80), nullable=True),
+    sa.Column("signature", sa.Text, nullable=True),
+    sa.Column("location", sa.Text, nullable=False),
+)
+VERSION = sa.Table(
+    "registry_version",
+    METADATA,
+    sa.Column("model", sa.String(120), sa.ForeignKey("registry_model.name"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("team_id", sa.String(120), nullable=False),
+    sa.Column("format", sa.String(20), nullable=False),
+    sa.Column("artifact", sa.String(80), sa.ForeignKey("registry_artifact.digest"), nullable=False, index=True),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("content", sa.String(80), nullable=True, index=True),
+    sa.Column("signature", sa.Text, nullable=True),
+    sa.Column("run_id", sa.String(64), nullable=True, index=True),
+    sa.Column("snapshot", sa.String(80), nullable=True, index=True),
+    sa.Column("feature_set", sa.String(80), nullable=True),
+    sa.Column("source", sa.String(80), nullable=True),
+    sa.Column("environment", sa.String(80), nullable=True),
+    sa.Column("metrics", sa.Text, nullable=False),
+    sa.Column("parameters", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("author", sa.String(60), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("idempotency_key", sa.String(200), nullable=True),
+    sa.UniqueConstraint("model", "idempotency_key"),
+)
+STATE = sa.Table(
+    "registry_state",
+    METADATA,
+    sa.Column("model", sa.String(120), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.String(20), primary_key=True),
+    sa.Column("entered_at", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(60), nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["registry_version.model", "registry_version.number"]),
+)
+ALIAS = sa.Table(
+    "registry_alias",
+    METADATA,
+    sa.Column("model", sa.String(120), primary_key=True),
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("moved_at", sa.BigInteger, nullable=False),
+    sa.Column("moved_by", sa.String(60), nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["registry_version.model", "registry_version.number"]),
+)
+MOVE = sa.Table(
+    "registry_alias_move",
+    METADATA,
+    sa.Column("id", sa.String(60), primary_key=True),
+    sa.Column("model", sa.String(120), sa.ForeignKey("registry_model.name"), nullable=False, index=True),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("number_before", sa.Integer, nullable=True),
+    sa.Column("number_after", sa.Integer, nullable=True),
+    sa.Column("moved_at", sa.BigInteger, nullable=False),
+    sa.Column("moved_by", sa.String(60), nullable=False),
+)
+HOLD = sa.Table(
+    "registry_hold",
+    METADATA,
+    sa.Column("model", sa.String(120), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("holder", sa.String(200), primary_key=True),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("since_at", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["registry_version.model", "registry_version.number"]),
+)
+TAG = sa.Table(
+    "registry_tag",
+    METADATA,
+    sa.Column("model", sa.String(120), sa.ForeignKey("registry_model.name"), primary_key=True),
+    # 0 stands for the model itself.
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.String(250), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)

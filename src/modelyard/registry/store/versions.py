@@ -1,0 +1,120 @@
+"""The SQL on artifacts and versions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from modelyard.access.domain import PrincipalId, TeamId
+from modelyard.core.clock import Instant
+from modelyard.core.digests import Digest
+from modelyard.registry.domain import (
+    Format,
+    ModelName,
+    ModelVersion,
+    Signature,
+    StoredArtifact,
+)
+from modelyard.registry.store.tables import ARTIFACT, VERSION
+from modelyard.storage.database import Snapshot, Transaction
+from modelyard.storage.schema import upsert
+
+
+def put_artifact(tx: Transaction, artifact: StoredArtifact) -> None:
+    """Notes what is known of an artifact in the blob store; what is noted stays."""
+    row = {
+        "digest": artifact.digest,
+        "format": artifact.format.value,
+        "size_bytes": artifact.size_bytes,
+        "content": artifact.content,
+        "signature": None if artifact.signature is None else _text(artifact.signature),
+        "location": artifact.location,
+    }
+    upsert(tx, ARTIFACT, [row], ["digest"])
+
+
+def find_artifact(snapshot: Snapshot, digest: Digest) -> StoredArtifact | None:
+    """What is known of the artifact of that digest."""
+    row = snapshot.connection.execute(sa.select(ARTIFACT).where(ARTIFACT.c.digest == digest)).first()
+    if row is None:
+        return None
+    return StoredArtifact(
+        digest=Digest(row.digest),
+        format=Format(row.format),
+        size_bytes=row.size_bytes,
+        content=row.content,
+        signature=_signature(row.signature),
+        location=row.location,
+    )
+
+
+def insert_version(tx: Transaction, version: ModelVersion, key: str) -> None:
+    """Adds a version."""
+    row = msgspec.structs.asdict(version)
+    row |= {"metrics": _text(version.metrics), "parameters": _text(version.parameters), "idempotency_key": key or None}
+    row |= {"format": version.format.value, "run_id": row.pop("run")}
+    row["signature"] = None if version.signature is None else _text(version.signature)
+    tx.connection.execute(sa.insert(VERSION).values(**row))
+
+
+def latest_number(snapshot: Snapshot, model: ModelName) -> int:
+    """The highest number of the model's versions, 0 before the first."""
+    return snapshot.connection.execute(sa.select(sa.func.max(VERSION.c.number)).where(VERSION.c.model == model)).scalar() or 0
+
+
+def find_version(snapshot: Snapshot, model: ModelName, number: int) -> ModelVersion | None:
+    """The version of that number."""
+    return next(iter(list_versions(snapshot, (VERSION.c.model == model) & (VERSION.c.number == number), 1)), None)
+
+
+def find_version_by_key(snapshot: Snapshot, model: ModelName, key: str) -> ModelVersion | None:
+    """The version that was registered under that key."""
+    return next(iter(list_versions(snapshot, (VERSION.c.model == model) & (VERSION.c.idempotency_key == key), 1)), None)
+
+
+def list_versions(snapshot: Snapshot, condition: sa.ColumnElement[bool], limit: int) -> list[ModelVersion]:
+    """The versions that meet a condition on `VERSION`, newest first."""
+    query = sa.select(VERSION).where(condition).order_by(VERSION.c.created_at.desc(), VERSION.c.model, VERSION.c.number.desc()).limit(limit)
+    return [_version(row) for row in snapshot.connection.execute(query)]
+
+
+def count_versions(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[ModelName, tuple[int, int]]:
+    """For each model that has versions the highest number and how many there are."""
+    query = (
+        sa.select(VERSION.c.model, sa.func.max(VERSION.c.number), sa.func.count())
+        .where(VERSION.c.model.in_(models))
+        .group_by(VERSION.c.model)
+    )
+    return {ModelName(model): (latest, count) for model, latest, count in snapshot.connection.execute(query)}
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _signature(text: str | None) -> Signature | None:
+    return None if text is None else msgspec.json.decode(text, type=Signature)
+
+
+def _version(row: Any) -> ModelVersion:
+    return ModelVersion(
+        model=ModelName(row.model),
+        number=row.number,
+        team_id=TeamId(row.team_id),
+        format=Format(row.format),
+        artifact=Digest(row.artifact),
+        size_bytes=row.size_bytes,
+        content=row.content,
+        signature=_signature(row.signature),
+        run=row.run_id,
+        snapshot=row.snapshot,
+        feature_set=row.feature_set,
+        source=row.source,
+        environment=row.environment,
+        metrics=msgspec.json.decode(row.metrics, type=dict[str, float]),
+        parameters=msgspec.json.decode(row.parameters, type=dict[str, str | int | float | bool | None]),
+        description=row.description,
+        author=PrincipalId(row.author),
+        created_at=Instant(row.created_at),
+    )
