@@ -9,14 +9,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PARENT = "MODELYARD_PARENT_PID"
+PARENT = "YARD_PARENT_PID"
 _SET_PARENT_DEATH_SIGNAL = 1
 
 
 def die_with_parent(environment: Mapping[str, str]) -> None:
     """Has the kernel kill this process when the thread that started it ends; ends it now where that is too late.
 
-    The child calls it first thing. The parent's id is in `environment` under `MODELYARD_PARENT_PID`.
+    The child calls it first thing. The parent's id is in `environment` under `YARD_PARENT_PID`.
     """
     parent = int(environment.get(PARENT, "0"))
     if sys.platform == "linux":

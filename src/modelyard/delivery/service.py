@@ -36,6 +36,8 @@ from modelyard.delivery.machine import begun, cancelled, detail_of, new_delivery
 from modelyard.features.service import apply_set, apply_view, resolved_set
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
+from modelyard.registry.domain import ModelName, NewModel
+from modelyard.registry.service import ensure_model
 from modelyard.storage.database import Database, Snapshot, Transaction
 
 MOST_LISTED = 500
@@ -96,6 +98,7 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> App
     applied = AppliedModel(digest=_digest(body), declared=body)
     if before is not None and before.digest == applied.digest:
         return before
+    ensure_model(tx, principal, _model(declaration))
     for view in declaration.features.views:
         apply_view(tx, principal, view, body.root, team)
     apply_set(tx, principal, declaration.features, team)
@@ -106,6 +109,16 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> App
         fired = store.find_trigger(tx, declaration.name)
         store.put_trigger(tx, team, declaration.name, fired[0] if fired else tx.now(), due)
     return applied
+
+
+def _model(declaration: ModelDeclaration) -> NewModel:
+    return NewModel(
+        name=ModelName(declaration.name),
+        team_id=TeamId(declaration.team),
+        owner=declaration.owner,
+        purpose=declaration.purpose,
+        risk=declaration.risk,
+    )
 
 
 def plan_model(snapshot: Snapshot, body: DeclaredModel) -> ModelPlan:

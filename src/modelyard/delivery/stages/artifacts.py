@@ -5,21 +5,19 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelyard.access.domain import SYSTEM
 from modelyard.core.digests import Digest
 from modelyard.delivery.domain import Facts
 from modelyard.delivery.stages.yard import Yard
-from modelyard.registry.artifacts import fetch_folder, put_folder
+from modelyard.registry.artifacts import fetch_folder
 from modelyard.registry.domain import CHAMPION, ModelName, ModelVersion
-from modelyard.registry.formats import content_digest
-from modelyard.registry.service import find_alias, get_version
+from modelyard.registry.service import find_alias, get_version, keep_artifact
 from modelyard.storage.blobs import Blobs
 
 
-def put_artifact(blobs: Blobs, folder: Path) -> Facts:
-    """Stores the folder; the artifact's digest, its size, and the digest of what it computes."""
-    artifact, manifest = put_folder(blobs, folder)
-    return {"artifact": artifact, "size_bytes": manifest.size_bytes, "content": content_digest(folder)}
+def put_artifact(yard: Yard, folder: Path) -> Facts:
+    """Keeps the folder for the registry; the artifact's digest, its size, and the digest of what it computes."""
+    kept = keep_artifact(yard.database, yard.blobs, folder)
+    return {"artifact": kept.digest, "size_bytes": kept.size_bytes, "content": kept.content}
 
 
 @contextlib.contextmanager
@@ -35,5 +33,5 @@ def champion_of(yard: Yard, model: str) -> ModelVersion | None:
     """The version that the alias champion points to, if any."""
     name = ModelName(model)
     with yard.database.read() as snapshot:
-        alias = find_alias(snapshot, SYSTEM, name, CHAMPION)
-        return None if alias is None else get_version(snapshot, SYSTEM, name, alias.version).version
+        alias = find_alias(snapshot, name, CHAMPION)
+        return None if alias is None else get_version(snapshot, name, alias.version)

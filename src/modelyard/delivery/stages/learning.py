@@ -57,7 +57,7 @@ def train(yard: Yard, job: Job) -> Outcome:
         }
         limits = ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=yard.beat)
         answer = msgspec.json.decode(ran(environment.interpreter, child_words(environment, THREADS), asked, source, limits))
-        artifact = put_artifact(yard.blobs, model)
+        artifact = put_artifact(yard, model)
     facts = _trained_facts(job, environment, signature, rows.height) | artifact | {"kind": answer["kind"], "format": answer["format"]}
 
     def apply(tx: Transaction) -> Facts:

@@ -12,7 +12,8 @@ from modelyard.delivery.stages.yard import Job, Yard
 from modelyard.registry.domain import CHAMPION, ModelName
 from modelyard.registry.service import set_alias
 from modelyard.serving.domain import Arm, Fallback, PredictionQuery, RevisionDetail, RevisionState, RolloutStep
-from modelyard.serving.service import get_revision, read_predictions, rollback, step_rollout
+from modelyard.serving.service.log import read_predictions
+from modelyard.serving.service.revisions import get_revision, rollback, step_rollout
 from modelyard.storage.database import Transaction
 
 POLL_S = 0.05

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0006'
-down_revision = '0005'
+revision = '0007'
+down_revision = '0006'
 branch_labels = None
 depends_on = None
 
@@ -68,6 +68,13 @@ def upgrade() -> None:
     sa.Column('holder', sa.String(length=120), nullable=False),
     sa.Column('until_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('table_name', name=op.f('pk_serving_table_lease'))
+    )
+    op.create_table('serving_version',
+    sa.Column('model', sa.String(length=120), nullable=False),
+    sa.Column('number', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('team_id', sa.String(length=120), nullable=False),
+    sa.Column('document', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('model', 'number', name=op.f('pk_serving_version'))
     )
     op.create_table('serving_revision',
     sa.Column('model', sa.String(length=120), nullable=False),
