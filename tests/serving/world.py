@@ -16,9 +16,9 @@ import numpy as np
 
 from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
-from modelyard.core.digests import canonical_json
 from modelyard.features.domain import Entity, FeatureSet, FeatureView, Parquet
-from modelyard.registry.domain import Column, File, Format, Manifest, ModelName, Signature
+from modelyard.registry.artifacts import put_folder
+from modelyard.registry.domain import Column, Format, ModelName, Signature
 from modelyard.registry.encoding import matrix
 from modelyard.registry.formats import load, save
 from modelyard.serving.domain import Assignment, Deployment, Fallback, GatewayToken, Revision, ServedVersion, Traffic
@@ -73,9 +73,7 @@ class World:
         return path
 
     def _version(self, number: int) -> ServedVersion:
-        paths = sorted((self.folder / "trained" / str(number)).iterdir())
-        files = tuple(File(path=path.name, digest=self.blobs.put_file(path), size_bytes=path.stat().st_size) for path in paths)
-        artifact = self.blobs.put_bytes(canonical_json(msgspec.to_builtins(Manifest(files=files))))
+        artifact, _ = put_folder(self.blobs, self.folder / "trained" / str(number))
         return ServedVersion(number=number, format=Format.LIGHTGBM, artifact=artifact, signature=SIGNATURE, feature_set=SET)
 
     def expected(self, version: int, row: dict[str, Any], **features: float | None) -> float:

@@ -157,6 +157,16 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     teams: tuple[Team, ...]
 
 
+class LentToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token as a gateway is told of it, to check it without asking back: never its secret, and only until it expires."""
+
+    id: TokenId
+    principal: PrincipalId
+    secret_hash: str
+    roles: dict[TeamId, Role]
+    expires_at: Instant
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A login in one browser. `id` is the hash of the cookie's value; `csrf` is bound to that value."""
 

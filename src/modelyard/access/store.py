@@ -271,26 +271,31 @@ def insert_token(tx: Transaction, token: Token, secret_hash: str) -> None:
     )
 
 
+_KNOWN = sa.select(
+    TOKEN, ACCOUNT.c.name.label("owner_name"), ACCOUNT.c.kind, ACCOUNT.c.is_active, ACCOUNT.c.created_at.label("owner_at")
+).join(ACCOUNT)
+
+
 def find_token(snapshot: Snapshot, token: TokenId) -> KnownToken | None:
     """The token of that id with its owner, in one query and one for the roles."""
-    query = (
-        sa.select(TOKEN, ACCOUNT.c.name.label("owner_name"), ACCOUNT.c.kind, ACCOUNT.c.is_active, ACCOUNT.c.created_at.label("owner_at"))
-        .join(ACCOUNT)
-        .where(TOKEN.c.id == token)
-    )
-    row = snapshot.connection.execute(query).first()
-    if row is None:
-        return None
-    owner = User(
-        id=PrincipalId(row.account_id),
-        name=row.owner_name,
-        kind="person" if row.kind == "person" else "service",
-        is_active=bool(row.is_active),
-        has_password=False,
-        roles=_roles(snapshot, [row.account_id]).get(row.account_id, {}),
-        created_at=Instant(row.owner_at),
-    )
-    return KnownToken(token=_token(row), secret_hash=row.secret_hash, owner=owner)
+    return next(iter(_known(snapshot, TOKEN.c.id == token)), None)
+
+
+def list_live_tokens(snapshot: Snapshot, wall: Instant) -> list[KnownToken]:
+    """The tokens that hold at `wall`, those of active accounts, by id."""
+    return _known(snapshot, TOKEN.c.revoked_at.is_(None), TOKEN.c.expires_at > wall, ACCOUNT.c.is_active.is_(True))
+
+
+def _known(snapshot: Snapshot, *where: sa.ColumnElement[bool]) -> list[KnownToken]:
+    rows = snapshot.connection.execute(_KNOWN.where(*where).order_by(TOKEN.c.id)).all()
+    roles = _roles(snapshot, sorted({row.account_id for row in rows}))
+    return [KnownToken(token=_token(row), secret_hash=row.secret_hash, owner=_owner(row, roles.get(row.account_id, {}))) for row in rows]
+
+
+def _owner(row: Any, roles: dict[TeamId, Role]) -> User:
+    kind: Literal["person", "service"] = "person" if row.kind == "person" else "service"
+    account, made = PrincipalId(row.account_id), Instant(row.owner_at)
+    return User(id=account, name=row.owner_name, kind=kind, is_active=row.is_active, has_password=False, roles=roles, created_at=made)
 
 
 def list_tokens(snapshot: Snapshot, account: PrincipalId) -> list[Token]:

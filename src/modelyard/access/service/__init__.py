@@ -16,7 +16,7 @@ from modelyard.access.service.accounts import (
 )
 from modelyard.access.service.guard import require
 from modelyard.access.service.login import authenticated, change_password, choose_password, get_link, login, logout, note_use
-from modelyard.access.service.tokens import create_token, list_tokens, revoke_token
+from modelyard.access.service.tokens import create_token, list_lent, list_tokens, revoke_token
 
 __all__ = [
     "authenticated",
@@ -31,6 +31,7 @@ __all__ = [
     "get_link",
     "get_me",
     "invite_user",
+    "list_lent",
     "list_teams",
     "list_tokens",
     "list_users",

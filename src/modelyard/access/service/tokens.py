@@ -5,6 +5,7 @@ import secrets
 from modelyard.access import store
 from modelyard.access.domain import (
     EVERY_TEAM,
+    LentToken,
     NewToken,
     NoSuchToken,
     NotAllowed,
@@ -81,6 +82,21 @@ def list_tokens(snapshot: Snapshot, principal: Principal, user: str = "") -> lis
     owner = known_user(snapshot, user)
     require_administered(principal, owner)
     return store.list_tokens(snapshot, owner.id)
+
+
+def list_lent(snapshot: Snapshot, scope: Scope) -> list[LentToken]:
+    """Every token that may be used for `scope` now, with the hash that proves it: for a gateway, which checks tokens by itself."""
+    return [
+        LentToken(
+            id=known.token.id,
+            principal=known.owner.id,
+            secret_hash=known.secret_hash,
+            roles=narrowed(known.owner.roles, known.token.roles, EVERY_TEAM),
+            expires_at=known.token.expires_at,
+        )
+        for known in store.list_live_tokens(snapshot, snapshot.wall())
+        if {scope, Scope.ALL} & set(known.token.scopes)
+    ]
 
 
 def revoke_token(tx: Transaction, principal: Principal, token: TokenId) -> None:

@@ -1,13 +1,11 @@
 """From a version's artifact to a predictor: fetched once into the gateway's folder, checked, loaded by its format's safe loader."""
 
-import shutil
-from pathlib import Path, PurePosixPath
-
-import msgspec
+from pathlib import Path
 
 from modelyard.core.digests import Digest
 from modelyard.registry import formats
-from modelyard.registry.domain import BadArtifact, Manifest, ModelName
+from modelyard.registry.artifacts import fetch_folder
+from modelyard.registry.domain import BadArtifact, ModelName
 from modelyard.serving.domain import ServedVersion
 from modelyard.serving.gateway.model import LoadedVersion
 from modelyard.serving.log.segments import sync_folder
@@ -38,18 +36,8 @@ class ArtifactLoader:
 
     def _fetched(self, artifact: Digest) -> Path:
         folder = self._folder / artifact.replace(":", "-")
-        if folder.exists():
-            return folder
-        manifest = msgspec.json.decode(self._blobs.get_bytes(artifact), type=Manifest)
-        partial = folder.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        for file in manifest.files:
-            path = PurePosixPath(file.path)
-            if path.is_absolute() or ".." in path.parts:
-                raise BadArtifact(f"the file {file.path[:80]!r} leads out of the artifact's folder", hint="register the version anew")
-            target = partial / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._blobs.fetch(file.digest, target)
-        partial.rename(folder)
-        sync_folder(self._folder)
+        if not folder.exists():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            fetch_folder(self._blobs, artifact, folder)
+            sync_folder(self._folder)
         return folder

@@ -36,8 +36,8 @@ from modelyard.storage.tables import Tables
 LEASE_S = 60.0
 AT_ONCE = 16
 MOST_HOLDING = 8
-GATEWAYS = "gateways"
-"""The folder, inside the data folder, of the folders of this machine's gateways."""
+OWN_LOG = Path("gateway", "log")
+"""Where, inside the data folder, this machine's gateway writes."""
 
 
 class Log(msgspec.Struct, frozen=True):
@@ -151,7 +151,7 @@ def get_prediction(  # noqa: PLR0913 - all but one are injected
         name = UUID(prediction)
     except ValueError:
         raise missing from None
-    found = _on_disk(settings.folder / GATEWAYS, name)
+    found = _on_disk(settings.folder / OWN_LOG, name)
     if not any(one.arm is not Arm.SHADOW for one in found):
         found = _registered(snapshot, blobs, tables, name)
     mine = {row.model for row in store.list_endpoints(snapshot, principal.teams)}
@@ -163,9 +163,17 @@ def get_prediction(  # noqa: PLR0913 - all but one are injected
 
 
 def _on_disk(folder: Path, name: UUID) -> list[PredictionRecord]:
-    """What gateways of this machine have of it, in segments that grow or wait to be registered."""
-    contents = (path.read_bytes() for ending in (OPEN, SEALED) for path in folder.glob(f"*/log/*{ending}"))
+    """What this machine's gateway has of it, in the segment that grows and those that wait to be registered."""
+    contents = (_content(path) for ending in (OPEN, SEALED) for path in sorted(folder.glob(f"*{ending}")))
     return [records.of_frame(*found, source="gateway") for content in contents for found in find_frames(content, name)]
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a segment; none where it was sealed or registered in between, and is found there."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _registered(snapshot: Snapshot, blobs: Blobs, tables: Tables, name: UUID) -> list[PredictionRecord]:

@@ -11,6 +11,7 @@ from modelyard.core.names import nearest
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.registry.domain import ModelName
+from modelyard.registry.service import put_hold, release_hold
 from modelyard.serving import rules, store
 from modelyard.serving.domain import (
     Deployment,
@@ -125,7 +126,7 @@ def withdraw(tx: Transaction, principal: Principal, model: ModelName, cause: str
     for number in (row.live, row.coming):
         if number is not None:
             store.set_state(tx, (model, number), RevisionState.SUPERSEDED, ended_at=tx.now())
-    store.update_endpoint(tx, msgspec.structs.replace(row, live=None, coming=None))
+    _move(tx, row, None, None)
     _record(tx, principal.id, row, "serving.endpoint_withdrawn", {"live": row.live, "cause": cause})
 
 
@@ -142,7 +143,7 @@ def advance(tx: Transaction, held: dict[str, tuple[Held, ...]]) -> None:
             case RevisionState.FAILED:
                 why = rules.why_failed(mine)
                 store.set_state(tx, name, RevisionState.FAILED, ended_at=tx.now(), why_failed=why)
-                store.update_endpoint(tx, msgspec.structs.replace(row, coming=None))
+                _move(tx, row, row.live, None)
                 _record(tx, "system", row, "serving.revision_failed", {"revision": row.coming, "why": why})
 
 
@@ -150,7 +151,7 @@ def _activate(tx: Transaction, row: EndpointRow, number: int, gateways: Sequence
     if row.live is not None:
         store.set_state(tx, (row.model, row.live), RevisionState.SUPERSEDED, ended_at=tx.now())
     store.set_state(tx, (row.model, number), RevisionState.ACTIVE, prepared_at=tx.now(), active_at=tx.now())
-    store.update_endpoint(tx, msgspec.structs.replace(row, live=number, coming=None))
+    _move(tx, row, number, None)
     found = store.find_revision(tx, row.model, number)
     assert found is not None
     data = {"revision": number, "before": row.live, "gateways": list(gateways), "traffic": msgspec.to_builtins(found.revision.traffic)}
@@ -168,13 +169,30 @@ def _proposed(tx: Transaction, principal: Principal, model: ModelName, traffic: 
         store.set_state(tx, (model, row.coming), RevisionState.SUPERSEDED, ended_at=tx.now())
     number = store.next_number(tx, model)
     revision = Revision(model=model, number=number, team_id=team, traffic=traffic, cause=cause, actor=principal.id, proposed_at=tx.now())
-    versions = tuple(served_version(tx, principal, model, version) for version in traffic.versions)
+    versions = tuple(served_version(tx, principal, (model, team), version) for version in traffic.versions)
     rules.merged_fields(versions[0], versions)
     store.insert_revision(tx, Deployment(revision=revision, versions=versions))
-    store.update_endpoint(tx, msgspec.structs.replace(row, coming=number))
+    _move(tx, row, row.live, number)
     data = {"revision": number, "cause": cause, "traffic": msgspec.to_builtins(traffic)}
     _record(tx, principal.id, row, "serving.revision_proposed", data)
     return RevisionDetail(revision=revision, state=RevisionState.PROPOSED)
+
+
+def _move(tx: Transaction, row: EndpointRow, live: int | None, coming: int | None) -> None:
+    """Points the endpoint to other revisions, and keeps the versions that they name from being retired."""
+    moved = msgspec.structs.replace(row, live=live, coming=coming)
+    before, after = _used(tx, row), _used(tx, moved)
+    store.update_endpoint(tx, moved)
+    holder = f"endpoint:{row.model}"
+    for version in sorted(after - before):
+        put_hold(tx, row.model, version, holder, "it is served, or about to be")
+    for version in sorted(before - after):
+        release_hold(tx, row.model, version, holder)
+
+
+def _used(tx: Transaction, row: EndpointRow) -> set[int]:
+    found = (store.find_revision(tx, row.model, number) for number in (row.live, row.coming) if number is not None)
+    return {version for detail in found if detail is not None for version in detail.revision.traffic.versions}
 
 
 def _latest(tx: Transaction, principal: Principal, model: ModelName) -> Traffic:

@@ -3,6 +3,7 @@
 from modelyard.serving.store.endpoints import (
     find_endpoint,
     find_revision,
+    find_version,
     get_deployments,
     insert_endpoint,
     insert_revision,
@@ -11,6 +12,7 @@ from modelyard.serving.store.endpoints import (
     list_switches,
     next_number,
     put_switches,
+    put_version,
     set_state,
     update_endpoint,
 )
@@ -29,6 +31,7 @@ __all__ = [
     "find_endpoint",
     "find_holding",
     "find_revision",
+    "find_version",
     "get_deployments",
     "insert_endpoint",
     "insert_revision",
@@ -44,6 +47,7 @@ __all__ = [
     "put_seal",
     "put_segments",
     "put_switches",
+    "put_version",
     "seal_before",
     "set_state",
     "take_lease",

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from modelyard.access.domain import TeamId
 from modelyard.core.clock import Instant
 from modelyard.registry.domain import ModelName
-from modelyard.serving.domain import Deployment, RevisionDetail, RevisionState, Switch
+from modelyard.serving.domain import Deployment, RevisionDetail, RevisionState, ServedVersion, Switch
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import METADATA, upsert
 
@@ -33,6 +33,14 @@ REVISION = sa.Table(
     sa.Column("active_at", sa.BigInteger, nullable=True),
     sa.Column("ended_at", sa.BigInteger, nullable=True),
     sa.Column("why_failed", sa.Text, nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+)
+VERSION = sa.Table(
+    "serving_version",
+    METADATA,
+    sa.Column("model", sa.String(120), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("team_id", sa.String(120), nullable=False),
     sa.Column("document", sa.LargeBinary, nullable=False),
 )
 SWITCH = sa.Table(
@@ -113,6 +121,19 @@ def list_revisions(snapshot: Snapshot, model: ModelName, before: int | None, lim
     query = sa.select(REVISION).where(REVISION.c.model == model).order_by(REVISION.c.number.desc()).limit(limit)
     query = query if before is None else query.where(REVISION.c.number < before)
     return [_detail(row) for row in snapshot.connection.execute(query).mappings()]
+
+
+def put_version(tx: Transaction, model: ModelName, team: TeamId, version: ServedVersion) -> None:
+    """Keeps what gateways need of a version, as it was when it was first served. Versions never change."""
+    row = {"model": model, "number": version.number, "team_id": team, "document": msgspec.json.encode(version)}
+    upsert(tx, VERSION, [row], ["model", "number"])
+
+
+def find_version(snapshot: Snapshot, model: ModelName, number: int) -> ServedVersion | None:
+    """What was kept of a version; None where it was never proposed."""
+    query = sa.select(VERSION.c.document).where(VERSION.c.model == model, VERSION.c.number == number)
+    found = snapshot.connection.execute(query).scalar()
+    return None if found is None else msgspec.json.decode(found, type=ServedVersion)
 
 
 def get_deployments(snapshot: Snapshot, names: Iterable[tuple[ModelName, int]]) -> list[Deployment]:

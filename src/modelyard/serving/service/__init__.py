@@ -1,0 +1,49 @@
+"""What serving offers: endpoints and revisions of traffic, gateways and their assignments, the prediction log."""
+
+from modelyard.serving.service.gateways import heartbeat, list_gateways, remove_gateway
+from modelyard.serving.service.log import (
+    compact_segment,
+    get_prediction,
+    list_segments,
+    log_position,
+    read_labelled,
+    read_predictions,
+    request_seal,
+    tick,
+)
+from modelyard.serving.service.revisions import (
+    get_endpoint,
+    get_revision,
+    list_endpoints,
+    list_revisions,
+    mark_stale,
+    propose_revision,
+    rollback,
+    set_shadows,
+    step_rollout,
+    withdraw,
+)
+
+__all__ = [
+    "compact_segment",
+    "get_endpoint",
+    "get_prediction",
+    "get_revision",
+    "heartbeat",
+    "list_endpoints",
+    "list_gateways",
+    "list_revisions",
+    "list_segments",
+    "log_position",
+    "mark_stale",
+    "propose_revision",
+    "read_labelled",
+    "read_predictions",
+    "remove_gateway",
+    "request_seal",
+    "rollback",
+    "set_shadows",
+    "step_rollout",
+    "tick",
+    "withdraw",
+]
