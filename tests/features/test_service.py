@@ -1,12 +1,12 @@
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role, TeamId
-from modelyard.core.clock import SECOND, FixedClock, Instant, instant
+from modelyard.core.clock import FixedClock, Instant
 from modelyard.core.errors import InvalidInput
 from modelyard.features import service
 from modelyard.features.domain import (
@@ -23,42 +23,9 @@ from modelyard.features.domain import (
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore
+from tests.features.conftest import AIRPORT, LATE, WEATHER, at, write_weather
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-AIRPORT = Entity("origin")
-WEATHER = FeatureView("weather", AIRPORT, Parquet("weather.parquet", "time_hour"), features=["wind_speed", "sky"], ttl="3h", freshness="2h")
-DELAYS = FeatureView(
-    "delays", AIRPORT, Parquet("flights.parquet", "departed", "landed"), aggregate={"delay": ["mean", "count"]}, windows=["1h", "7d"]
-)
-LATE = FeatureSet("late", [WEATHER, DELAYS["delay_mean_1h", "delay_count_7d"]])
-
-
-def at(hours: float) -> datetime:
-    return NOON + timedelta(hours=hours)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    write_weather(tmp_path, 6)
-    flights = pl.DataFrame({"origin": ["JFK", "JFK", "LGA"], "departed": [at(0), at(0.5), at(1)], "landed": [at(0.5), at(3), at(2)]})
-    flights.with_columns(pl.Series("delay", [10, 30, None], dtype=pl.Int16)).write_parquet(tmp_path / "flights.parquet")
-    return tmp_path
-
-
-def write_weather(folder: Path, hours: int, *, wind: float = 0.5) -> None:
-    rows = [("JFK", at(hour), hour + wind, "clear") for hour in range(hours)]
-    pl.DataFrame(rows, schema=["origin", "time_hour", "wind_speed", "sky"], orient="row").write_parquet(folder / "weather.parquet")
-
-
-@pytest.fixture
-def online(tmp_path: Path) -> Iterator[LmdbStore]:
-    store = LmdbStore.open(tmp_path / "online", durable=False, map_bytes=1 << 26)
-    yield store
-    store.close()
-
-
-def stand_at(clock: FixedClock, moment: datetime) -> None:
-    clock.advance((instant(moment) - clock.now()) / SECOND)
+Stand = Callable[[datetime], None]
 
 
 def types(database: Database) -> list[str]:
@@ -123,12 +90,12 @@ def test_a_file_that_is_no_parquet_is_named(root: Path) -> None:
         service.resolved_view(WEATHER, root)
 
 
-def test_online_equals_offline_hour_by_hour(database: Database, root: Path, online: LmdbStore, clock: FixedClock) -> None:
+def test_online_equals_offline_hour_by_hour(database: Database, root: Path, online: LmdbStore, clock: FixedClock, stand_at: Stand) -> None:
     applied = service.apply_features(database, SYSTEM, [LATE], root).sets[0].set
     rows: list[dict[str, str | int | None]] = [{"origin": "JFK"}, {"origin": "LGA"}, {"origin": "nowhere"}]
     keys = pl.DataFrame(rows)
     for half_hour in range(30):
-        stand_at(clock, at(half_hour / 2))
+        stand_at(at(half_hour / 2))
         service.materialize(database, online, SYSTEM)
         with database.read() as snapshot:
             read = service.read_features(snapshot, online, SYSTEM, "late", rows)
@@ -137,10 +104,10 @@ def test_online_equals_offline_hour_by_hour(database: Database, root: Path, onli
 
 
 def test_a_materialization_records_where_it_came_from_and_repeats_nothing(
-    database: Database, root: Path, online: LmdbStore, clock: FixedClock
+    database: Database, root: Path, online: LmdbStore, clock: FixedClock, stand_at: Stand
 ) -> None:
     service.apply_features(database, SYSTEM, [LATE], root)
-    stand_at(clock, at(2))
+    stand_at(at(2))
     first = service.materialize(database, online, SYSTEM)
     assert [(one.view, one.rows, one.entities) for one in first] == [("delays", 2, 2), ("weather", 3, 1)]
     assert service.materialize(database, online, SYSTEM) == first
@@ -153,10 +120,10 @@ def test_a_materialization_records_where_it_came_from_and_repeats_nothing(
 
 
 def test_what_a_killed_call_left_unrecorded_the_next_one_records(
-    database: Database, root: Path, online: LmdbStore, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+    database: Database, root: Path, online: LmdbStore, clock: FixedClock, stand_at: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.apply_features(database, SYSTEM, [LATE], root)
-    stand_at(clock, at(2))
+    stand_at(at(2))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(database, "write", lambda work: (_ for _ in ()).throw(KeyboardInterrupt))
         service.materialize(database, online, SYSTEM)
@@ -165,12 +132,12 @@ def test_what_a_killed_call_left_unrecorded_the_next_one_records(
 
 
 def test_a_source_that_goes_stale_is_seen_and_one_that_is_mended_is_brought_anew(
-    database: Database, root: Path, online: LmdbStore, clock: FixedClock
+    database: Database, root: Path, online: LmdbStore, clock: FixedClock, stand_at: Stand
 ) -> None:
     service.apply_features(database, SYSTEM, [LATE], root)
     with database.read() as snapshot:
         assert service.view_freshness(snapshot, SYSTEM, "weather").is_stale
-    stand_at(clock, at(4))
+    stand_at(at(4))
     write_weather(root, 2)
     service.materialize(database, online, SYSTEM)
     with database.read() as snapshot:

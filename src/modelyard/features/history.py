@@ -18,6 +18,7 @@ from modelyard.core.digests import Digest
 from modelyard.features.aggregates import Tape, tape
 from modelyard.features.domain import FeatureView
 from modelyard.features.join import CODE, Entities, Ints, Timeline, timeline
+from modelyard.features.layout import key_bytes
 from modelyard.features.rows import CREATED, EVENT, ROW, SourceFile, files_digest, not_as_declared, source_files, source_rows
 
 KEPT_BYTES = 2**30
@@ -97,12 +98,30 @@ class History:
 
     @cached_property
     def codes(self) -> Ints:
-        """Each row's entity."""
-        return self.entities.codes(self.rows)
+        """Each row's entity, in the order of the log."""
+        return self.entities.codes(self.rows)[self.log.rows]
 
-    def keys(self, codes: Ints) -> list[tuple[object, ...]]:
-        """The key values of some entities."""
-        return self.entities.keys.drop(CODE)[codes].rows()
+    @cached_property
+    def logged(self) -> pl.DataFrame:
+        """The rows in the order of the log: entity, event time, availability, values."""
+        values = self.rows.select(EVENT, *self.view.source_columns)[self.log.rows]
+        return values.select(pl.Series(CODE, self.codes), EVENT, pl.Series(CREATED, self.log.available), *self.view.source_columns)
+
+    @cached_property
+    def shown(self) -> pl.DataFrame:
+        """The rows' times and values."""
+        return self.rows.select(EVENT, CREATED, *self.view.source_columns)
+
+    @cached_property
+    def keys(self) -> list[tuple[object, ...]]:
+        """The entities' key values, by code."""
+        return self.entities.keys.drop(CODE).rows()
+
+    @cached_property
+    def names(self) -> list[bytes]:
+        """The entities' key values as the online store's keys hold them, by code."""
+        made = key_bytes(self.view.entity)
+        return [made(keys) for keys in self.keys]
 
 
 _lock = threading.Lock()

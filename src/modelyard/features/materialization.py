@@ -4,7 +4,6 @@ Owns the comparison and the order of writes. Repeating a call, or going on after
 """
 
 from collections.abc import Sequence
-from itertools import groupby
 
 import msgspec
 import numpy as np
@@ -119,7 +118,7 @@ def _mark(history: History, upto_at: int) -> Mark:
 def _touched(history: History, first: int, last: int, since: int, upto_at: int) -> Ints:
     """The entities whose online value changes."""
     if history.view.is_aggregation:
-        return np.unique(history.codes[history.log.rows[first:last]])
+        return np.unique(history.codes[first:last])
     instants, codes = history.steps
     low, high = np.searchsorted(instants, since, side="right"), np.searchsorted(instants, upto_at, side="right")
     return np.unique(codes[low:high])
@@ -137,11 +136,10 @@ def _rows(history: History, store: OnlineStore | None, codes: Ints, span: tuple[
 def _plain_rows(history: History, codes: Ints, upto_at: int) -> list[Put]:
     line, view = history.timeline, history.view
     places = line.rows[visible_until(line.entities, line.since, codes, np.full(len(codes), upto_at)) - 1]
-    found = history.rows.select(EVENT, CREATED, *view.names)[places]
-    start, key, row = prefix(view.digest) + ENTITY, key_bytes(view.entity), PlainRow(view)
+    start, names, row = prefix(view.digest) + ENTITY, history.names, PlainRow(view)
     return [
-        (start + key(keys), row.packed(values[0], values[1], values[2:]))
-        for keys, values in zip(history.keys(codes), found.iter_rows(), strict=True)
+        (start + names[code], row.packed(values[0], values[1], values[2:]))
+        for code, values in zip(codes.tolist(), history.shown[places].iter_rows(), strict=True)
     ]
 
 
@@ -150,10 +148,10 @@ def _aggregate_rows(history: History, store: OnlineStore | None, codes: Ints, sp
     longest = max(window.length_us for window in view.windows)
     tile = tile_us(longest)
     fresh = _new_rows(history, span, tile, longest)
-    start, key = prefix(view.digest), key_bytes(view.entity)
+    start = prefix(view.digest)
     puts: list[Put] = []
     deletes: list[bytes] = []
-    names = [key(keys) for keys in history.keys(codes)]
+    names = [history.names[code] for code in codes.tolist()]
     states = _states(view, store, names, [{row.event_at // tile for row in fresh[code]} for code in codes.tolist()])
     for name, code, state in zip(names, codes.tolist(), states, strict=True):
         gone = advance(state, fresh[code], tile, longest)
@@ -169,22 +167,19 @@ def _aggregate_rows(history: History, store: OnlineStore | None, codes: Ints, sp
 
 
 def _new_rows(history: History, span: tuple[int, int], tile: int, longest: int) -> dict[int, list[NewRow]]:
-    """The rows of a span of availability by entity: of each the newest ones, those that a window may still reach at its end."""
+    """The rows of a span of availability, by entity. From the beginning: those that a window may still reach, and the newest."""
     log = history.log
-    some = log.rows[log.seen(span[0]) : log.seen(span[1])]
-    columns = [item.column for item in history.view.aggregate]
-    event, available = pl.col(EVENT), pl.col(CREATED)
-    latest = available.max().over(CODE)
-    rows = history.rows.select(EVENT, pl.max_horizontal(EVENT, CREATED).alias(CREATED), *columns)[some].with_columns(
-        pl.Series(CODE, history.codes[some])
-    )
-    # An entity is known by its newest row even if no window reaches it; older ones out of reach are of no use to anyone.
-    is_needed = (event // tile >= (latest - longest) // tile) | (event == event.max().over(CODE)) | (available == latest)
-    rows = rows.filter(is_needed).sort(CODE, EVENT)
-    return {
-        code: [NewRow(values[0], values[1], values[2:-1]) for values in group]
-        for code, group in groupby(rows.iter_rows(), lambda row: row[-1])
-    }
+    rows = history.logged[log.seen(span[0]) : log.seen(span[1])]
+    if span[0] == NEVER:
+        event, available = pl.col(EVENT), pl.col(CREATED)
+        latest = available.max().over(CODE)
+        # An entity is known by its newest row even if no window reaches it; older ones out of reach are of no use to anyone.
+        is_needed = (event // tile >= (latest - longest) // tile) | (event == event.max().over(CODE)) | (available == latest)
+        rows = rows.filter(is_needed)
+    found: dict[int, list[NewRow]] = {}
+    for code, event_at, available_at, *values in rows.iter_rows():
+        found.setdefault(code, []).append(NewRow(event_at, available_at, tuple(values)))
+    return found
 
 
 def _states(view: FeatureView, store: OnlineStore | None, names: Sequence[bytes], touched: Sequence[set[int]]) -> list[State]:
@@ -216,7 +211,7 @@ def _closing(history: History, before: int, after: Mark) -> list[Put]:
     if after.entities <= before:
         return [mark]
     first = before // ENTITIES_A_PAGE
-    keys = history.keys(history.appearance[first * ENTITIES_A_PAGE : after.entities])
+    keys = [history.keys[code] for code in history.appearance[first * ENTITIES_A_PAGE : after.entities].tolist()]
     pages = [keys[start : start + ENTITIES_A_PAGE] for start in range(0, len(keys), ENTITIES_A_PAGE)]
     return [*((page_key(digest, first + index), msgspec.msgpack.encode(page)) for index, page in enumerate(pages)), mark]
 

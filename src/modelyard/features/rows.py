@@ -3,7 +3,10 @@
 Owns reading and checking sources. Owns no join and keeps nothing.
 """
 
+import contextlib
 import glob
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,15 +38,19 @@ def source_files(source: Parquet, root: Path) -> tuple[SourceFile, ...]:
     """The files of `source`, its path taken from `root`, in order of their names. Raises SourceUnreadable where there are none."""
     if "://" in source.path:
         raise SourceUnreadable(f"{source.path}: only files of this machine can be read", hint="give a path, relative to the project")
-    path = root / source.path
-    if path.is_dir():
-        found = sorted(str(file) for file in path.rglob("*.parquet"))
-    else:
-        found = [str(path)] if path.is_file() else sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - an absolute pattern
-    if not found:
-        raise SourceUnreadable(f"there is no file at {path}", hint="check the source's path; it is taken from the project's folder")
-    stats = [(file, Path(file).stat()) for file in found]
-    return tuple(SourceFile(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats)
+    path = os.path.join(root, source.path)  # noqa: PTH118 - asked for at every materialization, and five times as fast
+    with contextlib.suppress(OSError):
+        found = os.stat(path)  # noqa: PTH116
+        if not stat.S_ISDIR(found.st_mode):
+            return (SourceFile(path, found.st_size, found.st_mtime_ns),)
+        path = os.path.join(path, "**", "*.parquet")  # noqa: PTH118
+    paths = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - an absolute pattern
+    if not paths:
+        raise SourceUnreadable(
+            f"there is no file at {root / source.path}", hint="check the source's path; it is taken from the project's folder"
+        )
+    stats = [(one, Path(one).stat()) for one in paths]
+    return tuple(SourceFile(one, found.st_size, found.st_mtime_ns) for one, found in stats)
 
 
 def files_digest(files: Sequence[SourceFile]) -> Digest:

@@ -89,7 +89,7 @@ def forget_before(block: Block, key: int) -> list[int]:
 def packed(block: Block, head: Sequence[int] = ()) -> bytes:
     """The block's bytes behind the words of `head`: little-endian words of 64 bits, sums in as many as they need."""
     count = len(block.keys)
-    widths = [max((one.bit_length() for one in sums), default=0) // 64 + 1 for sums in block.sums]
+    widths = [max(max(sums).bit_length(), min(sums).bit_length()) // 64 + 1 if sums else 1 for sums in block.sums]
     units = [word for pair in zip(block.exponents, widths, strict=True) for word in pair]
     words = [*head, count, len(widths), *units, *block.keys]
     for counts, sums, width in zip(block.counts, block.sums, widths, strict=True):
@@ -105,13 +105,9 @@ def _split(number: int, width: int) -> tuple[int, ...]:
 def unpacked(content: bytes, head: int = 0) -> Block:
     """The block in `content`, behind `head` words."""
     words = Words(content, head)
-    block = Block(list(words.keys), [], [], [])
-    for column in range(words.columns):
-        running = [words.upto(column, place) for place in range(len(block.keys))]
-        block.counts.append([count for count, _ in running])
-        block.sums.append([whole for _, whole in running])
-        block.exponents.append(words.exponent(column))
-    return block
+    running = [words.running(column) for column in range(words.columns)]
+    exponents = [words.exponent(column) for column in range(words.columns)]
+    return Block(words.keys.tolist(), [counts for counts, _ in running], [sums for _, sums in running], exponents)
 
 
 class Words:
@@ -148,6 +144,14 @@ class Words:
         if width == 2:
             return self._words[start + place], (self._words[where + 1] << 64) | (self._words[where] & WORD)
         return self._words[start + place], int.from_bytes(self._content[8 * where : 8 * (where + width)], "little", signed=True)
+
+    def running(self, column: int) -> tuple[list[int], list[int]]:
+        """The running counts and sums at all keys."""
+        start, width, _ = self._starts[column]
+        counts = self._words[start : start + self._count].tolist()
+        if width == 1:
+            return counts, self._words[start + self._count : start + 2 * self._count].tolist()
+        return counts, [self.upto(column, place)[1] for place in range(self._count)]
 
     def behind(self, column: int, key: int) -> tuple[int, int]:
         """The count and sum of what stands at keys above `key`."""

@@ -1,6 +1,7 @@
 """The words of the feature store: what users declare, what services answer, what can go wrong. Does no input or output."""
 
 from modelyard.features.domain.answers import (
+    AppliedFeatures,
     AppliedSet,
     AppliedView,
     FeatureConsumer,
@@ -27,6 +28,7 @@ from modelyard.features.domain.views import Aggregate, Feature, FeatureSelection
 
 __all__ = [
     "Aggregate",
+    "AppliedFeatures",
     "AppliedSet",
     "AppliedView",
     "BadLabels",

@@ -50,6 +50,13 @@ class AppliedSet(msgspec.Struct, frozen=True, kw_only=True):
     applied_by: PrincipalId
 
 
+class AppliedFeatures(msgspec.Struct, frozen=True, kw_only=True):
+    """Views and sets that were applied together."""
+
+    views: tuple[AppliedView, ...]
+    sets: tuple[AppliedSet, ...]
+
+
 class Materialization(msgspec.Struct, frozen=True, kw_only=True):
     """How far a view's version has been brought online: rows available up to `upto_at` are there, and what they came from.
 

@@ -1,5 +1,6 @@
 """Feature views and selections of them as users declare them. Owns their rules and their versions; reads no source."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -166,7 +167,12 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def digest(self) -> Digest:
         """Its version: the digest of everything that decides values. Owner, description and promises decide none."""
-        return digest_of(replace(self, owner="", description="", freshness=None, entity=replace(self.entity, description="")))
+        return _version(self)
+
+
+@functools.lru_cache(maxsize=1024)
+def _version(view: FeatureView) -> Digest:
+    return digest_of(replace(view, owner="", description="", freshness=None, entity=replace(view.entity, description="")))
 
 
 def checked_names(names: Sequence[str], known: Sequence[str], what: str) -> None:

@@ -13,7 +13,7 @@ from modelyard.features.service.definitions import (
     resolved_set,
     resolved_view,
 )
-from modelyard.features.service.reading import historical_rows, read_features, recompute, roots_of
+from modelyard.features.service.reading import historical_rows, read_features, recompute, roots_of, sample_online
 from modelyard.features.service.watching import list_consumers, list_freshness, put_consumer, remove_consumer, view_freshness
 
 __all__ = [
@@ -37,5 +37,6 @@ __all__ = [
     "resolved_set",
     "resolved_view",
     "roots_of",
+    "sample_online",
     "view_freshness",
 ]

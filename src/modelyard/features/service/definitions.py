@@ -11,6 +11,7 @@ from modelyard.core.digests import Digest
 from modelyard.core.names import nearest
 from modelyard.features import store
 from modelyard.features.domain import (
+    AppliedFeatures,
     AppliedSet,
     AppliedView,
     Feature,
@@ -27,13 +28,6 @@ from modelyard.features.rules import freshness_of
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database, Snapshot, Transaction
-
-
-class AppliedFeatures(msgspec.Struct, frozen=True, kw_only=True):
-    """Views and sets that were applied together."""
-
-    views: tuple[AppliedView, ...]
-    sets: tuple[AppliedSet, ...]
 
 
 def resolved_view(view: FeatureView, root: Path) -> FeatureView:

@@ -2,19 +2,32 @@
 
 from pathlib import Path
 
+import msgspec
 import polars as pl
 
 from modelyard.access.domain import Principal
 from modelyard.features import store
-from modelyard.features.domain import BadLabels, FeatureSet, ViewNotFound
+from modelyard.features.domain import AppliedView, BadLabels, ColumnProfile, FeatureSet, Reason, ViewNotFound
 from modelyard.features.exact import Ints
+from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.offline import Roots, TrainingRows, offline_values, training_rows
 from modelyard.features.online import OnlineReader, OnlineValues
+from modelyard.features.profile import profiled
+from modelyard.features.rows import POLARS_TYPE
 from modelyard.features.service.definitions import get_set
 from modelyard.storage.database import Database, Snapshot
 from modelyard.storage.online import OnlineStore
 
 MOST_ROWS = 10_000
+SAMPLE = 1_000
+
+
+class OnlineSample(msgspec.Struct, frozen=True, kw_only=True):
+    """Some entities of a view as they are online: how many were read, a profile per feature, and why values are missing."""
+
+    entities: int
+    profiles: dict[str, ColumnProfile]
+    missing: dict[str, dict[int, Reason]]
 
 
 def roots_of(snapshot: Snapshot, feature_set: FeatureSet) -> Roots:
@@ -58,3 +71,18 @@ def read_features(
         raise BadLabels(f"{len(rows)} rows are asked for at once, at most {MOST_ROWS} may be", hint="ask in parts, or join offline")
     found = get_set(snapshot, principal, feature_set).set
     return OnlineReader(found).read(online, rows, snapshot.now())
+
+
+def sample_online(snapshot: Snapshot, online: OnlineStore, applied: AppliedView, *, most: int = SAMPLE) -> OnlineSample:
+    """What a view's values look like online now, by up to `most` of its entities: none where it was never materialized."""
+    mark = find_mark(online, applied.view)
+    if mark is None:
+        return OnlineSample(entities=0, profiles={}, missing={})
+    names = [key.name for key in applied.view.entity.keys]
+    entities = list_entities(online, applied.view, mark, most=most)
+    rows = [dict(zip(names, keys, strict=True)) for keys in entities]
+    values = OnlineReader(FeatureSet(applied.view.name, [applied.view])).read(online, rows, snapshot.now())
+    types = {column.name: POLARS_TYPE[column.dtype] for column in applied.view.columns if column.dtype is not None}
+    frame = pl.DataFrame([pl.Series(name, column, dtype=types[name]) for name, column in values.columns.items()])
+    profiles = {column.name: column for column in profiled(frame).columns}
+    return OnlineSample(entities=len(rows), profiles=profiles, missing=values.missing)

@@ -1,0 +1,279 @@
+"""Times the feature store: point-in-time join, window aggregations, materialization, online reads. Prints one JSON object.
+
+    python bench/features.py [--sizes 1m,10m] [--data FOLDER] [--peers]
+
+The data are those of the join's peers: 100,000 entities, 5 features, 90 days, ties, late creations, a ttl of 7 days.
+`--peers` adds plain Polars and, where it is installed, DuckDB, on the same files and in the same run.
+"""
+
+import argparse
+import importlib.util
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from modelyard.access.domain import SYSTEM
+from modelyard.core.clock import FixedClock, Instant, instant
+from modelyard.core.digests import digest_of
+from modelyard.features import service
+from modelyard.features.domain import Entity, FeatureSet, FeatureView, Parquet
+from modelyard.features.history import History
+from modelyard.features.join import timeline, values_at
+from modelyard.features.materialization import carry_out, planned
+from modelyard.features.offline import instants_of, offline_values
+from modelyard.features.online import OnlineReader
+from modelyard.features.rows import CREATED, EVENT
+from modelyard.storage.online import LmdbStore
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+DAY = 86_400_000_000
+SIZES = {"1m": (1_000_000, 100_000), "10m": (10_000_000, 1_000_000), "50m": (50_000_000, 5_000_000)}
+NAMES = [f"f{index}" for index in range(1, 6)]
+JOINED = FeatureView(
+    "f", Entity("entity_id", dtype="int64"), Parquet("features.parquet", "event_timestamp", "created"),
+    features=dict.fromkeys(NAMES, "float64"), ttl="7d",
+)  # fmt: skip
+WINDOWED = FeatureView(
+    "w", Entity("entity_id", dtype="int64"), Parquet("features.parquet", "event_timestamp", "created"),
+    aggregate={"f1": ["mean", "count"], "f2": ["mean", "count"]}, windows=["1h", "1d", "7d"],
+)  # fmt: skip
+
+
+def make_join_data(folder: Path, features: int, labels: int, *, entities: int = 100_000, days: int = 90) -> None:
+    """Writes `features.parquet` in the order of an append log, 2% of its rows ties, and `labels.parquet`."""
+    random = np.random.default_rng(7)
+    at = np.sort(random.integers(0, days * DAY, features)) // 1000 * 1000 + instant(START)
+    who = random.integers(0, entities, features)
+    created = at + random.integers(1, 600_000_000, features)
+    twin = np.flatnonzero(random.random(features) < 0.02)
+    twin = twin[twin > 0]
+    at[twin], who[twin] = at[twin - 1], who[twin - 1]
+    moment = pl.Datetime("us", "UTC")
+    columns = {"entity_id": who, "event_timestamp": pl.Series(at).cast(moment), "created": pl.Series(created).cast(moment)}
+    pl.DataFrame(columns | {name: random.standard_normal(features) for name in NAMES}).write_parquet(folder / "features.parquet")
+    asked = pl.Series(random.integers(0, days * DAY, labels) + instant(START)).cast(moment)
+    names = random.integers(0, entities + entities // 100, labels)
+    pl.DataFrame({"entity_id": names, "event_timestamp": asked}).write_parquet(folder / "labels.parquet")
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds that `work` took, and what it answered."""
+    begun = time.perf_counter()
+    answer = work()
+    return time.perf_counter() - begun, answer
+
+
+def peak_gib() -> float:
+    """The most memory that this process has held."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+
+
+def join_from_files(folder: Path) -> dict[str, Any]:
+    """The join as it is done first: from the raw files, within the memory that is given by default."""
+    labels = pl.read_parquet(folder / "labels.parquet")
+    seconds, (frame, _) = timed(
+        lambda: offline_values(FeatureSet("s", [JOINED]), labels, instants_of(labels, "event_timestamp"), {"f": folder})
+    )
+    return {"seconds": round(seconds, 2), "peak_gib": peak_gib(), "rows": frame.height}
+
+
+def join_from_timeline(folder: Path) -> dict[str, Any]:
+    """The join from the rows laid out by entity and availability, and how long that layout takes."""
+    labels, rows = pl.read_parquet(folder / "labels.parquet"), _normalised(folder)
+    laid_out, line = timed(lambda: timeline(rows, JOINED))
+    at = instants_of(labels, "event_timestamp")
+    seconds, frame = timed(lambda: values_at(line, rows.select(NAMES), labels, at, JOINED.ttl_us))
+    return {"layout_seconds": round(laid_out, 2), "seconds": round(seconds, 2), "peak_gib": peak_gib(), "rows": frame.height}
+
+
+def windows_from_files(folder: Path) -> dict[str, Any]:
+    """Twelve windowed aggregations for the same label rows, from the raw files."""
+    labels = pl.read_parquet(folder / "labels.parquet")
+    seconds, (frame, _) = timed(
+        lambda: offline_values(FeatureSet("s", [WINDOWED]), labels, instants_of(labels, "event_timestamp"), {"w": folder})
+    )
+    return {"seconds": round(seconds, 2), "peak_gib": peak_gib(), "rows": frame.height, "columns": frame.width}
+
+
+def join_by_polars(folder: Path) -> dict[str, Any]:
+    """A peer: Polars' as-of join on event time, ties by creation, the cut-off on creation ignored."""
+    features, labels = pl.scan_parquet(folder / "features.parquet"), pl.scan_parquet(folder / "labels.parquet")
+    right = features.sort("event_timestamp", "created").drop("created")
+    query = labels.sort("event_timestamp").join_asof(
+        right, on="event_timestamp", by="entity_id", strategy="backward", tolerance="7d", check_sortedness=False
+    )
+    seconds, frame = timed(query.collect)
+    return {"seconds": round(seconds, 2), "peak_gib": peak_gib(), "rows": frame.height, "ignores": "creation cut-off"}
+
+
+def join_by_duckdb(folder: Path) -> dict[str, Any]:
+    """A peer: DuckDB's as-of join on event time after ties were removed by creation; the cut-off on creation ignored."""
+    duckdb = importlib.import_module("duckdb")
+    picked = ", ".join(f"CASE WHEN l.event_timestamp - f.event_timestamp <= INTERVAL 7 DAY THEN f.{name} END AS {name}" for name in NAMES)
+    query = f"""SELECT l.*, {picked} FROM read_parquet('{folder}/labels.parquet') l ASOF LEFT JOIN
+        (SELECT * FROM read_parquet('{folder}/features.parquet')
+         QUALIFY row_number() OVER (PARTITION BY entity_id, event_timestamp ORDER BY created DESC) = 1) f
+        ON l.entity_id = f.entity_id AND l.event_timestamp >= f.event_timestamp"""
+    connection = duckdb.connect()
+    seconds, frame = timed(lambda: connection.execute(query).fetch_arrow_table())
+    return {"seconds": round(seconds, 2), "peak_gib": peak_gib(), "rows": frame.num_rows, "ignores": "creation cut-off"}
+
+
+def _normalised(folder: Path) -> pl.DataFrame:
+    rows = pl.read_parquet(folder / "features.parquet")
+    event, created = (pl.col(name).to_physical() for name in ("event_timestamp", "created"))
+    return rows.select("entity_id", event.alias(EVENT), created.alias(CREATED), *NAMES).rechunk()
+
+
+def percentiles(work: Callable[[int], Any], rounds: int) -> dict[str, float]:
+    """The median and the 99th percentile of `work` in microseconds, after some rounds of warming."""
+    taken = []
+    for number in range(rounds + 200):
+        begun = time.perf_counter_ns()
+        work(number)
+        taken.append((time.perf_counter_ns() - begun) / 1000)
+    found = np.percentile(taken[200:], [50, 99])
+    return {"p50_us": round(float(found[0]), 1), "p99_us": round(float(found[1]), 1)}
+
+
+def online_reads(folder: Path) -> dict[str, Any]:
+    """Materializes 100,000 entities with 10 features and 3 busy ones with windows, then reads them."""
+    random = np.random.default_rng(3)
+    names = [f"g{index}" for index in range(10)]
+    source = Parquet("rows.parquet", "at")
+    plain = FeatureView("plain", Entity("entity_id", dtype="int64"), source, features=dict.fromkeys(names, "float64"), ttl="7d")
+    busy = FeatureView("busy", Entity("origin"), source, aggregate={"delay": ["mean", "count"]}, windows=["1h", "7d"])
+    now = Instant(instant(START) + 30 * DAY)
+    rows = pl.DataFrame({"entity_id": np.arange(100_000), EVENT: np.full(100_000, now - 1000), CREATED: np.full(100_000, now - 1000)})
+    rows = rows.with_columns(pl.Series(name, random.standard_normal(100_000)) for name in names)
+    events = np.sort(random.integers(now - 30 * DAY, now, 30_000))
+    flown = {
+        "origin": random.choice(["EWR", "JFK", "LGA"], 30_000),
+        EVENT: events,
+        CREATED: events,
+        "delay": random.integers(-20, 200, 30_000),
+    }
+    histories = {view.name: History(view, frame, digest_of(view.name)) for view, frame in ((plain, rows), (busy, pl.DataFrame(flown)))}
+    store = LmdbStore.open(folder / "online", durable=False)
+    seconds = {}
+    for name, history in histories.items():
+        seconds[name], _ = timed(partial(_bring, history, store, now))
+    one, whole = OnlineReader(FeatureSet("one", [plain])), OnlineReader(FeatureSet("both", [plain, busy]))
+    windows = OnlineReader(FeatureSet("windows", [busy]))
+    keys = random.integers(0, 100_000, (10_000, 100)).tolist()
+    origins = ("EWR", "JFK", "LGA")
+    answer = {
+        "materialize_100k_x_10_s": round(seconds["plain"], 2),
+        "one_entity_10_features": percentiles(lambda n: one.read(store, [{"entity_id": keys[n % 10_000][0]}], now), 20_000),
+        "100_entities_10_features": percentiles(lambda n: one.read(store, [{"entity_id": key} for key in keys[n % 10_000]], now), 2_000),
+        "one_entity_4_window_features": percentiles(lambda n: windows.read(store, [{"origin": origins[n % 3]}], Instant(now + n)), 20_000),
+        "50_rows_both_views": percentiles(
+            lambda n: whole.read(store, [{"entity_id": key, "origin": origins[key % 3]} for key in keys[n % 10_000][:50]], now), 2_000
+        ),
+    }
+    store.close()
+    return answer
+
+
+def _bring(history: History, store: LmdbStore, upto_at: Instant) -> None:
+    carry_out(store, [planned(history, store, upto_at)])
+
+
+def replay(folder: Path) -> dict[str, Any]:
+    """Materializes three views hour by hour, as a replay does, through the service: database, ledger entry and all."""
+    random, moment = np.random.default_rng(5), pl.Datetime("us", "UTC")
+    begun = instant(START)
+    events = np.sort(random.integers(begun, begun + 365 * DAY, 330_000))
+    flights = {"origin": random.choice(["EWR", "JFK", "LGA"], 330_000), "tailnum": random.integers(0, 4000, 330_000).astype(str)}
+    frame = pl.DataFrame(flights | {"at": pl.Series(events).cast(moment), "delay": random.integers(-20, 200, 330_000)})
+    frame.write_parquet(folder / "flights.parquet")
+    hours = pl.Series(np.repeat(begun + np.arange(8760) * 3_600_000_000, 3)).cast(moment)
+    weather = pl.DataFrame({"origin": ["EWR", "JFK", "LGA"] * 8760, "at": hours, "wind": random.random(26_280)})
+    weather.write_parquet(folder / "weather.parquet")
+    source, airport = Parquet("flights.parquet", "at"), Entity("origin")
+    views = [
+        FeatureView("weather", airport, Parquet("weather.parquet", "at"), features=["wind"], ttl="3h"),
+        FeatureView("airports", airport, source, aggregate={"delay": ["mean", "count"]}, windows=["1h", "7d"]),
+        FeatureView("planes", Entity("tailnum"), source, aggregate={"delay": ["mean", "count"]}, windows=["1d", "30d"]),
+    ]
+    clock = FixedClock(begun)
+    database, store = _database(folder, clock), LmdbStore.open(folder / "replay", durable=False)
+    service.apply_features(database, SYSTEM, [FeatureSet("s", views)], folder)
+    service.materialize(database, store, SYSTEM)
+    taken = []
+    for _ in range(24 * 30):
+        clock.advance(3600)
+        taken.append(timed(lambda: service.materialize(database, store, SYSTEM))[0] * 1000)
+    store.close()
+    database.close()
+    return {"hours": len(taken), "p50_ms": round(float(np.median(taken)), 2), "p99_ms": round(float(np.percentile(taken, 99)), 2)}
+
+
+def _database(folder: Path, clock: FixedClock) -> Any:
+    from modelyard.features import store as features
+    from modelyard.ledger import store as ledger
+    from modelyard.storage.database import Database
+
+    database = Database.open(f"sqlite:///{folder}/bench.db", clock)
+    for module in (features, ledger):
+        module.METADATA.create_all(database.engine)
+    return database
+
+
+BENCHES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "join_from_files": join_from_files,
+    "join_from_timeline": join_from_timeline,
+    "windows_from_files": windows_from_files,
+    "online_reads": online_reads,
+    "replay": replay,
+}
+PEERS: dict[str, Callable[[Path], dict[str, Any]]] = {"polars_asof": join_by_polars, "duckdb_asof": join_by_duckdb}
+
+
+def run_alone(name: str, folder: Path) -> dict[str, Any]:
+    """One bench in a process of its own, so that its peak of memory is its own."""
+    done = subprocess.run([sys.executable, __file__, "--one", name, "--data", str(folder)], capture_output=True, text=True, check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr[-400:]}
+
+
+def main() -> None:
+    """Runs all benches, or one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="1m,10m")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--one")
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps((BENCHES | PEERS)[given.one](given.data)))
+        return
+    found: dict[str, Any] = {}
+    peers = [name for name in PEERS if given.peers and (name != "duckdb_asof" or importlib.util.find_spec("duckdb"))]
+    with tempfile.TemporaryDirectory() as scratch:
+        for size in given.sizes.split(","):
+            folder = (given.data or Path(scratch)) / size
+            if not (folder / "labels.parquet").exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                make_join_data(folder, *SIZES[size])
+            for name in ("join_from_files", "join_from_timeline", "windows_from_files", *peers):
+                found[f"{name}_{size}"] = run_alone(name, folder)
+        for name in ("online_reads", "replay"):
+            folder = Path(scratch) / name
+            folder.mkdir()
+            found[name] = run_alone(name, folder)
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()

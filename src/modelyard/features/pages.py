@@ -1,0 +1,168 @@
+"""The feature store's pages: the catalogue of views, and one view with what it holds online. Owns their contexts."""
+
+from collections import Counter
+
+import msgspec
+
+from modelyard.access.domain import Principal
+from modelyard.core.clock import Instant
+from modelyard.features import service
+from modelyard.features.domain import AppliedView, ColumnProfile, FeatureConsumer, FeatureView, Materialization, Reason, ViewFreshness
+from modelyard.storage.database import Snapshot
+from modelyard.storage.online import OnlineStore
+from modelyard.web.pages import Nav, Page, page
+from modelyard.web.parts import Tone
+
+PATH = "/features"
+
+
+class State(msgspec.Struct, frozen=True):
+    """How a view stands, as a shape and a word."""
+
+    tone: Tone
+    word: str
+
+
+class ViewRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A view in the catalogue."""
+
+    applied: AppliedView
+    state: State
+    freshness: ViewFreshness
+    consumers: int
+
+
+class CataloguePage(msgspec.Struct, frozen=True, kw_only=True):
+    """The context of `features/catalogue.html`."""
+
+    views: tuple[ViewRow, ...]
+    features: int
+    entities: int
+    stale: int
+    shared: int
+
+
+class FeatureRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature with its type, where it comes from, and the profile of its values online; `missing` counts why some are not there."""
+
+    name: str
+    dtype: str
+    origin: str
+    profile: ColumnProfile | None
+    missing: tuple[tuple[str, int], ...]
+    paste: str
+
+
+class ViewPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The context of `features/view.html`. `sampled` of its entities were read online, as of `read_at`."""
+
+    applied: AppliedView
+    state: State
+    freshness: ViewFreshness
+    brought: Materialization | None
+    definition: str
+    features: tuple[FeatureRow, ...]
+    consumers: tuple[FeatureConsumer, ...]
+    versions: tuple[AppliedView, ...]
+    sampled: int
+    read_at: Instant
+    paste: str
+
+
+def show_catalogue(snapshot: Snapshot, principal: Principal) -> CataloguePage:
+    """Every view that the viewer may see, stale ones first."""
+    found = service.list_views(snapshot, principal)
+    rows = [ViewRow(applied=one.applied, state=state_of(one.freshness), freshness=one.freshness, consumers=one.consumers) for one in found]
+    return CataloguePage(
+        views=tuple(sorted(rows, key=lambda row: (not row.freshness.is_stale, row.applied.view.name))),
+        features=sum(len(row.applied.view.names) for row in rows),
+        entities=len({row.applied.view.entity.name for row in rows}),
+        stale=sum(row.freshness.is_stale for row in rows),
+        shared=sum(row.consumers > 1 for row in rows),
+    )
+
+
+def show_view(snapshot: Snapshot, principal: Principal, online: OnlineStore, view: str) -> ViewPage:
+    """One view: what it computes, how fresh it is, who reads it, and what its values look like online."""
+    applied = service.get_view(snapshot, principal, view)
+    freshness = service.view_freshness(snapshot, principal, view)
+    sample = service.sample_online(snapshot, online, applied)
+    brought = [one for one in service.list_materializations(snapshot, principal) if one.view == view]
+    return ViewPage(
+        applied=applied,
+        state=state_of(freshness),
+        freshness=freshness,
+        brought=next(iter(brought), None),
+        definition=definition_of(applied.view),
+        features=tuple(
+            FeatureRow(
+                name=column.name,
+                dtype=str(column.dtype),
+                origin=_origin(applied.view, column.name),
+                profile=sample.profiles.get(column.name),
+                missing=_counted(sample.missing.get(column.name, {})),
+                paste=f'{applied.view.name}["{column.name}"]',
+            )
+            for column in applied.view.columns
+        ),
+        consumers=tuple(service.list_consumers(snapshot, principal, view)),
+        versions=tuple(service.list_view_versions(snapshot, principal, view)),
+        sampled=sample.entities,
+        read_at=snapshot.now(),
+        paste=f'{applied.view.name}["{applied.view.names[0]}"]' if len(applied.view.names) == 1 else applied.view.name,
+    )
+
+
+PAGES: tuple[Page, ...] = (
+    page(PATH, show_catalogue, "features/catalogue.html", nav=Nav("Build", "Features", 10)),
+    page(f"{PATH}/{{view}}", show_view, "features/view.html"),
+)
+
+
+def state_of(freshness: ViewFreshness) -> State:
+    """How a view stands.
+
+    >>> state_of(ViewFreshness(view="v", newest_event_at=None, upto_at=None, lag_s=None, promised_s=None, is_stale=False)).word
+    'Not materialized'
+    """
+    if freshness.is_stale:
+        return State("bad", "Stale")
+    if freshness.upto_at is None:
+        return State("idle", "Not materialized")
+    return State("good", "Fresh") if freshness.promised_s is not None else State("idle", "No promise")
+
+
+def definition_of(view: FeatureView) -> str:
+    """The declaration of `view` as it would be written."""
+    keys = view.entity.keys
+    if len(keys) == 1 and keys[0].name == view.entity.name:
+        entity = f'Entity("{view.entity.name}", dtype="{keys[0].dtype}")'
+    else:
+        entity = f'Entity("{view.entity.name}", keys={{{", ".join(f"{_quoted(key.name)}: {_quoted(key.dtype)}" for key in keys)}}})'
+    created = f", created={_quoted(view.source.created)}" if view.source.created else ""
+    lines = [_quoted(view.name), entity, f"Parquet({_quoted(view.source.path)}, timestamp={_quoted(view.source.timestamp)}{created})"]
+    if view.is_aggregation:
+        columns = ", ".join(f"{_quoted(item.column)}: [{', '.join(map(_quoted, item.functions))}]" for item in view.aggregate)
+        windows = ", ".join(f"Window({_quoted(window.length)})" for window in view.windows)
+        lines += [f"aggregate={{{columns}}}", f"windows=[{windows}]"]
+    else:
+        lines.append(f"features=[{', '.join(_quoted(one.name) for one in view.features)}]")
+    for name in ("ttl", "freshness", "owner", "description"):
+        if text := getattr(view, name):
+            lines.append(f"{name}={_quoted(text)}")
+    return "FeatureView(\n" + "".join(f"    {line},\n" for line in lines) + ")"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _origin(view: FeatureView, name: str) -> str:
+    for output in view.outputs:
+        if output.name == name:
+            return f"{output.function} of {output.column} over {output.window.length}"
+    return "as it stands in the source"
+
+
+def _counted(missing: dict[int, Reason]) -> tuple[tuple[str, int], ...]:
+    return tuple((reason.replace("_", " "), count) for reason, count in Counter(missing.values()).most_common())

@@ -1,0 +1,114 @@
+"""The feature store over HTTP: operations that programs call, pages that people read."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar import Litestar, Request, Response
+from litestar.testing import TestClient
+
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal
+from modelyard.features import domain, service
+from modelyard.features.api import OPERATIONS
+from modelyard.features.domain import AppliedFeatures, FeatureView
+from modelyard.features.pages import PAGES, definition_of
+from modelyard.storage.database import Database
+from modelyard.storage.online import LmdbStore, OnlineStore
+from modelyard.web.assets import load_assets
+from modelyard.web.binding import Resources
+from modelyard.web.frame import Shell
+from modelyard.web.http import described, error_response, operation_handler
+from modelyard.web.operations import bind
+from modelyard.web.rendering import templates
+from modelyard.web.routes import Site, page_routes
+from tests.features.conftest import DELAYS, LATE, WEATHER, at
+
+INJECTABLE = frozenset({Principal, OnlineStore, Database})
+HTML = {"accept": "text/html"}
+Client = TestClient[Litestar]
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def answered(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """An error in the one JSON shape."""
+    return error_response(*described(error))
+
+
+@pytest.fixture
+def client(database: Database, online: LmdbStore) -> Iterator[Client]:
+    """A browser, or a program, in front of the feature store's routes."""
+    with ThreadPoolExecutor(2) as pool:
+        resources = Resources(database=database, values={OnlineStore: online, Database: database, Principal: SYSTEM}, pool=pool)
+        shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: "")
+        site = Site(
+            shell=shell, templates=templates(load_assets(), PAGES), resources=resources, injectable=INJECTABLE, request_values=lambda _: {}
+        )
+        handlers = [operation_handler(bind(item, INJECTABLE), resources, lambda _: {}) for item in OPERATIONS]
+        with TestClient(Litestar([*handlers, *page_routes(site, PAGES)], exception_handlers={Exception: answered})) as opened:
+            yield opened
+
+
+@pytest.fixture
+def applied(database: Database, root: Path, stand_at: Callable[[datetime], None]) -> AppliedFeatures:
+    """The set and its views, four hours after noon, read by one model."""
+    stand_at(at(4))
+    found = service.apply_features(database, SYSTEM, [LATE], root)
+    database.write(lambda tx: service.put_consumer(tx, "late_arrival", "/models/late_arrival", found.sets[0].set, DEFAULT_TEAM))
+    return found
+
+
+def test_a_program_materializes_and_reads_a_set(client: Client, applied: AppliedFeatures) -> None:
+    brought = client.post("/api/v1/feature-materializations", json={})
+    assert brought.status_code < 300, brought.text
+    assert [one["view"] for one in brought.json()] == ["delays", "weather"]
+    read = client.post("/api/v1/features/late", json={"rows": [{"origin": "JFK"}, {"origin": "nowhere"}]}).json()
+    assert read["columns"]["wind_speed"] == [4.5, None]
+    assert read["columns"]["delay_count_7d"] == [2, None]
+    assert read["missing"]["sky"] == {"1": "unknown_entity"}
+    assert read["ages_us"]["weather"] == [0, None]
+
+
+def test_a_wrong_key_and_an_unknown_set_are_told_with_a_hint(client: Client, applied: AppliedFeatures) -> None:
+    wrong = client.post("/api/v1/features/late", json={"rows": [{"origin": 5}]})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "bad_labels")
+    unknown = client.post("/api/v1/features/lat", json={"rows": []})
+    assert (unknown.status_code, unknown.json()["error"]["hint"]) == (404, "did you mean late?")
+
+
+def test_every_view_and_set_is_listed_with_its_freshness(client: Client, applied: AppliedFeatures) -> None:
+    views = client.get("/api/v1/feature-views").json()
+    assert [(one["applied"]["view"]["name"], one["freshness"]["is_stale"], one["consumers"]) for one in views] == [
+        ("delays", False, 1), ("weather", True, 1),
+    ]  # fmt: skip
+    assert client.get("/api/v1/feature-views/weather").json()["digest"] == applied.views[0].digest
+    assert client.get("/api/v1/feature-sets/late").json()["digest"] == applied.sets[0].digest
+    assert client.get("/api/v1/feature-views/weather/consumers").json()[0]["name"] == "late_arrival"
+
+
+def test_the_catalogue_says_what_to_do_first_and_then_what_is_stale(client: Client, root: Path, database: Database) -> None:
+    assert "yard apply" in client.get("/features", headers=HTML).text
+    service.apply_features(database, SYSTEM, [LATE], root)
+    text = client.get("/features", headers=HTML).text
+    assert "1 stale view" in text
+    assert 'href="/features/weather"' in text
+
+
+def test_the_page_of_a_view_shows_its_definition_its_values_and_who_reads_it(client: Client, applied: AppliedFeatures) -> None:
+    before = client.get("/features/delays", headers=HTML).text
+    assert "not materialized yet" in before
+    client.post("/api/v1/feature-materializations", json={})
+    text = client.get("/features/weather", headers=HTML).text
+    for words in ("Fresh", "wind_speed", "clear", "late_arrival", "FeatureView(", "weather.parquet", applied.views[0].digest):
+        assert words in text
+    twin = client.get("/features/delays", headers={"accept": "application/json"}).json()
+    assert twin["features"][0]["origin"] == "mean of delay over 1h"
+    assert twin["sampled"] == 2
+
+
+@pytest.mark.parametrize("view", [WEATHER, DELAYS])
+def test_the_definition_on_the_page_can_be_pasted(view: FeatureView, database: Database) -> None:
+    assert eval(definition_of(view), vars(domain)) == view  # noqa: S307 - our own text
