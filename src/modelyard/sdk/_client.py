@@ -2,10 +2,20 @@
 
 # fmt: off
 from modelyard.access.domain import Invitation, Me, NewToken, Role, Team, TeamId, Token, TokenId, TokenOrder, User
+from modelyard.core.clock import Instant
+from modelyard.core.digests import Digest
 from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Delivery, DeliveryDetail, DeliveryId, DeliveryState, NewDelivery
 from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
+from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, ViewFreshness, ViewSummary
+from modelyard.features.online import OnlineValues
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
+from modelyard.registry.domain import Alias, AliasMove, AliasName, Comparison, Lineage, Model, ModelDetail, ModelName, ModelVersion, NewModel, NewVersion, VersionDetail
 from modelyard.sdk.transport import Transport
+from modelyard.serving.domain import Assignment, Endpoint, FoundPrediction, GatewayLease, Heartbeat, LogPosition, LoggedSegment, Proposal, RevisionDetail, RolloutStep, Seal
+from modelyard.tracking.domain import Experiment, ExperimentId, FileEntry, Run, RunId
+from modelyard.tracking.service.experiments import ExperimentPage
+from modelyard.tracking.service.metrics import Curve, History
+from modelyard.tracking.service.runs import RunPage, RunSearch
 
 
 class Client(Transport):
@@ -19,6 +29,16 @@ class Client(Transport):
     def cancel_delivery(self, delivery: DeliveryId, reason: str) -> DeliveryDetail:
         """Ends a delivery that is under way; what it has released stays as it is."""
         answer: DeliveryDetail = self.call("POST", "/deliveries/{delivery}/cancellation", {"path": {"delivery": delivery}, "body": {"reason": reason}}, DeliveryDetail)
+        return answer
+
+    def compare_versions(self, model: ModelName, left: int, right: int) -> Comparison:
+        """Two versions of a model side by side: origins, columns, parameters, metrics."""
+        answer: Comparison = self.call("GET", "/models/{model}/comparison", {"path": {"model": model}, "query": {"left": left, "right": right}}, Comparison)
+        return answer
+
+    def create_model(self, body: NewModel) -> Model:
+        """A new model of a team. Raises ModelExists: names are unique in the installation."""
+        answer: Model = self.call("POST", "/models", {"body": body}, Model)
         return answer
 
     def create_service_account(self, name: str, team: TeamId, role: Role) -> User:
@@ -37,9 +57,13 @@ class Client(Transport):
         return answer
 
     def declare_model(self, body: DeclaredModel) -> AppliedModel:
-        """Makes a declaration the current one of its model; the same one again changes nothing."""
+        """Makes a declaration the current one of its model, and its views and feature set the ones under their names."""
         answer: AppliedModel = self.call("POST", "/declarations", {"body": body}, AppliedModel)
         return answer
+
+    def delete_alias(self, model: ModelName, alias: AliasName) -> None:
+        """Removes an alias; its moves stay on record. Raises NoSuchAlias."""
+        self.call("DELETE", "/models/{model}/aliases/{alias}", {"path": {"model": model, "alias": alias}}, None)
 
     def disable_user(self, user: str) -> None:
         """Disables an account at once: its sessions end, its tokens are revoked, its link is void. Raises LastAdmin."""
@@ -60,6 +84,31 @@ class Client(Transport):
         answer: DeliveryDetail = self.call("GET", "/deliveries/{delivery}", {"path": {"delivery": delivery}}, DeliveryDetail)
         return answer
 
+    def get_endpoint(self, model: ModelName) -> Endpoint:
+        """The endpoint of a model. Raises NoSuchEndpoint."""
+        answer: Endpoint = self.call("GET", "/endpoints/{model}", {"path": {"model": model}}, Endpoint)
+        return answer
+
+    def get_experiment(self, experiment_id: ExperimentId) -> Experiment:
+        """An experiment, whatever its lifecycle. Raises NoSuchExperiment."""
+        answer: Experiment = self.call("GET", "/experiments/{experiment_id}", {"path": {"experiment_id": experiment_id}}, Experiment)
+        return answer
+
+    def get_feature_set(self, feature_set: str, *, digest: Digest | None = None) -> AppliedSet:
+        """The set of that name as it stands, or in the version with that digest. Raises FeatureSetNotFound with the nearest name."""
+        answer: AppliedSet = self.call("GET", "/feature-sets/{feature_set}", {"path": {"feature_set": feature_set}, "query": {"digest": digest}}, AppliedSet)
+        return answer
+
+    def get_feature_view(self, view: str, *, digest: Digest | None = None) -> AppliedView:
+        """The view of that name as it stands, or in the version with that digest. Raises ViewNotFound with the nearest name."""
+        answer: AppliedView = self.call("GET", "/feature-views/{view}", {"path": {"view": view}, "query": {"digest": digest}}, AppliedView)
+        return answer
+
+    def get_feature_view_freshness(self, view: str) -> ViewFreshness:
+        """How far the view's newest event online lies back now, against what it promises. Raises ViewNotFound."""
+        answer: ViewFreshness = self.call("GET", "/feature-views/{view}/freshness", {"path": {"view": view}}, ViewFreshness)
+        return answer
+
     def get_ledger(self) -> LogFacts:
         """How far the log is."""
         answer: LogFacts = self.call("GET", "/ledger", {}, LogFacts)
@@ -75,9 +124,54 @@ class Client(Transport):
         answer: ProvenEntry = self.call("GET", "/ledger/entries/{index}", {"path": {"index": index}}, ProvenEntry)
         return answer
 
+    def get_lineage(self, model: ModelName, version: int) -> Lineage:
+        """All that a version came from, as recorded when it was registered."""
+        answer: Lineage = self.call("GET", "/models/{model}/versions/{version}/lineage", {"path": {"model": model, "version": version}}, Lineage)
+        return answer
+
     def get_me(self) -> Me:
         """Who the caller is, and the teams whose objects it sees."""
         answer: Me = self.call("GET", "/me", {}, Me)
+        return answer
+
+    def get_metric_history(self, run_id: RunId, key: str, *, page: str = '') -> History:
+        """The points of a run's metric, ten thousand at a time, and the token that goes on behind them."""
+        answer: History = self.call("GET", "/runs/{run_id}/history", {"path": {"run_id": run_id}, "query": {"key": key, "page": page}}, History)
+        return answer
+
+    def get_model(self, model: ModelName) -> ModelDetail:
+        """A model with its aliases and the number of its latest version. Raises NoSuchModel."""
+        answer: ModelDetail = self.call("GET", "/models/{model}", {"path": {"model": model}}, ModelDetail)
+        return answer
+
+    def get_prediction(self, prediction: str) -> FoundPrediction:
+        """A prediction by its id, from wherever it is by now: a gateway's disk on this machine, a sealed segment, or the tables."""
+        answer: FoundPrediction = self.call("GET", "/predictions/{prediction}", {"path": {"prediction": prediction}}, FoundPrediction)
+        return answer
+
+    def get_revision(self, model: ModelName, number: int) -> RevisionDetail:
+        """A revision and when each gateway switched to it. Raises NoSuchEndpoint and NoSuchRevision."""
+        answer: RevisionDetail = self.call("GET", "/endpoints/{model}/revisions/{number}", {"path": {"model": model, "number": number}}, RevisionDetail)
+        return answer
+
+    def get_run(self, run_id: RunId) -> Run:
+        """A run with what was logged to it, whatever its lifecycle. Raises NoSuchRun."""
+        answer: Run = self.call("GET", "/runs/{run_id}", {"path": {"run_id": run_id}}, Run)
+        return answer
+
+    def get_run_curves(self, run_id: RunId, *, most: int = 500) -> list[Curve]:
+        """Every metric of a run over its steps, at most `most` points each."""
+        answer: list[Curve] = self.call("GET", "/runs/{run_id}/curves", {"path": {"run_id": run_id}, "query": {"most": most}}, list[Curve])
+        return answer
+
+    def get_version(self, model: ModelName, version: int) -> VersionDetail:
+        """A version with what happened to it. Raises NoSuchModel and NoSuchVersion."""
+        answer: VersionDetail = self.call("GET", "/models/{model}/versions/{version}", {"path": {"model": model, "version": version}}, VersionDetail)
+        return answer
+
+    def heartbeat(self, gateway: str, body: Heartbeat) -> Assignment:
+        """Notes how a gateway stands, takes coming revisions on, and answers with what the gateway is to do."""
+        answer: Assignment = self.call("POST", "/gateways/{gateway}/heartbeat", {"path": {"gateway": gateway}, "body": body}, Assignment)
         return answer
 
     def invite_user(self, name: str, team: TeamId, role: Role) -> Invitation:
@@ -90,6 +184,16 @@ class Client(Transport):
         answer: Checkpoint = self.call("GET", "/ledger/checkpoint", {}, Checkpoint)
         return answer
 
+    def list_alias_moves(self, model: ModelName, *, limit: int = 100) -> list[AliasMove]:
+        """Every move of the model's aliases, newest first."""
+        answer: list[AliasMove] = self.call("GET", "/models/{model}/alias-moves", {"path": {"model": model}, "query": {"limit": limit}}, list[AliasMove])
+        return answer
+
+    def list_aliases(self, model: ModelName) -> list[Alias]:
+        """The aliases of a model, by name."""
+        answer: list[Alias] = self.call("GET", "/models/{model}/aliases", {"path": {"model": model}}, list[Alias])
+        return answer
+
     def list_approvals(self, *, state: ApprovalState | None = None) -> list[Approval]:
         """Approvals of the caller's teams, newest first, at most 500."""
         answer: list[Approval] = self.call("GET", "/approvals", {"query": {"state": state}}, list[Approval])
@@ -100,9 +204,69 @@ class Client(Transport):
         answer: list[Delivery] = self.call("GET", "/deliveries", {"query": {"model": model, "state": state, "before": before}}, list[Delivery])
         return answer
 
+    def list_endpoints(self) -> list[Endpoint]:
+        """The endpoints that the caller may see, by model."""
+        answer: list[Endpoint] = self.call("GET", "/endpoints", {}, list[Endpoint])
+        return answer
+
+    def list_experiments(self, *, filter: str = '', limit: int = 100, page: str = '') -> ExperimentPage:
+        """Active experiments that the filter finds, the newest first, and the token that goes on behind them."""
+        answer: ExperimentPage = self.call("GET", "/experiments", {"query": {"filter": filter, "limit": limit, "page": page}}, ExperimentPage)
+        return answer
+
+    def list_feature_materializations(self) -> list[Materialization]:
+        """How far the versions that stand have been brought online, by view."""
+        answer: list[Materialization] = self.call("GET", "/feature-materializations", {}, list[Materialization])
+        return answer
+
+    def list_feature_sets(self) -> list[AppliedSet]:
+        """The sets that the principal may see, by name."""
+        answer: list[AppliedSet] = self.call("GET", "/feature-sets", {}, list[AppliedSet])
+        return answer
+
+    def list_feature_view_consumers(self, view: str) -> list[FeatureConsumer]:
+        """What reads a view, by name. Raises ViewNotFound."""
+        answer: list[FeatureConsumer] = self.call("GET", "/feature-views/{view}/consumers", {"path": {"view": view}}, list[FeatureConsumer])
+        return answer
+
+    def list_feature_view_versions(self, view: str) -> list[AppliedView]:
+        """All versions of a view, the newest first. Raises ViewNotFound."""
+        answer: list[AppliedView] = self.call("GET", "/feature-views/{view}/versions", {"path": {"view": view}}, list[AppliedView])
+        return answer
+
+    def list_feature_views(self) -> list[ViewSummary]:
+        """The views that the principal may see, by name, with their freshness now and how many things read them."""
+        answer: list[ViewSummary] = self.call("GET", "/feature-views", {}, list[ViewSummary])
+        return answer
+
+    def list_gateways(self) -> list[GatewayLease]:
+        """Every gateway, what it serves under, and how long ago it was heard of; of models only those that the caller sees."""
+        answer: list[GatewayLease] = self.call("GET", "/gateways", {}, list[GatewayLease])
+        return answer
+
     def list_ledger_entries(self, *, type: str | None = None, subject: str | None = None, before: int | None = None, limit: int = 50) -> EntryPage:
         """Entries with an index below `before`, newest first, of one type or about one subject where these are given."""
         answer: EntryPage = self.call("GET", "/ledger/entries", {"query": {"type": type, "subject": subject, "before": before, "limit": limit}}, EntryPage)
+        return answer
+
+    def list_models(self, *, q: str = '', after: str = '', limit: int = 100) -> list[ModelDetail]:
+        """The models of the caller's teams by name: of a tier of risk, and whose name or purpose has the word `q`, where those are given."""
+        answer: list[ModelDetail] = self.call("GET", "/models", {"query": {"q": q, "after": after, "limit": limit}}, list[ModelDetail])
+        return answer
+
+    def list_revisions(self, model: ModelName, *, before: int | None = None, limit: int = 50) -> list[RevisionDetail]:
+        """A model's revisions, newest first, those before the number `before`."""
+        answer: list[RevisionDetail] = self.call("GET", "/endpoints/{model}/revisions", {"path": {"model": model}, "query": {"before": before, "limit": limit}}, list[RevisionDetail])
+        return answer
+
+    def list_run_files(self, run_id: RunId, *, folder: str = '') -> tuple[FileEntry, ...]:
+        """The files and folders of a run right below `folder`, by path."""
+        answer: tuple[FileEntry, ...] = self.call("GET", "/runs/{run_id}/artifacts", {"path": {"run_id": run_id}, "query": {"folder": folder}}, tuple[FileEntry, ...])
+        return answer
+
+    def list_segments(self, *, before: str | None = None, limit: int = 50) -> list[LoggedSegment]:
+        """Segments of the prediction log, newest first."""
+        answer: list[LoggedSegment] = self.call("GET", "/prediction-log/segments", {"query": {"before": before, "limit": limit}}, list[LoggedSegment])
         return answer
 
     def list_teams(self) -> list[Team]:
@@ -120,9 +284,29 @@ class Client(Transport):
         answer: list[User] = self.call("GET", "/users", {"query": {"after": after, "limit": limit}}, list[User])
         return answer
 
+    def list_versions(self, model: ModelName, *, before: int = 0, limit: int = 100) -> list[VersionDetail]:
+        """The versions of a model, newest first; `before` is the last number of the page before."""
+        answer: list[VersionDetail] = self.call("GET", "/models/{model}/versions", {"path": {"model": model}, "query": {"before": before, "limit": limit}}, list[VersionDetail])
+        return answer
+
+    def log_position(self) -> LogPosition:
+        """How far the tables are complete."""
+        answer: LogPosition = self.call("GET", "/prediction-log/position", {}, LogPosition)
+        return answer
+
+    def materialize_features(self, *, views: list[str] | None = None, upto_at: Instant | None = None) -> list[Materialization]:
+        """Brings online what the views' sources made available up to `upto_at` (now, if not given); of all views, if none are named."""
+        answer: list[Materialization] = self.call("POST", "/feature-materializations", {"body": {"views": views, "upto_at": upto_at}}, list[Materialization])
+        return answer
+
     def plan_model(self, body: DeclaredModel) -> ModelPlan:
         """What applying a declaration would change: the model, and each feature view that it reads."""
         answer: ModelPlan = self.call("POST", "/declarations/plan", {"body": body}, ModelPlan)
+        return answer
+
+    def propose_revision(self, model: ModelName, body: Proposal) -> RevisionDetail:
+        """A new revision, which every live gateway prepares before any serves under it; one that was coming is superseded."""
+        answer: RevisionDetail = self.call("POST", "/endpoints/{model}/revisions", {"path": {"model": model}, "body": body}, RevisionDetail)
         return answer
 
     def prove_ledger_consistency(self, first: int, *, second: int | None = None) -> ConsistencyProof:
@@ -135,10 +319,24 @@ class Client(Transport):
         answer: InclusionProof = self.call("GET", "/ledger/entries/{index}/proof", {"path": {"index": index}, "query": {"size": size}}, InclusionProof)
         return answer
 
+    def read_features(self, feature_set: str, rows: list[dict[str, str | int | None]]) -> OnlineValues:
+        """The set's values online, now, for the entities of each row. Raises FeatureSetNotFound, BadLabels, OnlineUnavailable."""
+        answer: OnlineValues = self.call("POST", "/features/{feature_set}", {"path": {"feature_set": feature_set}, "body": {"rows": rows}}, OnlineValues)
+        return answer
+
+    def register_version(self, model: ModelName, body: NewVersion) -> ModelVersion:
+        """The next version of `model`, of an artifact in the blob store, which is looked at first where it is not known yet."""
+        answer: ModelVersion = self.call("POST", "/models/{model}/versions", {"path": {"model": model}, "body": body}, ModelVersion)
+        return answer
+
     def reject(self, approval: ApprovalId, reason: str) -> Approval:
         """Rejects, with a reason; the delivery ends as refused. Raises ApprovalIsDecided and NotAllowed."""
         answer: Approval = self.call("POST", "/approvals/{approval}/rejection", {"path": {"approval": approval}, "body": {"reason": reason}}, Approval)
         return answer
+
+    def remove_gateway(self, gateway: str) -> None:
+        """Forgets a gateway that will not come back, so that the prediction log no longer waits for it. Raises NotFound."""
+        self.call("DELETE", "/gateways/{gateway}", {"path": {"gateway": gateway}}, None)
 
     def remove_role(self, user: str, team: TeamId) -> None:
         """Takes an account's role in a team. Raises LastAdmin."""
@@ -149,13 +347,43 @@ class Client(Transport):
         answer: Invitation = self.call("POST", "/users/{user}/invitation", {"path": {"user": user}, "body": {}}, Invitation)
         return answer
 
+    def request_seal(self) -> Seal:
+        """Has every gateway seal its log now, so that what was answered so far is in the tables soon: see `log_position`."""
+        answer: Seal = self.call("POST", "/prediction-log/seal", {"body": {}}, Seal)
+        return answer
+
+    def retire_version(self, model: ModelName, version: int, why: str) -> VersionDetail:
+        """The version, retired for good: it takes no alias and no traffic any more. A second call changes nothing."""
+        answer: VersionDetail = self.call("POST", "/models/{model}/versions/{version}/retirement", {"path": {"model": model, "version": version}, "body": {"why": why}}, VersionDetail)
+        return answer
+
     def revoke_token(self, token: TokenId) -> None:
         """Revokes a token at once: the caller's own, or one of an account that the caller administers. Raises NoSuchToken."""
         self.call("DELETE", "/tokens/{token}", {"path": {"token": token}}, None)
 
+    def rollback(self, model: ModelName, *, to: int | None = None, cause: str = '') -> RevisionDetail:
+        """A new revision without the canary, under version `to` or the champion before. Raises NothingToRollBackTo."""
+        answer: RevisionDetail = self.call("POST", "/endpoints/{model}/rollback", {"path": {"model": model}, "body": {"to": to, "cause": cause}}, RevisionDetail)
+        return answer
+
+    def search_runs(self, body: RunSearch) -> RunPage:
+        """Runs that the search finds, the latest first unless the order says otherwise, and the token that goes on behind them."""
+        answer: RunPage = self.call("POST", "/runs/search", {"body": body}, RunPage)
+        return answer
+
+    def set_alias(self, model: ModelName, alias: AliasName, version: int) -> Alias:
+        """The alias, pointing to `version` from now on. Raises NoSuchModel, NoSuchVersion, VersionIsRetired."""
+        answer: Alias = self.call("PUT", "/models/{model}/aliases/{alias}", {"path": {"model": model, "alias": alias}, "body": {"version": version}}, Alias)
+        return answer
+
     def set_role(self, user: str, team: TeamId, role: Role) -> User:
         """Gives an account a role in a team, instead of the one it has there; `*` is every team. Raises LastAdmin."""
         answer: User = self.call("PUT", "/users/{user}/roles/{team}", {"path": {"user": user, "team": team}, "body": {"role": role}}, User)
+        return answer
+
+    def set_shadows(self, model: ModelName, versions: tuple[int, ...], *, cause: str = '') -> RevisionDetail:
+        """A new revision in which those versions, and no others, watch as shadows. Raises BadTraffic."""
+        answer: RevisionDetail = self.call("PUT", "/endpoints/{model}/shadows", {"path": {"model": model}, "body": {"versions": versions, "cause": cause}}, RevisionDetail)
         return answer
 
     def start_delivery(self, body: NewDelivery) -> Delivery:
@@ -163,7 +391,21 @@ class Client(Transport):
         answer: Delivery = self.call("POST", "/deliveries", {"body": body}, Delivery)
         return answer
 
+    def step_rollout(self, model: ModelName, body: RolloutStep) -> RevisionDetail:
+        """The candidate one step further. A model that is not served yet begins with it as its champion. Raises BadTraffic."""
+        answer: RevisionDetail = self.call("POST", "/endpoints/{model}/step", {"path": {"model": model}, "body": body}, RevisionDetail)
+        return answer
+
+    def update_model(self, model: ModelName, body: NewModel) -> Model:
+        """The model with another owner, purpose or risk. Its name and team stay."""
+        answer: Model = self.call("PUT", "/models/{model}", {"path": {"model": model}, "body": body}, Model)
+        return answer
+
     def verify_ledger(self, *, known: tuple[str, ...] = ()) -> Verification:
         """What verifying the whole log against this installation's own key gives."""
         answer: Verification = self.call("POST", "/ledger/verification", {"body": {"known": known}}, Verification)
         return answer
+
+    def withdraw_endpoint(self, model: ModelName, *, cause: str = '') -> None:
+        """Takes a model out of service: gateways answer 404 from their next heartbeat on. Its revisions stay on record."""
+        self.call("POST", "/endpoints/{model}/withdrawal", {"path": {"model": model}, "body": {"cause": cause}}, None)

@@ -51,6 +51,40 @@ GET /api/v1/declarations/{model}
 GET /api/v1/deliveries
 GET /api/v1/deliveries/{delivery}
 GET /api/v1/approvals
+GET /api/v1/endpoints
+GET /api/v1/endpoints/{model}
+GET /api/v1/endpoints/{model}/revisions
+GET /api/v1/endpoints/{model}/revisions/{number}
+GET /api/v1/experiments
+GET /api/v1/experiments/{experiment_id}
+GET /api/v1/feature-materializations
+GET /api/v1/feature-sets
+GET /api/v1/feature-sets/{feature_set}
+GET /api/v1/feature-views
+GET /api/v1/feature-views/{view}
+GET /api/v1/feature-views/{view}/consumers
+GET /api/v1/feature-views/{view}/freshness
+GET /api/v1/feature-views/{view}/versions
+GET /api/v1/gateways
+GET /api/v1/models
+GET /api/v1/models/{model}
+GET /api/v1/models/{model}/alias-moves
+GET /api/v1/models/{model}/aliases
+GET /api/v1/models/{model}/comparison
+GET /api/v1/models/{model}/versions
+GET /api/v1/models/{model}/versions/{version}
+GET /api/v1/models/{model}/versions/{version}/lineage
+GET /api/v1/prediction-log/position
+GET /api/v1/prediction-log/segments
+GET /api/v1/predictions/{prediction}
+GET /api/v1/runs/{run_id}
+GET /api/v1/runs/{run_id}/artifacts
+GET /api/v1/runs/{run_id}/curves
+GET /api/v1/runs/{run_id}/history
+GET /features
+GET /features/{view}
+POST /api/v1/features/{feature_set}
+POST /api/v1/runs/search
 """
 
 _CONTRIBUTOR = """
@@ -59,11 +93,26 @@ POST /api/v1/declarations
 POST /api/v1/declarations/plan
 POST /api/v1/deliveries
 POST /api/v1/deliveries/{delivery}/cancellation
+DELETE /api/v1/models/{model}/aliases/{alias}
+POST /api/v1/endpoints/{model}/rollback
+POST /api/v1/feature-materializations
+POST /api/v1/gateways/{gateway}/heartbeat
+POST /api/v1/models
+POST /api/v1/models/{model}/versions
+POST /api/v1/models/{model}/versions/{version}/retirement
+POST /api/v1/prediction-log/seal
+PUT /api/v1/models/{model}
+PUT /api/v1/models/{model}/aliases/{alias}
 """
 
 _APPROVER = """
 POST /api/v1/approvals/{approval}/approval
 POST /api/v1/approvals/{approval}/rejection
+DELETE /api/v1/gateways/{gateway}
+POST /api/v1/endpoints/{model}/revisions
+POST /api/v1/endpoints/{model}/step
+POST /api/v1/endpoints/{model}/withdrawal
+PUT /api/v1/endpoints/{model}/shadows
 """
 
 _ADMIN = """

@@ -7,17 +7,30 @@ from modelyard.access.pages import PAGES as ACCESS_PAGES
 from modelyard.core.clock import Clock
 from modelyard.core.settings import Settings
 from modelyard.delivery.api import OPERATIONS as DELIVERY_OPERATIONS
+from modelyard.features.api import OPERATIONS as FEATURE_OPERATIONS
+from modelyard.features.pages import PAGES as FEATURE_PAGES
 from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
 from modelyard.ledger.pages import PAGES as LEDGER_PAGES
 from modelyard.ledger.service import LogKey
+from modelyard.registry.api import OPERATIONS as REGISTRY_OPERATIONS
+from modelyard.serving.api import OPERATIONS as SERVING_OPERATIONS
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.online import OnlineStore
 from modelyard.storage.tables import Tables
+from modelyard.tracking.api import OPERATIONS as TRACKING_OPERATIONS
 from modelyard.web.operations import Operation
 from modelyard.web.pages import Action, Page
 
 INJECTABLE: frozenset[type] = frozenset({Authenticated, Principal, Clock, Settings, LogKey, Blobs, Database, OnlineStore, Tables})
-OPERATIONS: tuple[Operation, ...] = (*ACCESS_OPERATIONS, *DELIVERY_OPERATIONS, *LEDGER_OPERATIONS)
-PAGES: tuple[Page, ...] = (*ACCESS_PAGES, *LEDGER_PAGES)
+OPERATIONS: tuple[Operation, ...] = (
+    *ACCESS_OPERATIONS,
+    *DELIVERY_OPERATIONS,
+    *FEATURE_OPERATIONS,
+    *LEDGER_OPERATIONS,
+    *REGISTRY_OPERATIONS,
+    *SERVING_OPERATIONS,
+    *TRACKING_OPERATIONS,
+)
+PAGES: tuple[Page, ...] = (*FEATURE_PAGES, *LEDGER_PAGES, *ACCESS_PAGES)
 ACTIONS: tuple[Action, ...] = (*ACCESS_ACTIONS,)
