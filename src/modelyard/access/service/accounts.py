@@ -1,11 +1,13 @@
 """Accounts and teams: the first start, invitations, service accounts, roles, disabling. Owns no login."""
 
 import secrets
+from collections.abc import Iterable
 
 from modelyard.access import store
 from modelyard.access.domain import (
     DEFAULT_TEAM,
     EVERY_TEAM,
+    LOCAL,
     SYSTEM,
     Invitation,
     LastAdmin,
@@ -78,6 +80,13 @@ def _as_seen(user: User, teams: list[TeamId]) -> User:
         roles=roles,
         created_at=user.created_at,
     )
+
+
+def principal_names(snapshot: Snapshot, ids: Iterable[PrincipalId]) -> dict[PrincipalId, str]:
+    """What people call those principals, for pages; an id that is no account stands for itself."""
+    wanted = set(ids)
+    known = {SYSTEM.id: SYSTEM.name, LOCAL.id: LOCAL.name, **store.list_names(snapshot, sorted(wanted))}
+    return {one: known.get(one, one) for one in wanted}
 
 
 def invite_user(tx: Transaction, principal: Principal, name: str, team: TeamId, role: Role) -> Invitation:
