@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.storage.online import LmdbStore
-from tests.serving.world import SET, Gateway, World, running
+from tests.serving.world import Gateway, World, running
 
 
 @pytest.fixture
@@ -39,6 +39,3 @@ def shared(shared_world: World) -> Iterator[Gateway]:
     """A gateway for tests that only ask."""
     with running(shared_world) as started:
         yield started
-
-
-__all__ = ["SET"]

@@ -11,7 +11,7 @@ from modelyard.core.clock import SECOND, Instant, wall_now
 from modelyard.core.errors import InvalidInput
 from modelyard.serving.domain import Traffic
 from modelyard.serving.gateway.run import GatewayOptions
-from tests.serving.world import LATE, ROW, SECRET, TOKEN, Gateway, World, running, token
+from tests.serving.world import ROW, SECRET, TOKEN, Gateway, World, running, token
 
 POSTED = (
     "/predict/late",
@@ -122,4 +122,3 @@ def test_without_login_anyone_on_this_machine_may_ask_but_no_page_of_another_sit
 def test_without_login_it_binds_to_loopback_only(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="without login"):
         GatewayOptions(name="g", folder=tmp_path, host="0.0.0.0", login=False)  # noqa: S104 - refused
-    assert LATE

@@ -21,7 +21,7 @@ from modelyard.registry.artifacts import put_folder
 from modelyard.registry.domain import Column, Format, ModelName, Signature
 from modelyard.registry.encoding import matrix
 from modelyard.registry.formats import load, save
-from modelyard.serving.domain import Assignment, Deployment, Fallback, GatewayToken, Revision, ServedVersion, Traffic
+from modelyard.serving.domain import Assignment, Deployment, GatewayToken, Revision, ServedVersion, Traffic
 from modelyard.serving.log.frames import Frame
 from modelyard.serving.log.segments import frames
 from modelyard.serving.log.shipping import write_whole
@@ -175,6 +175,3 @@ def is_ready(gateway: Gateway) -> bool:
     with contextlib.suppress(httpx.TransportError):
         return gateway.client.get("/readyz").status_code == 200
     return False
-
-
-__all__ = ["Fallback", "Gateway", "World", "running"]

@@ -97,10 +97,10 @@ def rollback(tx: Transaction, principal: Principal, model: ModelName, to: int | 
     return _proposed(tx, principal, model, traffic, cause or f"rolled back to version {traffic.champion}")
 
 
-def set_shadows(tx: Transaction, principal: Principal, model: ModelName, versions: Sequence[int], cause: str = "") -> RevisionDetail:
+def set_shadows(tx: Transaction, principal: Principal, model: ModelName, versions: tuple[int, ...], cause: str = "") -> RevisionDetail:
     """A new revision in which those versions, and no others, watch as shadows. Raises BadTraffic."""
     latest = _latest(tx, principal, model)
-    traffic = msgspec.structs.replace(latest, shadows=tuple(versions))
+    traffic = msgspec.structs.replace(latest, shadows=versions)
     return _proposed(tx, principal, model, traffic, cause or f"shadows {list(versions)}")
 
 

@@ -79,14 +79,14 @@ def find_endpoint(snapshot: Snapshot, model: ModelName) -> EndpointRow | None:
     if isinstance(snapshot, Transaction):
         query = query.with_for_update()
     found = snapshot.connection.execute(query).mappings().one_or_none()
-    return None if found is None else msgspec.convert(dict(found), EndpointRow)
+    return None if found is None else _row(found)
 
 
 def list_endpoints(snapshot: Snapshot, teams: Sequence[TeamId] | None) -> list[EndpointRow]:
     """The endpoints of those teams, or of all, by model."""
     query = sa.select(ENDPOINT).order_by(ENDPOINT.c.model)
     query = query if teams is None else query.where(ENDPOINT.c.team_id.in_(teams))
-    return [msgspec.convert(dict(row), EndpointRow) for row in snapshot.connection.execute(query).mappings()]
+    return [_row(row) for row in snapshot.connection.execute(query).mappings()]
 
 
 def next_number(tx: Transaction, model: ModelName) -> int:
@@ -158,6 +158,10 @@ def list_switches(snapshot: Snapshot, model: ModelName, number: int) -> tuple[Sw
     query = sa.select(SWITCH.c.gateway, SWITCH.c.switched_at).where(SWITCH.c.model == model, SWITCH.c.number == number)
     rows = snapshot.connection.execute(query.order_by(SWITCH.c.switched_at, SWITCH.c.gateway))
     return tuple(Switch(gateway=row.gateway, switched_at=Instant(row.switched_at)) for row in rows)
+
+
+def _row(row: sa.RowMapping) -> EndpointRow:
+    return EndpointRow(**{name: row[name] for name in EndpointRow.__struct_fields__})
 
 
 def _detail(row: Any) -> RevisionDetail:
