@@ -10,7 +10,7 @@ import pytest
 
 from modelyard.core.clock import SECOND
 from modelyard.core.errors import InvalidInput
-from modelyard.monitoring.domain import Metric, Monitor, UnknownMetric, drift, performance, quality, window_us
+from modelyard.monitoring.domain import Metric, Monitor, UnknownMetric, drift, performance, quality
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_declaration_that_cannot_hold_is_refused(declare: Callable[[], object]
 
 
 def test_the_window_is_said_in_microseconds() -> None:
-    assert window_us(drift(window="7d")) == 7 * 86400 * SECOND
+    assert drift(window="7d").window_us == 7 * 86400 * SECOND
 
 
 def test_the_declarations_load_no_numeric_library() -> None:

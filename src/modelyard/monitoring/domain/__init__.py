@@ -1,9 +1,29 @@
-"""The words of monitoring: declarations, references, summaries, findings, errors. Loads no numeric library."""
+"""The words of monitoring: declarations, references, summaries, findings, alerts, errors. Loads no numeric library."""
 
+from modelyard.monitoring.domain.alerts import (
+    SEVERITY,
+    Alert,
+    AlertId,
+    AlertKind,
+    DegradationEvidence,
+    DriftEvidence,
+    Evidence,
+    Noted,
+    QualityEvidence,
+    Rollback,
+    Silence,
+    SkewEvidence,
+    StaleEvidence,
+    Suspect,
+    Why,
+    cause_of,
+)
 from modelyard.monitoring.domain.declarations import (
     BINARY_METRICS,
     HIGHER_IS_BETTER,
     METRICS,
+    MIN_EFFECT,
+    NUMBER_METRICS,
     Drift,
     Metric,
     Monitor,
@@ -12,7 +32,6 @@ from modelyard.monitoring.domain.declarations import (
     drift,
     performance,
     quality,
-    window_us,
 )
 from modelyard.monitoring.domain.errors import (
     AlertIsClosed,
@@ -36,6 +55,7 @@ from modelyard.monitoring.domain.findings import (
     Outcomes,
     PairedDifference,
     QualityKind,
+    ViewSkew,
 )
 from modelyard.monitoring.domain.summaries import (
     CategoryColumn,
@@ -49,11 +69,26 @@ from modelyard.monitoring.domain.summaries import (
     Reference,
     WindowSummary,
 )
+from modelyard.monitoring.domain.watching import (
+    PREDICTION,
+    ModelMonitoring,
+    NewReference,
+    NewWatch,
+    OutcomeCell,
+    Report,
+    Ticked,
+    VersionReference,
+    ViewState,
+    Watched,
+)
 
 __all__ = [
-    "BINARY_METRICS", "HIGHER_IS_BETTER", "METRICS", "AlertIsClosed", "AlertNotFound", "CategoryColumn", "CategoryCounts", "Column",
-    "ColumnDrift", "ColumnQuality", "Counts", "Day", "Degradation", "DifferentReference", "Dispersion", "Drift", "EmptySample",
-    "Histogram", "Level", "Measured", "Metric", "ModelNotMonitored", "Moments", "Monitor", "NoOutcomes", "NumberColumn",
-    "NumberCounts", "Observation", "Outcomes", "PairedDifference", "Performance", "Quality", "QualityKind", "Reference",
-    "UnknownMetric", "UnusableReference", "WindowSummary", "drift", "performance", "quality", "window_us",
+    "BINARY_METRICS", "HIGHER_IS_BETTER", "METRICS", "MIN_EFFECT", "NUMBER_METRICS", "PREDICTION", "SEVERITY", "Alert", "AlertId",
+    "AlertIsClosed", "AlertKind", "AlertNotFound", "CategoryColumn", "CategoryCounts", "Column", "ColumnDrift", "ColumnQuality",
+    "Counts", "Day", "Degradation", "DegradationEvidence", "DifferentReference", "Dispersion", "Drift", "DriftEvidence",
+    "EmptySample", "Evidence", "Histogram", "Level", "Measured", "Metric", "ModelMonitoring", "ModelNotMonitored", "Moments",
+    "Monitor", "NewReference", "NewWatch", "NoOutcomes", "Noted", "NumberColumn", "NumberCounts", "Observation", "OutcomeCell",
+    "Outcomes", "PairedDifference", "Performance", "Quality", "QualityEvidence", "QualityKind", "Reference", "Report", "Rollback",
+    "Silence", "SkewEvidence", "StaleEvidence", "Suspect", "Ticked", "UnknownMetric", "UnusableReference", "VersionReference",
+    "ViewSkew", "ViewState", "Watched", "Why", "WindowSummary", "cause_of", "drift", "performance", "quality",
 ]  # fmt: skip

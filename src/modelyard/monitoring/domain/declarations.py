@@ -14,6 +14,7 @@ BinaryMetric = Literal["roc_auc", "accuracy", "log_loss", "brier"]
 NumberMetric = Literal["mae", "rmse"]
 Metric = Literal["roc_auc", "accuracy", "log_loss", "brier", "mae", "rmse"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+NUMBER_METRICS: tuple[NumberMetric, ...] = get_args(NumberMetric)
 BINARY_METRICS: tuple[BinaryMetric, ...] = get_args(BinaryMetric)
 HIGHER_IS_BETTER: frozenset[Metric] = frozenset({"roc_auc", "accuracy"})
 
@@ -32,6 +33,11 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True, tag="drift", tag_field="m
         _check_share("min_effect", self.min_effect)
         _window_s(self.window)
 
+    @property
+    def window_us(self) -> int:
+        """The window in microseconds."""
+        return round(_window_s(self.window) * SECOND)
+
 
 class Performance(msgspec.Struct, frozen=True, kw_only=True, tag="performance", tag_field="monitor", forbid_unknown_fields=True):
     """Watches a metric, once labels come, against its level at approval. A loss of `drop` over `window` is a degradation."""
@@ -47,6 +53,11 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True, tag="performance", 
         if not self.drop > 0 or (self.drop >= 1 and (self.relative or self.metric in HIGHER_IS_BETTER)):
             raise InvalidInput(f"drop={self.drop} is no loss of {self.metric}", hint="a positive number, such as drop=0.03")
         _window_s(self.window)
+
+    @property
+    def window_us(self) -> int:
+        """The window in microseconds."""
+        return round(_window_s(self.window) * SECOND)
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True, tag="quality", tag_field="monitor", forbid_unknown_fields=True):
@@ -92,11 +103,6 @@ def quality(columns: Sequence[str] | None = None, *, min_change: float = MIN_EFF
     `min_change` is the least rise in the share of bad values that counts.
     """
     return Quality(columns=None if columns is None else tuple(columns), min_change=min_change)
-
-
-def window_us(declared: Drift | Performance) -> int:
-    """The declared window in microseconds."""
-    return round(_window_s(declared.window) * SECOND)
 
 
 def _window_s(window: str) -> float:

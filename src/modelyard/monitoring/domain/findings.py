@@ -7,6 +7,7 @@ import msgspec
 
 from modelyard.core.clock import Instant
 from modelyard.monitoring.domain.declarations import Metric
+from modelyard.registry.domain import ModelName
 
 
 class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +52,22 @@ class ColumnQuality(msgspec.Struct, frozen=True, kw_only=True):
     examples: tuple[str, ...] = ()
 
 
+class ViewSkew(msgspec.Struct, frozen=True, kw_only=True):
+    """Logged online feature vectors of a view held against their recomputation from source, bit for bit.
+
+    Of the `compared`, `different` ones differ though the online store was up to date; where it was not, a difference is
+    `unverifiable`: the value was right for what had been brought online by then, or not, and the log cannot say which.
+    """
+
+    model: ModelName
+    view: str
+    since_at: Instant
+    until_at: Instant
+    compared: int
+    different: int
+    unverifiable: int
+
+
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """A metric on some outcomes, with its standard error."""
 
@@ -63,15 +80,24 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 class Level(msgspec.Struct, frozen=True, kw_only=True):
     """What a version was approved at, on `rows` outcomes.
 
-    `between_days` is the standard deviation of the metric's true daily values, over the `days` that it was measured on.
+    `by_day` is the mean of the metric's daily values, with its error: what days in service are held against. It is not
+    `value`: an area under the curve over a month also ranks good days against bad ones, and is larger than day by day.
+    `between_days` is the standard deviation of the true daily values. All are `None` where too few days are known.
     """
 
     metric: Metric
     value: float
     standard_error: float
     rows: int
+    by_day: float | None = None
+    by_day_error: float | None = None
     between_days: float | None = None
     days: int = 0
+
+    @property
+    def daily(self) -> float:
+        """What a day's value is held against."""
+        return self.value if self.by_day is None else self.by_day
 
 
 class Histogram(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +136,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 class Degradation(msgspec.Struct, frozen=True, kw_only=True):
     """What the sequential test says of a loss: the declared one where `evidence` reaches `threshold` and `loss` reaches `declared`.
 
-    `value` is the level since the likely onset, `since_at`; `loss` is how much worse than approved, in the metric's unit.
+    `value` is the mean daily level since the likely onset, `since_at`, and `approved` the mean daily level at approval;
+    `loss` is how much worse it is, in the metric's unit.
     """
 
     metric: Metric

@@ -15,20 +15,20 @@ that a large loss is found in a day or two and a slight one as soon as can be. T
 from collections.abc import Sequence
 from math import log, sqrt
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from modelyard.core.clock import SECOND, Instant
 from modelyard.monitoring.domain import BINARY_METRICS, HIGHER_IS_BETTER, Degradation, Level, Metric, Observation, Performance
-from modelyard.monitoring.domain.declarations import window_us
 from modelyard.monitoring.rules.discoveries import BUDGET, PERIOD_S
 from modelyard.monitoring.rules.metrics import measured
 from modelyard.monitoring.rules.outcomes import Outcome, observations, summarised
 
-DAY_S = 86400.0
-HOUR_S = 3600.0
+HOUR_US = 3600 * SECOND
+DAY_US = 24 * HOUR_US
 LEAST_DAYS = 8
-SHORT_WINDOW_S = 2 * DAY_S
+SHORT_WINDOW_US = 2 * DAY_US
 ONE_SIDED_95 = 1.645
 TOLERATED = 1 / 3
 LOSSES = np.array([1.0, 2.0, 4.0])
@@ -38,7 +38,7 @@ Floats = NDArray[np.float64]
 
 def cell_us(declared: Performance) -> int:
     """The length of the cells that outcomes are gathered in: a day, or an hour where the window is shorter than two days."""
-    return round((DAY_S if window_us(declared) >= SHORT_WINDOW_S * SECOND else HOUR_S) * SECOND)
+    return DAY_US if declared.window_us >= SHORT_WINDOW_US else HOUR_US
 
 
 def approved_level(metric: Metric, labels: ArrayLike, scores: ArrayLike, at: ArrayLike | None = None) -> Level:
@@ -47,24 +47,23 @@ def approved_level(metric: Metric, labels: ArrayLike, scores: ArrayLike, at: Arr
     `at` are their instants in microseconds; with LEAST_DAYS of them or more, the level knows how much days differ.
     """
     whole = measured(metric, labels, scores)
-    days: tuple[Observation, ...] = () if at is None else _by_day(metric, labels, scores, at)
-    return Level(
-        metric=metric,
-        value=whole.value,
-        standard_error=whole.standard_error,
-        rows=whole.rows,
-        between_days=between(days) if len(days) >= LEAST_DAYS else None,
-        days=len(days),
-    )
+    level = Level(metric=metric, value=whole.value, standard_error=whole.standard_error, rows=whole.rows)
+    days = () if at is None else _by_day(metric, labels, scores, at)
+    if len(days) < LEAST_DAYS:
+        return level
+    spread = between(days)
+    weight = 1.0 / (np.array([max(day.standard_error**2, LEAST_VARIANCE) for day in days]) + spread**2)
+    mean = float((weight * np.array([day.value for day in days])).sum() / weight.sum())
+    return msgspec.structs.replace(level, by_day=mean, by_day_error=float(1.0 / np.sqrt(weight.sum())), between_days=spread, days=len(days))
 
 
 def _by_day(metric: Metric, labels: ArrayLike, scores: ArrayLike, at: ArrayLike) -> tuple[Observation, ...]:
-    y, s, length = np.asarray(labels), np.asarray(scores), round(DAY_S * SECOND)
-    days = np.asarray(at, dtype=np.int64) // length
+    y, s = np.asarray(labels), np.asarray(scores)
+    days = np.asarray(at, dtype=np.int64) // DAY_US
     cells = [
         Outcome(
-            since_at=Instant(int(day) * length),
-            until_at=Instant((int(day) + 1) * length),
+            since_at=Instant(int(day) * DAY_US),
+            until_at=Instant((int(day) + 1) * DAY_US),
             outcomes=summarised(y[days == day], s[days == day], is_binary=metric in BINARY_METRICS),
         )
         for day in np.unique(days)
@@ -96,13 +95,13 @@ def degradation(level: Level, declared: Performance, days: Sequence[Observation]
     Look after each cell that is complete. In PERIOD_S with a tolerated level, the chance of an alarm at any look is at
     most `budget`; an alarm also needs the loss since its likely onset to be as large as declared.
     """
-    recent = [day for day in days if day.until_at > days[-1].until_at - window_us(declared)]
+    recent = [day for day in days if day.until_at > days[-1].until_at - declared.window_us]
     if not recent:
         return None
     sign = 1.0 if level.metric in HIGHER_IS_BETTER else -1.0
-    drop = declared.drop * abs(level.value) if declared.relative else declared.drop
+    drop = declared.drop * abs(level.daily) if declared.relative else declared.drop
     spread = level.between_days if level.between_days is not None else _between_neighbours(days)
-    losses = sign * (level.value - np.array([day.value for day in recent]))
+    losses = sign * (level.daily - np.array([day.value for day in recent]))
     noise = np.array([max(day.standard_error**2, level.standard_error**2 * level.rows / day.rows) for day in recent]) + spread**2
     noise = np.maximum(noise, LEAST_VARIANCE)
     evidence = _evidence(losses, noise, drop, _vagueness(level, spread, drop))
@@ -111,8 +110,8 @@ def degradation(level: Level, declared: Performance, days: Sequence[Observation]
     loss = float((weight * losses[onset:]).sum() / weight.sum())
     return Degradation(
         metric=level.metric,
-        approved=level.value,
-        value=level.value - sign * loss,
+        approved=level.daily,
+        value=level.daily - sign * loss,
         standard_error=sqrt(1.0 / weight.sum()),
         loss=loss,
         declared=drop,
@@ -126,7 +125,7 @@ def degradation(level: Level, declared: Performance, days: Sequence[Observation]
 
 def _vagueness(level: Level, spread: float, drop: float) -> float:
     """By how much the approved level may be too high beyond what is tolerated anyway."""
-    error = sqrt(level.standard_error**2 + spread**2 / max(level.days, LEAST_DAYS))
+    error = sqrt(level.standard_error**2 + spread**2 / LEAST_DAYS) if level.by_day_error is None else level.by_day_error
     return max(0.0, ONE_SIDED_95 * error - TOLERATED * drop)
 
 

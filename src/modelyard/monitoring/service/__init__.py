@@ -1,0 +1,28 @@
+"""What monitoring offers: what is watched, a tick over what is new, alerts, comparisons of two models, skew."""
+
+from modelyard.monitoring.rules.comparison import always_valid, paired_difference
+from modelyard.monitoring.rules.metrics import measured
+from modelyard.monitoring.service.alerts import (
+    acknowledge_alert,
+    get_alert,
+    list_alerts,
+    list_open_alerts,
+    silence_alert,
+    why_alert,
+)
+from modelyard.monitoring.service.ticking import tick
+from modelyard.monitoring.service.watching import (
+    Scored,
+    get_monitoring,
+    levels_of,
+    list_monitoring,
+    put_reference,
+    reference_of,
+    set_monitors,
+)
+
+__all__ = [
+    "Scored", "acknowledge_alert", "always_valid", "get_alert", "get_monitoring", "levels_of", "list_alerts", "list_monitoring",
+    "list_open_alerts", "measured", "paired_difference", "put_reference", "reference_of", "set_monitors", "silence_alert", "tick",
+    "why_alert",
+]  # fmt: skip
