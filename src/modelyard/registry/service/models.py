@@ -9,7 +9,7 @@ from modelyard.core.errors import InvalidInput
 from modelyard.core.names import checked_name
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
-from modelyard.registry.domain import Model, ModelDetail, ModelExists, ModelName, NewModel
+from modelyard.registry.domain import Model, ModelDetail, ModelExists, ModelName, NewModel, RiskTier
 from modelyard.registry.service.guard import seen_model
 from modelyard.registry.store import events, models, versions
 from modelyard.registry.store.tables import MODEL
@@ -74,11 +74,18 @@ def get_model(snapshot: Snapshot, principal: Principal, model: ModelName) -> Mod
     return _details(snapshot, [seen_model(snapshot, principal, model)])[0]
 
 
-def list_models(snapshot: Snapshot, principal: Principal, q: str = "", after: str = "", limit: int = 100) -> list[ModelDetail]:
-    """The models of the caller's teams by name, those whose name or purpose has the word `q`; `after` is the last of the page before."""
+def list_models(  # noqa: PLR0913 - two are injected
+    snapshot: Snapshot, principal: Principal, q: str = "", risk: RiskTier | None = None, after: str = "", limit: int = 100
+) -> list[ModelDetail]:
+    """The models of the caller's teams by name: of a tier of risk, and whose name or purpose has the word `q`, where those are given.
+
+    `after` is the last name of the page before.
+    """
     if not 1 <= limit <= MOST_LISTED or "\x00" in q + after or len(q) > 200:
         raise InvalidInput(f"{limit} models with {q[:60]!r}", hint=f"ask for 1 to {MOST_LISTED}, with a word of at most 200 characters")
     condition = models.in_teams(principal.teams) & (MODEL.c.name > after)
+    if risk is not None:
+        condition &= MODEL.c.risk == risk.value
     if q:
         word = f"%{_escaped(q.lower())}%"
         condition &= sa.func.lower(MODEL.c.name).like(word, escape="~") | sa.func.lower(MODEL.c.purpose).like(word, escape="~")
