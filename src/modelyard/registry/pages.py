@@ -31,11 +31,12 @@ from modelyard.registry.domain import (
     VersionState,
 )
 from modelyard.registry.rules import lineage_of
-from modelyard.registry.sections import Contribution, Contributors, Phrase, Section, VersionMark
-from modelyard.storage.blobs import BlobMissing, Blobs, BlobsUnavailable
+from modelyard.registry.sections import AFTER_VERSIONS, Contribution, Contributors, Phrase, Section, VersionMark
+from modelyard.storage.blobs import DIGEST, BlobMissing, Blobs, BlobsUnavailable
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.web.pages import Action, Done, Nav, Page, action, page
 from modelyard.web.parts import Change, Chip, Choice, Link, Moment, Pager, Tone
+from modelyard.web.words import short
 
 PATH = "/models"
 MODELS_A_PAGE = 50
@@ -101,7 +102,8 @@ class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
     shown: VersionDetail | None
     origins: tuple[Origin, ...]
     moves: tuple[Moment, ...]
-    main: tuple[Section, ...]
+    above: tuple[Section, ...]
+    below: tuple[Section, ...]
     side: tuple[Section, ...]
     choices: tuple[Choice, ...]
     may_change: bool
@@ -109,10 +111,11 @@ class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The context of `registry/version.html`. `files_error` says why the files cannot be told."""
+    """The context of `registry/version.html`. `before` is the version before; `files_error` says why the files cannot be told."""
 
     model: Model
     detail: VersionDetail
+    before: VersionDetail | None
     author: str
     origins: tuple[Origin, ...]
     columns: tuple[Column, ...]
@@ -191,7 +194,8 @@ def show_model(snapshot: Snapshot, principal: Principal, contributors: Contribut
         shown=shown,
         origins=_origins(lineage_of(shown.version)) if shown else (),
         moves=tuple(_move(one, names) for one in moves),
-        main=tuple(section for section in sections if section.place == "main"),
+        above=tuple(section for section in sections if section.place == "main" and section.order < AFTER_VERSIONS),
+        below=tuple(section for section in sections if section.place == "main" and section.order >= AFTER_VERSIONS),
         side=tuple(section for section in sections if section.place == "side"),
         choices=_choices((one for one in listed if one.state is VersionState.REGISTERED), number),
         may_change=principal.may(Role.CONTRIBUTOR, detail.model.team_id),
@@ -277,6 +281,7 @@ def show_version(snapshot: Snapshot, principal: Principal, blobs: Blobs, model: 
     return VersionPage(
         model=owner.model,
         detail=detail,
+        before=next((one for one in others if one.version.number < version), None),
         author=names[detail.version.author],
         origins=_origins(lineage_of(detail.version)),
         columns=detail.version.signature.inputs if detail.version.signature else (),
@@ -324,10 +329,15 @@ def show_comparison(snapshot: Snapshot, principal: Principal, model: ModelName, 
     found = service.compare_versions(snapshot, principal, model, older, newer)
     return ComparisonPage(
         comparison=found,
-        changes=tuple(Change(one.what, one.left, one.right) for one in found.differences),
+        changes=tuple(Change(one.what, _brief(one.left), _brief(one.right)) for one in found.differences),
         left=_choices(details, older),
         right=_choices(details, newer),
     )
+
+
+def _brief(text: str | None) -> str | None:
+    """A digest with its middle left out; any other text as it is."""
+    return short(text) if text and DIGEST.fullmatch(text) else text
 
 
 # -- forms --

@@ -16,6 +16,9 @@ from modelyard.storage.database import Snapshot
 from modelyard.web.charts import Chart
 from modelyard.web.parts import Link, Moment, Step, Tone
 
+AFTER_VERSIONS = 60
+"""Sections of the wide column with this order or a higher one stand below the table of versions, the others above it."""
+
 
 class Phrase(msgspec.Struct, frozen=True):
     """A piece of the sentence that opens the page; a strong one is what it is about."""
