@@ -144,6 +144,8 @@ class _Reader:
                 raise self._invalid(start)
             self._at += 1
             value = _value(entity, key, token, self._vocabulary)
+        if isinstance(value, tuple) != (operator in ("IN", "NOT IN")):
+            raise self._invalid(start)
         return Comparison(entity=entity, key=key, operator=_allowed(entity, key, operator, self._vocabulary), value=value)
 
     def _operator(self) -> Operator:

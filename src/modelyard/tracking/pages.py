@@ -146,7 +146,7 @@ def show_experiment(  # noqa: PLR0913 - two are injected
     experiment_id: ExperimentId,
     filter: str = "",  # noqa: A002 - the query parameter's word
     sort: str = "",
-    show: tuple[str, ...] | str = (),
+    show: tuple[str, ...] = (),
     page: str = "",
 ) -> RunsPage:
     """The runs of an experiment: those that the filter finds, in the order asked for, with the columns chosen."""
@@ -157,9 +157,8 @@ def show_experiment(  # noqa: PLR0913 - two are injected
         found = service.search_runs(snapshot, principal, (experiment.id,), asked)
     except (FilterInvalid, TokenInvalid) as refused:
         error = refused.message
-    chosen = (show,) if isinstance(show, str) else show
-    columns = _columns(found.runs, chosen)
-    query = [("filter", filter)] * bool(filter) + [("show", name) for name in chosen]
+    columns = _columns(found.runs, show)
+    query = [("filter", filter)] * bool(filter) + [("show", name) for name in show]
     sorted_query = query + [("sort", sort)] * bool(sort)
     path = f"/experiments/{experiment.id}"
     pager = Pager(

@@ -12,14 +12,14 @@ import msgspec
 
 from modelyard.tracking.domain import FileEntry, PathRefused
 
-LONGEST_PATH = 1000
+LONGEST_PATH_BYTES = 1000
 LONGEST_SEGMENT_BYTES = 255
 ARTIFACTS = "artifacts"
 SCHEME = "mlflow-artifacts:/"
 
 _OWNER = re.compile(r"(m-)?[0-9a-f]{32}")
 _DECODINGS = 8
-_DRIVE_OR_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+_DRIVE_OR_SCHEME = re.compile(r"[A-Za-z]:|file:|[A-Za-z][A-Za-z0-9+.\-]*:/", re.IGNORECASE)
 
 
 class OwnedPath(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +45,8 @@ def checked_path(path: str) -> str:
         decoded = further
     else:
         raise _refused(path, "it is encoded many times over")
-    if len(path) > LONGEST_PATH:
-        raise _refused(path, f"it has more than {LONGEST_PATH} characters")
+    if len(path.encode()) > LONGEST_PATH_BYTES:
+        raise _refused(path, f"it has more than {LONGEST_PATH_BYTES} bytes")
     return path
 
 
@@ -77,7 +77,8 @@ def owned_path(path: str) -> OwnedPath:
     parts = checked.split("/")
     for index, part in enumerate(parts[:-1]):
         if parts[index + 1] == ARTIFACTS and _OWNER.fullmatch(part):
-            return OwnedPath(root=SCHEME + "/".join(parts[: index + 2]), owner=part, path="/".join(parts[index + 2 :]))
+            below = "/".join(parts[index + 2 :])
+            return OwnedPath(root=SCHEME + "/".join(parts[: index + 2]), owner=part, path=checked_path(below) if below else "")
     raise _refused(path, "artifacts lie below EXPERIMENT/RUN/artifacts or EXPERIMENT/models/MODEL/artifacts")
 
 

@@ -21,7 +21,7 @@ def insert_experiment(tx: Transaction, experiment: Experiment) -> bool:
     row = msgspec.structs.asdict(experiment)
     row["experiment_id"], tags = row.pop("id"), row.pop("tags")
     insert = (postgresql.insert if tx.dialect == "postgresql" else sqlite.insert)(EXPERIMENTS)
-    if tx.connection.execute(insert.on_conflict_do_nothing(), row).rowcount == 0:
+    if tx.connection.execute(insert.on_conflict_do_nothing().returning(EXPERIMENTS.c.experiment_id), row).first() is None:
         return False
     put_tags(tx, experiment, tags)
     return True

@@ -31,9 +31,10 @@ class Prepared:
             found = self._texts[dialect] = _compiled(self._build(dialect), dialect)
         return found
 
-    def run(self, tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Executes the statement for each row of parameters; how many rows that touched."""
-        return tx.connection.exec_driver_sql(self.text(tx.dialect), list(rows)).rowcount if rows else 0
+    def run(self, tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Executes the statement for each row of parameters."""
+        if rows:
+            tx.connection.exec_driver_sql(self.text(tx.dialect), list(rows))
 
 
 class PreparedSelect:

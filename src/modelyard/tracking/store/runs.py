@@ -174,8 +174,10 @@ def list_texts(snapshot: Snapshot, table: sa.Table, ids: Sequence[str], keys: Se
     return found
 
 
-def put_texts(tx: Transaction, table: sa.Table, texts: Iterable[KeyedText], owners: Mapping[Any, Owner], *, overwrites: bool = True) -> int:
-    """Stores params or tags, over what stands or only where nothing stands; how many rows that touched.
+def put_texts(
+    tx: Transaction, table: sa.Table, texts: Iterable[KeyedText], owners: Mapping[Any, Owner], *, overwrites: bool = True
+) -> None:
+    """Stores params or tags, over what stands or only where nothing stands.
 
     No two of `texts` may have the same owner and key.
     """
@@ -191,7 +193,7 @@ def put_texts(tx: Transaction, table: sa.Table, texts: Iterable[KeyedText], owne
         }
         for owner, key, value in sorted(texts)
     ]
-    return _put_texts(table, overwrites=overwrites).run(tx, rows)
+    _put_texts(table, overwrites=overwrites).run(tx, rows)
 
 
 def remove_text(tx: Transaction, table: sa.Table, owner_id: str, key: str) -> bool:

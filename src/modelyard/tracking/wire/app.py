@@ -21,7 +21,7 @@ from modelyard.tracking.service import Item
 from modelyard.tracking.wire import experiments, files, metrics, models, runs
 from modelyard.tracking.wire.codec import LARGEST_BODY, Request, check_content_type, decode_body, decode_query
 from modelyard.tracking.wire.errors import MlflowError
-from modelyard.tracking.wire.http import ClientGone, Receive, Scope, Send, headers_of, read_body, send_error, send_json
+from modelyard.tracking.wire.http import ClientGone, Message, Receive, Scope, Send, headers_of, read_body, send_error, send_json
 from modelyard.tracking.wire.ingest import Ingest
 from modelyard.tracking.wire.proxy import ArtifactProxy
 from modelyard.tracking.wire.routing import Found, Log, MlflowRoute, Read, Router, Write
@@ -62,19 +62,25 @@ class MlflowApp:
         """Answers one request."""
         if scope["type"] != "http":
             return
+        has_started = False
+
+        async def sent(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
         self._in_flight += 1
         try:
             if self._in_flight > MOST_IN_FLIGHT:
                 raise MlflowError("REQUEST_LIMIT_EXCEEDED", "Too many requests are under way; try again in a moment.")
-            await self._answer(scope, receive, send)
-        except ModelyardError as error:
-            await send_error(send, error)
+            await self._answer(scope, receive, sent)
         except ClientGone:
             return
-        except Exception:  # noqa: BLE001 - the request boundary
-            # What nobody foresaw is logged and told without its details.
-            _log.exception("a request of MLflow's interface failed: %s %s", scope["method"], scope["path"])
-            await send_error(send, MlflowError("INTERNAL_ERROR", "Something failed here, not in your request; the log says what."))
+        except Exception as error:
+            if has_started:
+                # Half an answer is out: only a connection that breaks tells the client that it is not whole.
+                raise
+            await send_error(send, error if isinstance(error, ModelyardError) else _unforeseen(scope))
         finally:
             self._in_flight -= 1
 
@@ -126,6 +132,12 @@ class MlflowApp:
     def _with_snapshot(self, work: Callable[[Snapshot], Any]) -> Any:
         with self._database.read() as snapshot:
             return work(snapshot)
+
+
+def _unforeseen(scope: Scope) -> MlflowError:
+    """The answer to what nobody foresaw, which is logged and told without its details."""
+    _log.exception("a request of MLflow's interface failed: %s %s", scope["method"], scope["path"])
+    return MlflowError("INTERNAL_ERROR", "Something failed here, not in your request; the log says what.")
 
 
 def _called(function: Callable[[Snapshot, Principal, Any], Any], principal: Principal, request: Request, snapshot: Snapshot) -> Any:
