@@ -1,15 +1,18 @@
 """The whole way of a prediction: a real gateway, its heartbeat, a sealed segment, the tables, found again, joined with its label."""
 
+import struct
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from modelyard.access.domain import Principal, PrincipalId, Role, TeamId
-from modelyard.core.clock import Clock, Instant, SystemClock
+from modelyard.access.domain import SYSTEM, Principal, PrincipalId, Role, TeamId
+from modelyard.core.clock import Clock, Instant, SystemClock, moment
 from modelyard.core.errors import Corrupted
 from modelyard.core.settings import Settings
+from modelyard.features import service as features
 from modelyard.ledger.service import list_events, sequence_pending
 from modelyard.serving import service
 from modelyard.serving.domain import Arm, FoundPrediction, NoSuchPrediction, PredictionQuery, Proposal
@@ -19,9 +22,10 @@ from modelyard.serving.store import list_waiting
 from modelyard.serving.tabular import LABELS, PREDICTIONS
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
+from modelyard.storage.online import LmdbStore
 from modelyard.storage.tables import Tables
 from tests.serving.control import ADA, GATE, listening, registered
-from tests.serving.world import LATE, ROW, Gateway, World, running, until
+from tests.serving.world import LATE, ROW, WEATHER, Gateway, World, running, until
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ALWAYS = PredictionQuery(model=LATE, since=Instant(0), until=Instant(2**62))
@@ -172,3 +176,33 @@ def test_a_segment_whose_content_was_changed_is_not_compacted(yard: Database, wo
     with pytest.raises(Corrupted):
         compact_segment(Log(yard, Blobs.open(f"file://{world.folder}/blobs"), tables), logged)
     assert tables.version(PREDICTIONS) is None
+
+
+def test_what_was_read_online_is_logged_to_the_bit_with_its_age(yard: Database, world: World, tables: Tables, tmp_path: Path) -> None:
+    now = yard.clock.now()
+    hour = 3_600_000_000
+    times = [moment(Instant(now - ago)) for ago in (2 * hour, hour, 4 * hour)]
+    source = pl.DataFrame({"origin": ["JFK", "JFK", "EWR"], "at": times, "wind": [1.0, 0.1 + 0.2, 5.0], "rain": [None, -0.0, 1.0]})
+    source.write_parquet(tmp_path / "w.parquet")
+    yard.write(lambda tx: features.apply_view(tx, SYSTEM, WEATHER, str(tmp_path)))
+    online = LmdbStore.open(world.folder / "online")
+    features.materialize(yard, online, SYSTEM)
+    online.close()
+    yard.write(lambda tx: service.propose_revision(tx, ADA, LATE, Proposal(champion=1)))
+    with listening(yard) as url, running(world, "gateway", control_url=url, login=False) as gateway:
+        until(lambda: gateway.client.post("/predict/late", json={"rows": [ROW]}).status_code == 200)
+        answer = gateway.predict(ROW, {**ROW, "origin": "EWR"}, {**ROW, "origin": "LGA"})
+        read = gateway.client.post("/features/late_features", json={"rows": [{"origin": "JFK"}]}).json()
+        sealed(yard)
+    expected = [world.expected(1, ROW, wind=0.1 + 0.2, rain=-0.0)]
+    expected += [world.expected(1, {**ROW, "origin": origin}) for origin in ("EWR", "LGA")]
+    assert [one["value"] for one in answer["predictions"]] == expected
+    assert read["rows"] == [{"wind": 0.1 + 0.2, "rain": -0.0}]
+    service.tick(yard, world.blobs, tables, "w1")
+    rows = service.read_predictions(tables, ALWAYS).tail(3)
+    assert [struct.pack("<d", cell) if cell is not None else None for cell in rows["rain"]] == [struct.pack("<d", -0.0), None, None]
+    assert rows["wind"].to_list() == [0.1 + 0.2, None, None]
+    ages = rows["age:weather"].to_list()
+    assert ages[2] is None
+    assert [hour <= ages[0] < hour + 120_000_000, 4 * hour <= ages[1] < 4 * hour + 120_000_000] == [True, True]
+    assert all(upto >= now for upto in rows["upto:weather"])
