@@ -1,5 +1,6 @@
 """A world for the tests of monitoring."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,20 @@ import pytest
 
 from modelyard.core.clock import FixedClock
 from modelyard.storage.database import Database
-from modelyard.storage.tables import Tables
 from tests.monitoring.world import World
+from tests.serving.world import World as Served
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """Three trained versions of a model."""
+    return Served(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture
-def world(database: Database, tmp_path: Path, clock: FixedClock, random: np.random.Generator) -> World:
-    """A model that is not yet watched, trained or served."""
-    return World(database, Tables.open(f"file://{tmp_path}/tables"), clock, random)
+def world(database: Database, tmp_path: Path, clock: FixedClock, random: np.random.Generator, trained: Served) -> Iterator[World]:
+    """A registered model with three versions that is not yet watched, and not served."""
+    made = World(database, tmp_path, clock, random)
+    made.register(trained)
+    yield made
+    made.online.close()

@@ -1,5 +1,6 @@
 """A small world for monitoring: a model that is served, a prediction log with its labels, and a clock that tests move."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -7,29 +8,33 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, PrincipalId
-from modelyard.core.clock import SECOND, FixedClock, Instant
-from modelyard.core.digests import digest_bytes
+from modelyard.access.domain import SYSTEM
+from modelyard.core.clock import SECOND, FixedClock, Instant, moment
 from modelyard.core.ids import uuid7
+from modelyard.features import service as features
 from modelyard.features.domain import Entity, FeatureSet, FeatureView, Parquet
 from modelyard.ledger.domain import Event, NewEntry
 from modelyard.ledger.service import list_events, record, sequence_pending
 from modelyard.monitoring.domain import Monitor, NewReference, NewWatch, Ticked
 from modelyard.monitoring.service import Scored, levels_of, put_reference, reference_of, set_monitors, tick
-from modelyard.registry.domain import Column, Format, ModelName, Signature
-from modelyard.serving import store as serving
+from modelyard.registry import service as registry
+from modelyard.registry.domain import ModelName, NewModel, NewVersion
+from modelyard.serving import service as serving
 from modelyard.serving import tabular
-from modelyard.serving.domain import Arm, Deployment, Fallback, Revision, RevisionState, ServedVersion, Traffic
+from modelyard.serving.domain import Arm, Fallback, Proposal
 from modelyard.serving.log.frames import Field, Frame, LabelFrame, Layout, PredictionFrame
-from modelyard.serving.store.endpoints import EndpointRow
-from modelyard.storage.database import Database, Transaction
+from modelyard.storage.database import Database
+from modelyard.storage.online import LmdbStore
 from modelyard.storage.tables import Tables
+from tests.conftest import START
+from tests.serving.control import Pretender
+from tests.serving.world import World as Served
 
 DAY = 86_400 * SECOND
+AT_ONCE = 10
 LATE = ModelName("late")
-WEATHER = FeatureView("weather", Entity("origin"), Parquet("w.parquet", "at"), features={"wind": "float64"}, ttl="3h", freshness="3h")
+WEATHER = FeatureView("weather", Entity("origin"), Parquet("w.parquet", "at"), features={"wind": "float64"}, ttl="3h", freshness="6h")
 SET = FeatureSet("late_features", [WEATHER])
-SIGNATURE = Signature(inputs=(Column(name="wind", dtype="float64"), Column(name="carrier", dtype="string", categories=("AA", "UA"))))
 FIELDS = (
     Field("origin", "key", "text"),
     Field("carrier", "request", "text"),
@@ -56,12 +61,24 @@ def drawn(random: np.random.Generator, size: int, *, shift: float = 0.0, skill: 
 
 
 class World:
-    """A model `late` in a database with its log."""
+    """A model `late` with three versions, registered and read from one view, in a database with its log."""
 
-    def __init__(self, database: Database, tables: Tables, clock: FixedClock, random: np.random.Generator) -> None:
-        self.database, self.tables, self.clock, self.random = database, tables, clock, random
+    def __init__(self, database: Database, folder: Path, clock: FixedClock, random: np.random.Generator) -> None:
+        self.database, self.folder, self.clock, self.random = database, folder, clock, random
+        self.tables = Tables.open(f"file://{folder}/tables")
+        self.online = LmdbStore.open(folder / "online")
+        self.gateway = Pretender(database, "g1")
         self.segments = 0
-        self.revisions = 0
+
+    def register(self, served: Served) -> None:
+        """Registers the model, its versions and the features that they read."""
+        self.database.write(lambda tx: registry.ensure_model(tx, SYSTEM, NewModel(name=LATE)))
+        self.database.write(lambda tx: features.apply_view(tx, SYSTEM, WEATHER, str(self.folder)))
+        self.database.write(lambda tx: features.apply_set(tx, SYSTEM, SET))
+        for number in served.versions:
+            kept = registry.keep_artifact(self.database, served.blobs, served.folder / "trained" / str(number))
+            new = NewVersion(artifact=kept.digest, feature_set=SET.digest)
+            self.database.write(lambda tx, new=new: registry.register_version(tx, SYSTEM, LATE, new))  # type: ignore[misc] # bound now
 
     def watch(self, *monitors: Monitor) -> None:
         """Has the model watched."""
@@ -76,31 +93,37 @@ class World:
         content = NewReference(
             reference=reference_of(frame, ["wind", "carrier"], monitors, at=at, scored=scored),
             levels=levels_of(scored, is_binary=True),
-            views={"wind": "weather"} if views is None else views,
+            views=views or {},
         )
         self.database.write(lambda tx: put_reference(tx, SYSTEM, LATE, version, content))
 
     def release(self, version: int, *, fallback: Fallback | None = None) -> None:
         """Has a version answer from now on."""
-        self.revisions += 1
-        revision = Revision(
-            model=LATE, number=self.revisions, team_id=DEFAULT_TEAM, traffic=Traffic(champion=version, fallback=fallback),
-            cause=f"v{version}", actor=PrincipalId("system"), proposed_at=self.clock.now(),
-        )  # fmt: skip
-        served = ServedVersion(number=version, format=Format.LIGHTGBM, artifact=digest_bytes(b""), signature=SIGNATURE, feature_set=SET)
+        body = Proposal(champion=version, fallback=fallback, cause=f"v{version}")
+        self.database.write(lambda tx: serving.propose_revision(tx, SYSTEM, LATE, body))
+        self.obey()
 
-        def work(tx: Transaction) -> None:
-            if serving.find_endpoint(tx, LATE) is None:
-                serving.insert_endpoint(tx, EndpointRow(model=LATE, team_id=DEFAULT_TEAM, created_at=tx.now()))
-            row = serving.find_endpoint(tx, LATE)
-            assert row is not None
-            serving.insert_revision(tx, Deployment(revision=revision, versions=(served,)))
-            if row.live is not None:
-                serving.set_state(tx, (LATE, row.live), RevisionState.SUPERSEDED, ended_at=tx.now())
-            serving.set_state(tx, (LATE, revision.number), RevisionState.ACTIVE, active_at=tx.now())
-            serving.update_endpoint(tx, msgspec.structs.replace(row, live=revision.number))
+    def obey(self) -> None:
+        """Has the gateway do what it is told."""
+        for _ in range(3):
+            self.gateway.beat()
 
-        self.database.write(work)
+    def stale_fallback(self) -> tuple[str, ...]:
+        """The views for whose staleness the fallback serves."""
+        self.obey()
+        with self.database.read() as snapshot:
+            live = serving.get_endpoint(snapshot, SYSTEM, LATE).live
+        assert live is not None
+        assert live.revision.traffic.fallback is not None
+        return live.revision.traffic.fallback.stale
+
+    def bring(self, *hours: int) -> None:
+        """Has weather been measured at these hours from the start, and brought online as of now."""
+        at = [moment(Instant(START + hour * 3600 * SECOND)) for hour in hours]
+        pl.DataFrame({"origin": ["JFK"] * len(at), "at": at, "wind": [float(hour) for hour in hours]}).write_parquet(
+            self.folder / "w.parquet"
+        )
+        features.materialize(self.database, self.online, SYSTEM)
 
     def ask(self, rows: Drawn, *, version: int = 1, arm: Arm = Arm.CHAMPION, at: int | None = None, upto: int | None = None) -> list[str]:
         """Logs predictions for `rows` spread over the day that began at `at` (now, unless given), in one segment; their ids."""
@@ -108,13 +131,15 @@ class World:
         layout = Layout(LATE, version, FIELDS)
         frames: list[Frame] = [layout]
         ids = [uuid7(self.clock.wall()) for _ in rows.carrier]
-        for n, name in enumerate(ids):
-            moment = Instant(start + n * (DAY // len(ids)))
-            wind = None if np.isnan(rows.wind[n]) else float(rows.wind[n])
-            columns: list[list[Any]] = [["JFK"], [rows.carrier[n]], [wind], [moment if upto is None else upto]]
-            frames.append(
-                PredictionFrame(layout.key, moment, self.clock.wall(), 1, arm.value, 100, name.bytes, [float(rows.score[n])], columns)
-            )
+        winds = [None if np.isnan(wind) else float(wind) for wind in rows.wind]
+        for n in range(0, len(ids), AT_ONCE):
+            part = slice(n, n + AT_ONCE)
+            when = Instant(start + n * (DAY // len(ids)))
+            upto_at = when if upto is None else Instant(upto)
+            columns: list[list[Any]] = [["JFK"], rows.carrier[part], winds[part], [upto_at]]
+            names = b"".join(name.bytes for name in ids[part])
+            answers = [float(score) for score in rows.score[part]]
+            frames.append(PredictionFrame(layout.key, when, self.clock.wall(), 1, arm.value, 100, names, answers, columns))
         self._append(frames)
         return [str(name) for name in ids]
 

@@ -83,13 +83,14 @@ class VersionReference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutcomeCell(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcomes of one version and arm that became known between `since_at` and `until_at`."""
+    """The outcomes of one version and arm that became known between `since_at` and `until_at`, and every metric of them."""
 
     version: int
     arm: str
     since_at: Instant
     until_at: Instant
     outcomes: Outcomes
+    measured: tuple[Measured, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from modelyard.core.clock import Instant
-from modelyard.monitoring.domain import Histogram, Measured, Metric, Moments, NoOutcomes, Observation, Outcomes
+from modelyard.monitoring.domain import (
+    BINARY_METRICS,
+    NUMBER_METRICS,
+    Histogram,
+    Measured,
+    Metric,
+    Moments,
+    NoOutcomes,
+    Observation,
+    Outcomes,
+)
 from modelyard.monitoring.rules.metrics import row_losses
 
 BINARY_LOSSES: tuple[Metric, ...] = ("accuracy", "log_loss", "brier")
@@ -21,11 +31,12 @@ Floats = NDArray[np.float64]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What the labels say that came between `since_at` and `until_at`."""
+    """What the labels say that came between `since_at` and `until_at`; `measured` where that is known already."""
 
     since_at: Instant
     until_at: Instant
     outcomes: Outcomes
+    measured: tuple[Measured, ...] = ()
 
 
 def summarised(labels: ArrayLike, scores: ArrayLike, *, is_binary: bool) -> Outcomes:
@@ -132,10 +143,11 @@ def observations(metric: Metric, cells: Sequence[Outcome]) -> tuple[Observation,
     found, waiting = [], list[Outcome]()
     for cell in cells:
         waiting.append(cell)
-        whole = together([one.outcomes for one in waiting])
+        known = next((one for one in cell.measured if one.metric == metric), None) if len(waiting) == 1 else None
+        whole = cell.outcomes if len(waiting) == 1 else together([one.outcomes for one in waiting])
         if not _is_enough(metric, whole):
             continue
-        one = metric_of(metric, whole)
+        one = known or metric_of(metric, whole)
         found.append(
             Observation(
                 since_at=waiting[0].since_at, until_at=cell.until_at, value=one.value, standard_error=one.standard_error, rows=one.rows
@@ -143,6 +155,12 @@ def observations(metric: Metric, cells: Sequence[Outcome]) -> tuple[Observation,
         )
         waiting = []
     return tuple(found)
+
+
+def every_metric(outcomes: Outcomes) -> tuple[Measured, ...]:
+    """Every metric that `outcomes` have enough for."""
+    names = BINARY_METRICS if outcomes.positive.keys or outcomes.negative.keys else NUMBER_METRICS
+    return tuple(metric_of(name, outcomes) for name in names if _is_enough(name, outcomes))
 
 
 def _is_enough(metric: Metric, outcomes: Outcomes) -> bool:

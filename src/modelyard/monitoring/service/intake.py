@@ -14,7 +14,7 @@ from modelyard.ledger.service import advance, cursor, list_events
 from modelyard.monitoring import store
 from modelyard.monitoring.domain import PREDICTION, Day, OutcomeCell, VersionReference, Watched
 from modelyard.monitoring.rules.degradation import DAY_US, cell_us
-from modelyard.monitoring.rules.outcomes import summarised, together
+from modelyard.monitoring.rules.outcomes import every_metric, summarised, together
 from modelyard.monitoring.rules.summaries import merged, summarise
 from modelyard.monitoring.service.log import NewRows, read_new
 from modelyard.serving.domain import Arm
@@ -129,5 +129,5 @@ def _with_standing_cells(tx: Transaction, watched: Watched, cells: Sequence[Outc
     for cell in cells:
         found = standing.get((cell.version, cell.arm, cell.since_at))
         outcomes = cell.outcomes if found is None else together([found.outcomes, cell.outcomes])
-        both.append(msgspec.structs.replace(cell, outcomes=outcomes))
+        both.append(msgspec.structs.replace(cell, outcomes=outcomes, measured=every_metric(outcomes)))
     return both

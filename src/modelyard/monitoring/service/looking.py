@@ -170,17 +170,15 @@ def _cells(snapshot: Snapshot, looked: Looked, declared: Performance, end: Insta
     grouped: dict[int, list[Outcome]] = {}
     for cell in store.list_outcomes(snapshot, watched.model, since, looked.report.version):
         if cell.arm in JUDGED and cell.until_at <= end:
-            one = Outcome(since_at=cell.since_at, until_at=cell.until_at, outcomes=cell.outcomes)
+            one = Outcome(since_at=cell.since_at, until_at=cell.until_at, outcomes=cell.outcomes, measured=cell.measured)
             grouped.setdefault(cell.since_at // length, []).append(one)
-    return tuple(
-        Outcome(
-            since_at=Instant(place * length),
-            until_at=Instant((place + 1) * length),
-            outcomes=together([one.outcomes for one in parts]),
-        )
-        for place, parts in sorted(grouped.items())
-        if (place + 1) * length <= end
-    )
+    return tuple(_joined(parts, Instant(place * length), length) for place, parts in sorted(grouped.items()) if (place + 1) * length <= end)
+
+
+def _joined(parts: Sequence[Outcome], since: Instant, length: int) -> Outcome:
+    if len(parts) == 1 and parts[0].until_at - parts[0].since_at == length:
+        return parts[0]
+    return Outcome(since_at=since, until_at=Instant(since + length), outcomes=together([one.outcomes for one in parts]))
 
 
 def _measured(declared: Performance, cells: Sequence[Outcome]) -> Measured | None:

@@ -12,7 +12,7 @@ from modelyard.monitoring.rules.causes import Context, Release
 from modelyard.monitoring.rules.quality import raised
 from modelyard.registry.domain import ModelName
 from modelyard.serving.domain import RevisionDetail
-from modelyard.serving.service.revisions import list_revisions
+from modelyard.serving.service import list_revisions
 from modelyard.storage.database import Snapshot
 
 MOST_RELEASES = 8

@@ -18,7 +18,7 @@ from modelyard.monitoring.service.looking import Looked, look_at
 from modelyard.monitoring.service.surroundings import releases_of, stale_views
 from modelyard.registry.domain import ModelName
 from modelyard.serving.domain import Endpoint
-from modelyard.serving.service.revisions import list_endpoints, mark_stale
+from modelyard.serving.service import list_endpoints, mark_stale
 from modelyard.storage.database import Database, Snapshot, Transaction
 from modelyard.storage.tables import Tables
 
