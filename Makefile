@@ -4,16 +4,12 @@ UV := .venv/bin/uv
 PY := .venv/bin/python
 SYNC := UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --quiet
 
-.PHONY: demo up test check soak bench setup setup-server format
+TEST_WORKERS ?= 2
 
-demo: setup-server ## two real models through the whole life cycle on a year of real flights
-	@$(PY) demo/run.py
-
-up: setup-server ## opens the demo's state: server, gateway, worker
-	@cd demo && ../.venv/bin/yard up --data .yard
+.PHONY: test check setup setup-server format
 
 test: setup ## every test, those against real PostgreSQL, Redis, S3 and Chromium included
-	$(PY) -m pytest -n 2 --dist loadgroup
+	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 check: setup ## format, lint, types, import contracts, budgets, docs; runs no tests
 	.venv/bin/ruff format --check .
@@ -23,20 +19,14 @@ check: setup ## format, lint, types, import contracts, budgets, docs; runs no te
 	$(PY) tools/docs.py
 	.venv/bin/mypy
 
-soak: setup ## the long ones: the fault matrix with many seeds
-	$(PY) -m pytest -n 2 tests --soak
-
-bench: setup ## all benchmarks, peers included where installed; writes bench/results.json
-	$(PY) bench/run.py
-
 format: setup
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-setup: .venv/bin/uv
+setup: .venv/bin/uv ## everything that development and tests need
 	@$(SYNC) --all-extras --group dev --group test
 
-setup-server: .venv/bin/uv
+setup-server: .venv/bin/uv ## what running it needs
 	@$(SYNC) --inexact --extra server --no-default-groups
 
 .venv/bin/uv:

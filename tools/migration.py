@@ -47,7 +47,7 @@ def written(slug: str, tables: Iterable[str]) -> None:
     last = len(list(ScriptDirectory.from_config(config).walk_revisions()))
     wanted = set(tables)
 
-    def included(item: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:  # noqa: PLR0913 - Alembic's hook
+    def included(item: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
         return (name if kind == "table" else item.table.name) in wanted
 
     with tempfile.TemporaryDirectory() as folder:

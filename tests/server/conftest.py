@@ -8,14 +8,13 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-import uvicorn
 
 from modelyard.access.domain import DEFAULT_TEAM, EVERY_TEAM, SYSTEM, Role, Scope, TokenOrder
 from modelyard.access.service import create_service_account, create_token, first_start
 from modelyard.core.settings import read_settings
 from modelyard.server.app import control_plane
 from modelyard.server.installation import Installation, opened
-from modelyard.server.listening import bound_socket
+from modelyard.server.listening import bound_socket, server
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,14 +36,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     port = bound.getsockname()[1]
     settings = read_settings(None, {}, {"data": str(tmp_path_factory.mktemp("data")), "server.port": port})
     with opened(settings) as installation, ThreadPoolExecutor(8) as pool:
-        server = uvicorn.Server(uvicorn.Config(control_plane(installation, pool), log_config=None, lifespan="on"))  # type: ignore[arg-type]  # see listening
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        plane = control_plane(installation, pool)
+        running_server = server(plane.app, plane.hub.close)
+        thread = threading.Thread(target=running_server.run, kwargs={"sockets": [bound]})
         thread.start()
         url = f"http://127.0.0.1:{port}"
         with httpx.Client(transport=httpx.HTTPTransport(retries=20), trust_env=False) as client:
             client.get(f"{url}/readyz")
         yield Running(url=url, installation=installation, tokens=_tokens(installation))
-        server.should_exit = True
+        running_server.should_exit = True
         thread.join()
 
 

@@ -35,12 +35,17 @@ from modelyard.delivery.expressions import checked_expression
 from modelyard.delivery.machine import begun, cancelled, detail_of, new_delivery_id, woken
 from modelyard.features.service import apply_set, apply_view, resolved_set
 from modelyard.ledger.domain import NewEntry
-from modelyard.ledger.service import record
+from modelyard.ledger.service import advance, cursor, list_events, record
+from modelyard.monitoring.domain.watching import NewWatch
+from modelyard.monitoring.service import set_monitors
 from modelyard.registry.domain import ModelName, NewModel
 from modelyard.registry.service import ensure_model
 from modelyard.storage.database import Database, Snapshot, Transaction
 
 MOST_LISTED = 500
+CONSUMER = "delivery"
+ALERT_OPENED = "monitoring.alert_opened"
+FOLLOWED_AT_ONCE = 100
 
 
 class DeclaredModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +104,9 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> App
     if before is not None and before.digest == applied.digest:
         return before
     ensure_model(tx, principal, _model(declaration))
+    if declaration.monitors:
+        watch = NewWatch(monitors=declaration.monitors, is_binary=declaration.task == "binary", team_id=team)
+        set_monitors(tx, principal, ModelName(declaration.name), watch)
     for view in declaration.features.views:
         apply_view(tx, principal, view, body.root, team)
     apply_set(tx, principal, declaration.features, team)
@@ -344,3 +352,18 @@ def _reason(text: str) -> str:
 def _digest(body: DeclaredModel) -> Digest:
 
     return digest_of([body.declaration.digest, body.source])
+
+
+def follow_alerts(tx: Transaction) -> list[DeliveryId]:
+    """Reads the alerts that opened since the last time; one that tells of a degradation starts a delivery where that was asked for."""
+    position = cursor(tx, CONSUMER)
+    events = list_events(tx, position, (ALERT_OPENED,), FOLLOWED_AT_ONCE)
+    started = []
+    for event in events:
+        if event.data.get("kind") == "degradation":
+            alert = event.subject.removeprefix("alert:")
+            found = fire_degradation(tx, str(event.data["model"]), alert, str(event.data["title"]))
+            started += [] if found is None else [found]
+    if events:
+        advance(tx, CONSUMER, events[-1].index)
+    return started

@@ -9,7 +9,7 @@ from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, ViewFreshness, ViewSummary
 from modelyard.features.online import OnlineValues
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
-from modelyard.registry.domain import Alias, AliasMove, AliasName, Comparison, Lineage, Model, ModelDetail, ModelName, ModelVersion, NewModel, NewVersion, VersionDetail
+from modelyard.registry.domain import Alias, AliasMove, AliasName, Comparison, Lineage, Model, ModelDetail, ModelName, ModelVersion, NewModel, NewVersion, RiskTier, VersionDetail
 from modelyard.sdk.transport import Transport
 from modelyard.serving.domain import Assignment, Endpoint, FoundPrediction, GatewayLease, Heartbeat, LogPosition, LoggedSegment, Proposal, RevisionDetail, RolloutStep, Seal
 from modelyard.tracking.domain import Experiment, ExperimentId, FileEntry, Run, RunId
@@ -249,9 +249,9 @@ class Client(Transport):
         answer: EntryPage = self.call("GET", "/ledger/entries", {"query": {"type": type, "subject": subject, "before": before, "limit": limit}}, EntryPage)
         return answer
 
-    def list_models(self, *, q: str = '', after: str = '', limit: int = 100) -> list[ModelDetail]:
+    def list_models(self, *, q: str = '', risk: RiskTier | None = None, after: str = '', limit: int = 100) -> list[ModelDetail]:
         """The models of the caller's teams by name: of a tier of risk, and whose name or purpose has the word `q`, where those are given."""
-        answer: list[ModelDetail] = self.call("GET", "/models", {"query": {"q": q, "after": after, "limit": limit}}, list[ModelDetail])
+        answer: list[ModelDetail] = self.call("GET", "/models", {"query": {"q": q, "risk": risk, "after": after, "limit": limit}}, list[ModelDetail])
         return answer
 
     def list_revisions(self, model: ModelName, *, before: int | None = None, limit: int = 50) -> list[RevisionDetail]:

@@ -85,6 +85,15 @@ GET /features
 GET /features/{view}
 POST /api/v1/features/{feature_set}
 POST /api/v1/runs/search
+GET /experiments
+GET /experiments/{experiment_id}
+GET /models
+GET /models/{model}
+GET /models/{model}/comparison
+GET /models/{model}/versions/{version}
+GET /runs/{run_id}
+GET /serving
+GET /serving/{model}
 """
 
 _CONTRIBUTOR = """
@@ -103,6 +112,9 @@ POST /api/v1/models/{model}/versions/{version}/retirement
 POST /api/v1/prediction-log/seal
 PUT /api/v1/models/{model}
 PUT /api/v1/models/{model}/aliases/{alias}
+POST /models/{model}/alias
+POST /models/{model}/versions/{version}/retirement
+POST /serving/{model}/rollback
 """
 
 _APPROVER = """

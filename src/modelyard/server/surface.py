@@ -13,12 +13,17 @@ from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
 from modelyard.ledger.pages import PAGES as LEDGER_PAGES
 from modelyard.ledger.service import LogKey
 from modelyard.registry.api import OPERATIONS as REGISTRY_OPERATIONS
+from modelyard.registry.pages import ACTIONS as REGISTRY_ACTIONS
+from modelyard.registry.pages import PAGES as REGISTRY_PAGES
 from modelyard.serving.api import OPERATIONS as SERVING_OPERATIONS
+from modelyard.serving.pages import ACTIONS as SERVING_ACTIONS
+from modelyard.serving.pages import PAGES as SERVING_PAGES
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.online import OnlineStore
 from modelyard.storage.tables import Tables
 from modelyard.tracking.api import OPERATIONS as TRACKING_OPERATIONS
+from modelyard.tracking.pages import PAGES as TRACKING_PAGES
 from modelyard.web.operations import Operation
 from modelyard.web.pages import Action, Page
 
@@ -32,5 +37,12 @@ OPERATIONS: tuple[Operation, ...] = (
     *SERVING_OPERATIONS,
     *TRACKING_OPERATIONS,
 )
-PAGES: tuple[Page, ...] = (*FEATURE_PAGES, *LEDGER_PAGES, *ACCESS_PAGES)
-ACTIONS: tuple[Action, ...] = (*ACCESS_ACTIONS,)
+PAGES: tuple[Page, ...] = (
+    *FEATURE_PAGES,
+    *TRACKING_PAGES,
+    *REGISTRY_PAGES,
+    *SERVING_PAGES,
+    *LEDGER_PAGES,
+    *ACCESS_PAGES,
+)
+ACTIONS: tuple[Action, ...] = (*ACCESS_ACTIONS, *REGISTRY_ACTIONS, *SERVING_ACTIONS)

@@ -9,15 +9,18 @@ from collections.abc import Callable
 from modelyard.core.errors import ModelyardError
 from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
 from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended
-from modelyard.delivery.service import fire_schedules
+from modelyard.delivery.service import fire_schedules, follow_alerts
 from modelyard.delivery.stages import Yard, staged
 from modelyard.ledger.service import tick as ledger_tick
+from modelyard.monitoring.service import tick as monitoring_tick
 from modelyard.server.installation import Installation
 from modelyard.server.observe import JOB_ID
+from modelyard.serving.service import tick as log_tick
 
 LOG = logging.getLogger("modelyard.worker")
 HEARTBEATS_A_LEASE = 3
 SCHEDULES_EVERY_S = 1.0
+TICK_S = 2.0
 
 
 def work_until(stop: threading.Event, installation: Installation, holder: str) -> None:
@@ -50,18 +53,15 @@ def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDet
     with _Heart(installation, held, lease_s) as heart:
         try:
             outcome: Outcome = staged(held.stage, _yard(installation, heart.check), detail)
+            database.write(lambda tx: ended(tx, held, outcome))
+            LOG.info("%s of %s: %s", held.stage, held.delivery, type(outcome).__name__.lower())
         except FencedOff:
             LOG.warning("%s of %s was taken up by another worker", held.stage, held.delivery)
-            return
         except Exception as error:
             reason = str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {error}"
             LOG.warning("%s of %s broke down", held.stage, held.delivery, exc_info=error)
             with contextlib.suppress(FencedOff):
                 database.write(lambda tx: broken(tx, held, reason[:2000]))
-            return
-    with contextlib.suppress(FencedOff):
-        database.write(lambda tx: ended(tx, held, outcome))
-        LOG.info("%s of %s: %s", held.stage, held.delivery, type(outcome).__name__.lower())
 
 
 def _yard(installation: Installation, beat: Callable[[], None]) -> Yard:
@@ -131,5 +131,8 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
     checkpoint_s = settings.ledger.checkpoint_s
     return [
         _Tick("ledger", settings.worker.poll_s, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
+        _Tick("prediction log", TICK_S, lambda: log_tick(database, installation.blobs, installation.tables, holder)),
+        _Tick("monitoring", TICK_S, lambda: monitoring_tick(database, installation.tables)),
+        _Tick("alerts", SCHEDULES_EVERY_S, lambda: database.write(follow_alerts)),
         _Tick("schedules", SCHEDULES_EVERY_S, lambda: database.write(fire_schedules)),
     ]

@@ -1,6 +1,7 @@
 """The stages that release: register the version with all that it came from, and have it approved as its risk asks."""
 
 import msgspec
+import polars as pl
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.digests import Digest
@@ -8,7 +9,10 @@ from modelyard.delivery import store
 from modelyard.delivery.domain import ApprovalState, DeliveryState, Facts, StageName
 from modelyard.delivery.machine import Done, Outcome, Stopped, Waits
 from modelyard.delivery.service import approve_by_policy, ask_approval, find_approval
-from modelyard.delivery.stages.yard import Job, Yard
+from modelyard.delivery.stages.learning import scored
+from modelyard.delivery.stages.yard import AS_OF, Job, Yard, snapshot_of, split
+from modelyard.monitoring.domain.watching import NewReference
+from modelyard.monitoring.service import Scored, levels_of, put_reference, reference_of
 from modelyard.registry.domain import CHALLENGER, Format, ModelName, NewVersion, RiskTier, Signature
 from modelyard.registry.service import register_version, set_alias
 from modelyard.storage.database import Transaction
@@ -34,14 +38,28 @@ def register(yard: Yard, job: Job) -> Outcome:
         key=job.delivery.id,
     )
     name = ModelName(job.declaration.name)
+    reference = _reference(yard, job) if job.declaration.monitors else None
 
     def apply(tx: Transaction) -> Facts:
         version = register_version(tx, SYSTEM, name, new)
+        if reference is not None:
+            put_reference(tx, SYSTEM, name, version.number, reference)
         set_alias(tx, SYSTEM, name, CHALLENGER, version.number)
         store.update_delivery(tx, msgspec.structs.replace(job.delivery, version=version.number))
         return {"version": version.number, "content": version.content}
 
     return Done(facts={}, apply=apply)
+
+
+def _reference(yard: Yard, job: Job) -> NewReference:
+    """What the version is watched against: the rows that it learned from, and what it answered on those that it had not seen."""
+    declaration = job.declaration
+    learned, unseen = split(snapshot_of(yard, job), declaration.holdout)
+    at = unseen[AS_OF].cast(pl.Int64)
+    scores = Scored(scores=pl.Series(scored(yard, job, unseen)), labels=unseen[declaration.label].cast(pl.Float64), at=at)
+    found = reference_of(learned, declaration.inputs, declaration.monitors, at=learned[AS_OF].cast(pl.Int64), scored=scores)
+    views = {name: part.view.name for part in declaration.features.features for name in part.names}
+    return NewReference(reference=found, levels=levels_of(scores, is_binary=declaration.task == "binary"), views=views)
 
 
 def approve(yard: Yard, job: Job) -> Outcome:

@@ -40,7 +40,9 @@ def roll_out(yard: Yard, job: Job) -> Outcome:
     step = int(facts["step"])
     if detail.state is not RevisionState.ACTIVE:
         return Waits(wake_at=now, facts=facts, reason=f"waits for the gateways to load revision {facts['revision']}")
-    if shares[step] == 1.0:
+    if (
+        detail.revision.traffic.champion == job.facts(StageName.REGISTER)["version"]
+    ):  # all traffic: the last step, or the first version ever
         return Done(facts=facts | {"active_at": now})
     since = Instant(int(facts.get("since", now)))
     due = Instant(since + round(job.declaration.rollout.bake_s * SECOND))

@@ -18,7 +18,6 @@ def upgrade() -> None:
     sa.Column('size_bytes', sa.BigInteger(), nullable=False),
     sa.Column('content', sa.String(length=80), nullable=True),
     sa.Column('signature', sa.Text(), nullable=True),
-    sa.Column('location', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('digest', name=op.f('pk_registry_artifact'))
     )
     op.create_table('registry_model',
@@ -99,6 +98,26 @@ def upgrade() -> None:
     sa.Column('since_at', sa.BigInteger(), nullable=False),
     sa.ForeignKeyConstraint(['model', 'number'], ['registry_version.model', 'registry_version.number'], name=op.f('fk_registry_hold_model_number')),
     sa.PrimaryKeyConstraint('model', 'number', 'holder', name=op.f('pk_registry_hold'))
+    )
+    op.create_table('registry_logged_source',
+    sa.Column('model', sa.String(length=120), nullable=False),
+    sa.Column('number', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('uri', sa.Text(), nullable=False),
+    sa.Column('owner', sa.String(length=64), nullable=False),
+    sa.Column('folder', sa.Text(), nullable=False),
+    sa.Column('run_link', sa.Text(), nullable=False),
+    sa.Column('logged_model', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['model', 'number'], ['registry_version.model', 'registry_version.number'], name=op.f('fk_registry_logged_source_model_number')),
+    sa.PrimaryKeyConstraint('model', 'number', name=op.f('pk_registry_logged_source'))
+    )
+    op.create_table('registry_note',
+    sa.Column('model', sa.String(length=120), nullable=False),
+    sa.Column('number', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('description', sa.Text(), nullable=True),
+    sa.Column('stage', sa.String(length=20), nullable=False),
+    sa.Column('updated_at', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['model', 'number'], ['registry_version.model', 'registry_version.number'], name=op.f('fk_registry_note_model_number')),
+    sa.PrimaryKeyConstraint('model', 'number', name=op.f('pk_registry_note'))
     )
     op.create_table('registry_state',
     sa.Column('model', sa.String(length=120), nullable=False),
