@@ -34,7 +34,9 @@ from modelyard.features.materialization import carry_out, planned
 from modelyard.features.offline import instants_of, offline_values
 from modelyard.features.online import OnlineReader
 from modelyard.features.rows import CREATED, EVENT
+from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore
+from modelyard.storage.schema import METADATA
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 DAY = 86_400_000_000
@@ -126,7 +128,7 @@ def join_by_duckdb(folder: Path) -> dict[str, Any]:
          QUALIFY row_number() OVER (PARTITION BY entity_id, event_timestamp ORDER BY created DESC) = 1) f
         ON l.entity_id = f.entity_id AND l.event_timestamp >= f.event_timestamp"""
     connection = duckdb.connect()
-    seconds, frame = timed(lambda: connection.execute(query).fetch_arrow_table())
+    seconds, frame = timed(lambda: connection.execute(query).to_arrow_table())
     return {"seconds": round(seconds, 2), "peak_gib": peak_gib(), "rows": frame.num_rows, "ignores": "creation cut-off"}
 
 
@@ -220,14 +222,9 @@ def replay(folder: Path) -> dict[str, Any]:
     return {"hours": len(taken), "p50_ms": round(float(np.median(taken)), 2), "p99_ms": round(float(np.percentile(taken, 99)), 2)}
 
 
-def _database(folder: Path, clock: FixedClock) -> Any:
-    from modelyard.features import store as features
-    from modelyard.ledger import store as ledger
-    from modelyard.storage.database import Database
-
+def _database(folder: Path, clock: FixedClock) -> Database:
     database = Database.open(f"sqlite:///{folder}/bench.db", clock)
-    for module in (features, ledger):
-        module.METADATA.create_all(database.engine)
+    METADATA.create_all(database.engine)
     return database
 
 

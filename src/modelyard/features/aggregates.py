@@ -44,7 +44,9 @@ def tape(rows: pl.DataFrame, view: FeatureView) -> Tape:
     event = rows[EVENT].to_numpy()
     late = np.maximum(rows[CREATED].to_numpy() - event, 0)
     by_event = grouped(codes, event)
-    by_begin = grouped(codes, event + late) if late.any() else by_event
+    # Rows come little after their events, so in the order of these they are nearly sorted by their beginnings.
+    begun = grouped(by_event.codes, (event + late)[by_event.order])
+    orders = (by_event.order[begun.order], by_event.order)
     spans = {}
     for item in view.aggregate:
         numbers, there = addends(rows[item.column]), rows[item.column].is_not_null().to_numpy()
@@ -53,11 +55,11 @@ def tape(rows: pl.DataFrame, view: FeatureView) -> Tape:
             # A row that came after its event had left the window never counts: it must not end either.
             counts = late < window.length_us
             if counts.all():
-                shared = shared or _span(numbers, there, None, (by_begin.order, by_event.order))
+                shared = shared or _span(numbers, there, None, orders)
                 spans[item.column, window] = shared
             else:
-                spans[item.column, window] = _span(numbers, there, counts, (by_begin.order, by_event.order))
-    return Tape(entities, by_begin.times, by_event.times, spans)
+                spans[item.column, window] = _span(numbers, there, counts, orders)
+    return Tape(entities, begun.times, by_event.times, spans)
 
 
 def _span(numbers: Bands, there: np.ndarray, keep: np.ndarray | None, orders: tuple[Ints, Ints]) -> Span:

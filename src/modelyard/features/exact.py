@@ -15,6 +15,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 MANTISSA_BITS = 53
+MOST_BITS = 126
 BAND_BITS = 32
 """Numbers whose units lie further apart than this are added up apart where one 128-bit sum cannot hold all."""
 
@@ -61,38 +62,35 @@ Bands = tuple[Band, ...]
 def addends(values: pl.Series) -> Bands:
     """The numbers of an Int64 or Float64 column as exact addends; nulls add nothing. All are finite."""
     filled = values.fill_null(0).to_numpy()
+    count = len(filled).bit_length()
     if values.dtype == pl.Int64:
-        return (_band(filled, np.zeros(len(filled), np.int64), 0, len(filled)),)
-    fractions, exponents = np.frexp(filled)
+        largest = max(int(filled.max(initial=0)), -int(filled.min(initial=0)))
+        return (_band(filled, np.zeros(len(filled), np.int64), 0, largest.bit_length() + count),)
+    fractions, ends = np.frexp(filled)
     wholes = (fractions * 2.0**MANTISSA_BITS).astype(np.int64)
-    lowest = (wholes & -wholes).astype(np.float64)
-    zeros = np.where(wholes == 0, 0, np.frexp(lowest)[1] - 1)
-    wholes >>= zeros
-    units = np.where(wholes == 0, 0, exponents.astype(np.int64) - MANTISSA_BITS + zeros)
-    unit = int(units.min(initial=0))
-    reach = int((units + _bit_lengths(wholes)).max(initial=0)) - unit
-    if reach + len(filled).bit_length() <= 126:
-        return (_band(wholes, units - unit, unit, len(filled)),)
+    zeros = np.frexp((wholes & -wholes).astype(np.float64))[1] - 1
+    is_zero = wholes == 0
+    wholes >>= np.where(is_zero, 0, zeros)
+    units = np.where(is_zero, 0, ends.astype(np.int64) - MANTISSA_BITS + zeros)
+    unit = int(units.min(initial=0))  # never above 0, as single values' exponents are
+    bits = int(np.where(is_zero, unit, ends).max(initial=unit)) - unit + count
+    if bits <= MOST_BITS:
+        return (_band(wholes, np.where(is_zero, 0, units - unit), unit, bits),)
     places = (units - unit) // BAND_BITS
     return tuple(
         _band(
             np.where(places == place, wholes, 0),
             np.where(places == place, units - unit - BAND_BITS * place, 0),
             unit + BAND_BITS * place,
-            0,
+            MOST_BITS,
         )
         for place in (int(one) for one in np.unique(places))
     )
 
 
-def _bit_lengths(wholes: Ints) -> Ints:
-    return np.where(wholes == 0, 0, np.frexp(np.abs(wholes.astype(np.float64)))[1]).astype(np.int64)
-
-
-def _band(wholes: Ints, shifts: Ints, exponent: int, count: int) -> Band:
-    """`wholes << shifts`, in 64 bits where the sum of `count` such surely fits, else (and for a count of 0) in 128."""
-    reach = int((_bit_lengths(wholes) + shifts).max(initial=0))
-    if count and reach + count.bit_length() <= 62:
+def _band(wholes: Ints, shifts: Ints, exponent: int, bits: int) -> Band:
+    """`wholes << shifts`, where sums of them have at most so many `bits`."""
+    if bits <= 62:
         return Band(exponent, pl.Series(wholes << shifts))
     powers = pl.Series([2**power for power in range(int(shifts.max(initial=0)) + 1)], dtype=pl.Int128)
     return Band(exponent, pl.Series(wholes).cast(pl.Int128) * powers.gather(pl.Series(shifts)))

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from modelyard.core.digests import Digest
-from modelyard.features.domain import BadLabels, DType, Entity, Feature, FeatureView
+from modelyard.features.domain import BadLabels, DType, Entity, Feature, FeatureView, Key
 
 ENTITY, TILE, MARK, PAGE = b"e", b"t", b"w", b"d"
 LONGEST_KEY = 256
@@ -61,30 +61,42 @@ def key_bytes(entity: Entity) -> Callable[[Sequence[Any]], bytes]:
 
     What is longer than a store's keys may be stands under its SHA-256. Raises BadLabels for a value of another type.
     """
-    kinds = [key.dtype for key in entity.keys]
-    names = [key.name for key in entity.keys]
-
-    def part(index: int, value: Any) -> bytes:
-        if kinds[index] == "int64":
-            if type(value) is not int or not -(2**63) <= value < 2**63:
-                raise BadLabels(
-                    f"the key {names[index]!r} is an int64, not {str(value)[:40]!r}", hint=f"send {names[index]} as a whole number"
-                )
-            return struct.pack(">q", value)
-        if type(value) is not str:
-            raise BadLabels(f"the key {names[index]!r} is a string, not {str(value)[:40]!r}", hint=f"send {names[index]} in quotes")
-        try:
-            text = value.encode()
-        except UnicodeEncodeError as error:
-            raise BadLabels(f"the key {names[index]!r} is no Unicode text", hint="send it as UTF-8") from error
-        return text if len(kinds) == 1 else struct.pack(">I", len(text)) + text
+    parts = [_key_part(key) for key in entity.keys]
+    if len(parts) == 1:
+        only = parts[0]
+        return lambda values: _bounded(only(values[0]))
+    is_text = [key.dtype == "string" for key in entity.keys]
 
     def made(values: Sequence[Any]) -> bytes:
-        content = b"".join(part(index, value) for index, value in enumerate(values))
-        # No UTF-8 text and no length begins with this byte.
-        return content if len(content) <= LONGEST_KEY else b"\xff" + hashlib.sha256(content).digest()
+        contents = [part(value) for part, value in zip(parts, values, strict=True)]
+        marked = [struct.pack(">I", len(one)) + one if text else one for one, text in zip(contents, is_text, strict=True)]
+        return _bounded(b"".join(marked))
 
     return made
+
+
+def _key_part(key: Key) -> Callable[[Any], bytes]:
+    pack = struct.Struct(">q").pack
+
+    def number(value: Any) -> bytes:
+        if type(value) is not int or not -(2**63) <= value < 2**63:
+            raise BadLabels(f"the key {key.name!r} is an int64, not {str(value)[:40]!r}", hint=f"send {key.name} as a whole number")
+        return pack(value)
+
+    def text(value: Any) -> bytes:
+        if type(value) is not str:
+            raise BadLabels(f"the key {key.name!r} is a string, not {str(value)[:40]!r}", hint=f"send {key.name} in quotes")
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:
+            raise BadLabels(f"the key {key.name!r} is no Unicode text", hint="send it as UTF-8") from error
+
+    return number if key.dtype == "int64" else text
+
+
+def _bounded(content: bytes) -> bytes:
+    # No UTF-8 text and no length begins with this byte.
+    return content if len(content) <= LONGEST_KEY else b"\xff" + hashlib.sha256(content).digest()
 
 
 class PlainRow:
@@ -115,7 +127,11 @@ class PlainRow:
 
     def unpacked(self, content: bytes) -> tuple[int, int, tuple[Value, ...]]:
         """The event time, the creation time and the values of a row's bytes."""
-        event_at, created_at, marks, *values = self._struct.unpack_from(content)
+        found = self._struct.unpack_from(content)
+        event_at, created_at, marks = found[:3]
+        if not self._texts and marks == self._whole:
+            return event_at, created_at, found[3:]
+        values = list(found[3:])
         if self._texts:
             start = self._struct.size
             for index in self._texts:

@@ -16,7 +16,7 @@ from modelyard.features.aggregates import aggregates_at
 from modelyard.features.buckets import MEMORY_BYTES, aggregated_values, plain_values
 from modelyard.features.domain import BadLabels, FeatureSet, FeatureView, Key, SourceUse, TableProfile
 from modelyard.features.domain.types import find_dtype
-from modelyard.features.history import KEPT_BYTES, load_history
+from modelyard.features.history import load_history
 from modelyard.features.join import Ints, values_at
 from modelyard.features.profile import profiled
 from modelyard.features.rows import (
@@ -30,6 +30,9 @@ from modelyard.features.rows import (
     source_values,
 )
 from modelyard.storage.rows import digest_frame
+
+HISTORY_BYTES = 2**28
+"""A larger source is joined bucket by bucket each time; a smaller one is kept in memory."""
 
 Roots = Mapping[str, Path]
 """The folder that each view's source path is taken from, by the view's name."""
@@ -106,7 +109,7 @@ def _view_values(view: FeatureView, keys: pl.DataFrame, at: Ints, source: tuple[
     files = source_files(view.source, root)
     count = row_count(files)
     width = len(view.entity.keys) + len(view.source_columns) + 2
-    if count * width * 8 <= min(KEPT_BYTES, memory_bytes):
+    if count * width * 8 <= min(HISTORY_BYTES, memory_bytes):
         history = load_history(view, root)
         use = SourceUse(view=view.name, view_digest=view.digest, source=history.source, rows=count)
         if view.is_aggregation:
