@@ -122,8 +122,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 class StoredArtifact(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an artifact in the blob store, found out from its files when it came in.
 
-    `content` and `signature` are None for a folder that is never loaded. `location` is where MLflow's clients find the
-    same files, empty where nowhere.
+    `content` and `signature` are None for a folder that is never loaded.
     """
 
     digest: Digest
@@ -131,7 +130,6 @@ class StoredArtifact(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     content: Digest | None = None
     signature: Signature | None = None
-    location: str = ""
 
 
 class NewModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -227,6 +225,27 @@ class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
     after: int | None
     moved_at: Instant
     moved_by: PrincipalId
+
+
+class LoggedSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Where MLflow's clients logged a version's files: the run or logged model that owns them, and the folder below it.
+
+    `uri` is the source as the client named it.
+    """
+
+    uri: str
+    owner: str
+    folder: str
+    run_link: str = ""
+    logged_model: str = ""
+
+
+class Notes(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be written about a version at any time, beside it: a description, and the stage that MLflow's clients know."""
+
+    description: str | None = None
+    stage: str = "None"
+    updated_at: Instant
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -343,6 +362,12 @@ class NoSuchAlias(NotFound):
 
 class ModelExists(Conflict):
     """The installation has a model of that name."""
+
+
+class ModelHasVersions(ModelyardError):
+    """The model has had versions; what was registered stays on record."""
+
+    kind = Kind.REFUSED
 
 
 class VersionIsLive(Conflict):

@@ -9,9 +9,9 @@ from modelyard.core.errors import InvalidInput
 from modelyard.core.names import checked_name
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
-from modelyard.registry.domain import Model, ModelDetail, ModelExists, ModelName, NewModel, RiskTier
+from modelyard.registry.domain import Model, ModelDetail, ModelExists, ModelHasVersions, ModelName, NewModel, RiskTier
 from modelyard.registry.service.guard import seen_model
-from modelyard.registry.store import events, models, versions
+from modelyard.registry.store import events, models, notes, versions
 from modelyard.registry.store.tables import MODEL
 from modelyard.storage.database import Snapshot, Transaction
 
@@ -90,6 +90,18 @@ def list_models(  # noqa: PLR0913 - two are injected
         word = f"%{_escaped(q.lower())}%"
         condition &= sa.func.lower(MODEL.c.name).like(word, escape="~") | sa.func.lower(MODEL.c.purpose).like(word, escape="~")
     return _details(snapshot, models.list_models(snapshot, condition, limit))
+
+
+def delete_empty_model(tx: Transaction, principal: Principal, model: ModelName) -> None:
+    """Removes a model that never had a version. Raises ModelHasVersions for any other: what was registered stays on record."""
+    found = seen_model(tx, principal, model, Role.CONTRIBUTOR)
+    models.touch_model(tx, model)
+    count = versions.latest_number(tx, model)
+    if count:
+        raise ModelHasVersions(f"{model} has had {count} versions, which stay on record", hint="retire its versions instead")
+    notes.delete_model_tags(tx, model)
+    models.delete_model(tx, model)
+    _record(tx, principal, "registry.model_deleted", found)
 
 
 def _escaped(text: str) -> str:

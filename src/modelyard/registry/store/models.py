@@ -1,4 +1,4 @@
-"""The SQL on models and their tags."""
+"""The SQL on models."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +12,8 @@ from modelyard.registry.domain import (
     ModelName,
     RiskTier,
 )
-from modelyard.registry.store.tables import MODEL, MOVE, TAG
+from modelyard.registry.store.tables import MODEL
 from modelyard.storage.database import Snapshot, Transaction
-from modelyard.storage.schema import upsert
 
 
 def insert_model(tx: Transaction, model: Model) -> None:
@@ -39,8 +38,6 @@ def touch_model(tx: Transaction, model: ModelName) -> None:
 
 def delete_model(tx: Transaction, model: ModelName) -> None:
     """Removes a model that has no versions."""
-    for table in (TAG, MOVE):
-        tx.connection.execute(sa.delete(table).where(table.c.model == model))
     tx.connection.execute(sa.delete(MODEL).where(MODEL.c.name == model))
 
 
@@ -87,21 +84,3 @@ def _model(row: Any) -> Model:
         created_by=PrincipalId(row.created_by),
         created_at=Instant(row.created_at),
     )
-
-
-def put_tag(tx: Transaction, model: ModelName, number: int, tag: tuple[str, str]) -> None:
-    """Sets a tag of a version, or of the model for 0, over its old value."""
-    upsert(tx, TAG, [{"model": model, "number": number, "key": tag[0], "value": tag[1]}], ["model", "number", "key"], ["value"])
-
-
-def delete_tag(tx: Transaction, model: ModelName, number: int, key: str) -> None:
-    """Removes a tag."""
-    tx.connection.execute(sa.delete(TAG).where(TAG.c.model == model, TAG.c.number == number, TAG.c.key == key))
-
-
-def list_tags(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[tuple[ModelName, int], dict[str, str]]:
-    """The tags of those models and of their versions."""
-    found: dict[tuple[ModelName, int], dict[str, str]] = {}
-    for row in snapshot.connection.execute(sa.select(TAG).where(TAG.c.model.in_(models)).order_by(TAG.c.key)):
-        found.setdefault((ModelName(row.model), row.number), {})[row.key] = row.value
-    return found

@@ -24,7 +24,6 @@ ARTIFACT = sa.Table(
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("content", sa.String(80), nullable=True),
     sa.Column("signature", sa.Text, nullable=True),
-    sa.Column("location", sa.Text, nullable=False),
 )
 VERSION = sa.Table(
     "registry_version",
@@ -100,4 +99,26 @@ TAG = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("key", sa.String(250), primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
+)
+NOTE = sa.Table(
+    "registry_note",
+    METADATA,
+    sa.Column("model", sa.String(120), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("description", sa.Text, nullable=True),
+    sa.Column("stage", sa.String(20), nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["registry_version.model", "registry_version.number"]),
+)
+SOURCE = sa.Table(
+    "registry_logged_source",
+    METADATA,
+    sa.Column("model", sa.String(120), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("uri", sa.Text, nullable=False),
+    sa.Column("owner", sa.String(64), nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("run_link", sa.Text, nullable=False),
+    sa.Column("logged_model", sa.String(64), nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["registry_version.model", "registry_version.number"]),
 )

@@ -29,7 +29,6 @@ def put_artifact(tx: Transaction, artifact: StoredArtifact) -> None:
         "size_bytes": artifact.size_bytes,
         "content": artifact.content,
         "signature": None if artifact.signature is None else _text(artifact.signature),
-        "location": artifact.location,
     }
     upsert(tx, ARTIFACT, [row], ["digest"])
 
@@ -45,7 +44,6 @@ def find_artifact(snapshot: Snapshot, digest: Digest) -> StoredArtifact | None:
         size_bytes=row.size_bytes,
         content=row.content,
         signature=_signature(row.signature),
-        location=row.location,
     )
 
 

@@ -1,0 +1,136 @@
+"""Searches of models and versions by MLflow's grammar, compiled to SQL: bound parameters only, pages by keyset."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from modelyard.access.domain import TeamId
+from modelyard.registry.domain import ModelName
+from modelyard.registry.store.events import is_retired
+from modelyard.registry.store.tables import MODEL, NOTE, SOURCE, TAG, VERSION
+from modelyard.storage.database import Dialect, Snapshot
+from modelyard.tracking.grammar import TEXTS, Comparison, Order, Vocabulary
+from modelyard.tracking.sql import Condition, SortKey, compared_milliseconds, compared_number, compared_text, paged
+
+_ENTITIES: dict[str, Any] = {"attribute": "attribute", "attributes": "attribute", "tag": "tag", "tags": "tag"}
+_PROMPT = "mlflow.prompt.is_prompt"
+"""A tag by which MLflow's clients leave prompts out; no model here has it, and none is a prompt."""
+
+MODELS = Vocabulary(
+    entities=_ENTITIES,
+    numbers=frozenset({"creation_timestamp", "last_updated_timestamp"}),
+    texts=frozenset({"name"}),
+    lists=frozenset({"name"}),
+    operators={"tag": TEXTS},
+    order_aliases={"timestamp": "last_updated_timestamp"},
+    unknown_entity="Invalid entity type '{}'. Valid entity types are ['attribute', 'tag']",
+)
+"""What a search of registered models knows."""
+
+VERSIONS = Vocabulary(
+    entities=_ENTITIES,
+    numbers=frozenset({"version_number", "creation_timestamp", "last_updated_timestamp"}),
+    texts=frozenset({"name", "run_id", "source_path"}),
+    lists=frozenset({"name", "run_id"}),
+    operators={"tag": TEXTS},
+    unknown_entity="Invalid entity type '{}'. Valid entity types are ['attribute', 'tag']",
+)
+"""What a search of model versions knows."""
+
+_UPDATED = sa.func.coalesce(NOTE.c.updated_at, VERSION.c.created_at)
+_MODEL_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
+    "name": MODEL.c.name,
+    "creation_timestamp": MODEL.c.created_at,
+    "last_updated_timestamp": MODEL.c.updated_at,
+}
+_VERSION_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
+    "name": VERSION.c.model,
+    "run_id": sa.func.coalesce(VERSION.c.run_id, ""),
+    "source_path": sa.func.coalesce(SOURCE.c.uri, ""),
+    "version_number": VERSION.c.number,
+    "creation_timestamp": VERSION.c.created_at,
+    "last_updated_timestamp": _UPDATED,
+}
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """What is searched for: in which teams, what must hold, in which order, behind which row, and how many."""
+
+    teams: Sequence[TeamId] | None
+    comparisons: tuple[Comparison, ...] = ()
+    orders: tuple[Order, ...] = ()
+    after: Sequence[Any] | None = None
+    limit: int
+
+
+Found = list[tuple[tuple[ModelName, int], tuple[Any, ...]]]
+"""What a search found: names, with numbers for versions, and the sort values of each."""
+
+
+def search_models(snapshot: Snapshot, search: Search) -> Found:
+    """The names of models and their sort values; the numbers are 0."""
+    query = sa.select(MODEL.c.name, sa.literal(0).label("number"))
+    if search.teams is not None:
+        query = query.where(MODEL.c.team_id.in_(search.teams))
+    for one in search.comparisons:
+        query = query.where(_condition(one, _MODEL_COLUMNS, (MODEL.c.name, sa.literal(0)), snapshot.dialect))
+    keys = [SortKey(_MODEL_COLUMNS[order.key], order.is_ascending) for order in search.orders]
+    keys += [] if any(order.key == "name" for order in search.orders) else [SortKey(MODEL.c.name)]
+    return _found(snapshot, query, keys, search)
+
+
+def search_versions(snapshot: Snapshot, search: Search) -> Found:
+    """The models and numbers of versions that were not retired, and their sort values."""
+    place = (VERSION.c.model, VERSION.c.number)
+    joined = VERSION.outerjoin(NOTE, (NOTE.c.model == place[0]) & (NOTE.c.number == place[1]))
+    joined = joined.outerjoin(SOURCE, (SOURCE.c.model == place[0]) & (SOURCE.c.number == place[1]))
+    query = sa.select(*place).select_from(joined).where(sa.not_(is_retired(*place)))
+    if search.teams is not None:
+        query = query.where(VERSION.c.team_id.in_(search.teams))
+    for one in search.comparisons:
+        query = query.where(_condition(one, _VERSION_COLUMNS, place, snapshot.dialect))
+    orders = search.orders or (Order(entity="attribute", key="last_updated_timestamp", is_ascending=False),)
+    keys = [SortKey(_VERSION_COLUMNS[order.key], order.is_ascending) for order in orders]
+    keys += [] if any(order.key == "name" for order in orders) else [SortKey(VERSION.c.model)]
+    keys += [] if any(order.key == "version_number" for order in orders) else [SortKey(VERSION.c.number, is_ascending=False)]
+    return _found(snapshot, query, keys, search)
+
+
+def _found(snapshot: Snapshot, query: sa.Select[Any], keys: list[SortKey], search: Search) -> Found:
+    rows = snapshot.connection.execute(paged(query, keys, search.after, search.limit)).all()
+    return [((ModelName(row[0]), row[1]), tuple(row[-len(keys) :])) for row in rows]
+
+
+def _condition(
+    one: Comparison, columns: dict[str, sa.ColumnElement[Any]], place: tuple[sa.ColumnElement[Any], ...], dialect: Dialect
+) -> Condition:
+    if one.entity == "tag":
+        model, number = place
+        tag = sa.exists().where(TAG.c.model == model, TAG.c.number == number, TAG.c.key == one.key)
+        holds = tag.where(compared_text(TAG.c.value, one.operator, one.value, dialect))
+        is_left_out = one.key == _PROMPT and (one.operator, one.value) in (("=", "false"), ("!=", "true"))
+        return holds | sa.not_(tag) if is_left_out else holds
+    column = columns[one.key]
+    if one.key.endswith("_timestamp"):
+        return compared_milliseconds(column, one.operator, one.value)
+    if one.key == "version_number":
+        return compared_number(column, one.operator, one.value)
+    return compared_text(column, one.operator, one.value, dialect)
+
+
+def latest_by_stage(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[ModelName, dict[str, int]]:
+    """For each model the newest version in each of MLflow's stages, retired ones left out."""
+    stage = sa.func.coalesce(NOTE.c.stage, "None")
+    joined = VERSION.outerjoin(NOTE, (NOTE.c.model == VERSION.c.model) & (NOTE.c.number == VERSION.c.number))
+    query = (
+        sa.select(VERSION.c.model, stage.label("stage"), sa.func.max(VERSION.c.number))
+        .select_from(joined)
+        .where(VERSION.c.model.in_(models), sa.not_(is_retired(VERSION.c.model, VERSION.c.number)))
+        .group_by(VERSION.c.model, sa.text("stage"))
+    )
+    found: dict[ModelName, dict[str, int]] = {}
+    for model, name, number in snapshot.connection.execute(query):
+        found.setdefault(ModelName(model), {})[name] = number
+    return found

@@ -1,0 +1,193 @@
+"""The real `mlflow` client against the registry: register, alias, load by alias, search; as scripts have it installed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelyard.registry.wire.app import registry_routes
+from modelyard.storage.blobs import Blobs
+from modelyard.storage.database import Database
+from modelyard.tracking.wire.app import mlflow_app
+from tests.tracking.conftest import authenticate, served
+
+mlflow: Any = pytest.importorskip("mlflow")
+sklearn_linear: Any = pytest.importorskip("sklearn.linear_model")
+
+pytestmark = [
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+    # MLflow and scikit-learn warn about each other's and their own next releases.
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+@pytest.fixture
+def client(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """MLflow set to a server with tracking and registry, in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT", "1")
+    blobs = Blobs.open(f"file://{tmp_path / 'blobs'}")
+    app = mlflow_app(database, blobs, authenticate, registry_routes(database, blobs))
+    with served(app) as url:
+        mlflow.set_tracking_uri(url)
+        mlflow.set_registry_uri(url)
+        mlflow.set_experiment(experiment_id="0")
+        yield mlflow.MlflowClient()
+        while mlflow.active_run():
+            mlflow.end_run()
+        mlflow.set_registry_uri(None)
+        mlflow.set_tracking_uri(None)
+    app.close()
+
+
+ROWS = np.random.default_rng(3).normal(size=(60, 3))
+
+
+def logged(name: str | None = None, flip: bool = False) -> Any:
+    """A model that was fitted, logged and, under `name`, registered."""
+    model = sklearn_linear.LogisticRegression().fit(ROWS, (ROWS[:, 0] > 0) != flip)
+    with mlflow.start_run() as run:
+        mlflow.log_params({"C": 1.0})
+        mlflow.log_metric("acc", 0.5 + 0.1 * flip)
+        info = mlflow.sklearn.log_model(
+            model, name="clf", registered_model_name=name, pip_requirements=["scikit-learn"], serialization_format="skops"
+        )
+    return model, run.info.run_id, info
+
+
+def test_a_model_is_logged_registered_and_loaded_by_its_alias(client: Any) -> None:
+    first, run_id, info = logged("late")
+    second, _, _ = logged("late", flip=True)
+    version = client.get_model_version("late", "1")
+    assert (version.run_id, version.status, version.source) == (run_id, "READY", f"models:/{info.model_id}")
+    client.set_registered_model_alias("late", "champion", "1")
+    client.set_registered_model_alias("late", "champion", "2")
+    client.set_registered_model_alias("late", "fallback", 1)
+    for reference, model in (("late@champion", second), ("late@fallback", first), ("late/1", first), ("late/latest", second)):
+        loaded = mlflow.sklearn.load_model(f"models:/{reference}")
+        assert loaded.predict_proba(ROWS).tolist() == model.predict_proba(ROWS).tolist()
+    assert str(client.get_model_version_by_alias("late", "champion").version) == "2"
+    assert client.get_registered_model("late").aliases == {"champion": "2", "fallback": "1"}
+    client.delete_registered_model_alias("late", "fallback")
+    with pytest.raises(mlflow.MlflowException, match="alias fallback not found"):
+        client.get_model_version_by_alias("late", "fallback")
+
+
+def test_a_run_s_folder_is_registered_too(client: Any) -> None:
+    with mlflow.start_run() as run:
+        mlflow.log_text("flavors: {}", "model/MLmodel")
+        mlflow.log_text("not the model", "other.txt")
+    version = mlflow.register_model(f"runs:/{run.info.run_id}/model", "plain", tags={"a": "b"})
+    assert (str(version.version), version.tags) == ("1", {"a": "b"})
+    location = client.get_model_version_download_uri("plain", "1")
+    assert location.endswith(f"/{run.info.run_id}/artifacts/model")
+    assert sorted(path.name for path in Path(mlflow.artifacts.download_artifacts("models:/plain/1")).iterdir()) >= ["MLmodel"]
+
+
+def test_a_version_whose_files_were_changed_is_not_handed_out(client: Any) -> None:
+    with mlflow.start_run() as run:
+        mlflow.log_text("flavors: {}", "model/MLmodel")
+    mlflow.register_model(f"runs:/{run.info.run_id}/model", "late")
+    client.log_text(run.info.run_id, "flavors: {evil: {}}", "model/MLmodel")
+    with pytest.raises(mlflow.MlflowException, match="changed after it was registered"):
+        client.get_model_version_download_uri("late", "1")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "../../etc",
+        "http://169.254.169.254/latest",
+        "s3://bucket/model",
+        "runs:/{run}/../../other",
+        "runs:/{run}/%2e%2e/%2e%2e",
+        "mlflow-artifacts:/0/{run}/artifacts/../../x",
+        "mlflow-artifacts://evil.example/0/{run}/artifacts/model",
+        "mlflow-artifacts:/0/{run}/artifacts#/../..",
+        "models:/m-00000000000000000000000000000000",
+        "runs:/{run}/nothing-here",
+        "models:/late/99",
+        "dbfs:/x",
+        "",
+    ],
+)
+def test_no_source_reaches_anything_but_what_was_logged_here(client: Any, source: str) -> None:
+    client.create_registered_model("late")
+    with mlflow.start_run() as run:
+        mlflow.log_text("x", "model/MLmodel")
+    with pytest.raises(mlflow.MlflowException) as caught:
+        client._get_registry_client().store.create_model_version("late", source.replace("{run}", run.info.run_id), run.info.run_id)
+    assert caught.value.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+    assert client.search_model_versions("name = 'late'") == []
+
+
+def test_models_are_made_described_tagged_searched_and_paged(client: Any) -> None:
+    for n in range(5):
+        client.create_registered_model(f"model_{n}", tags={"parity": str(n % 2)}, description=f"number {n}")
+    with pytest.raises(mlflow.MlflowException) as caught:
+        client.create_registered_model("model_0")
+    assert caught.value.error_code == "RESOURCE_ALREADY_EXISTS"
+    client.update_registered_model("model_3", "better")
+    client.set_registered_model_tag("model_3", "t t", "x")
+    client.delete_registered_model_tag("model_3", "parity")
+    found = client.get_registered_model("model_3")
+    assert (found.description, found.tags) == ("better", {"t t": "x"})
+    first = client.search_registered_models("name LIKE 'model%'", max_results=2, order_by=["name DESC"])
+    assert [one.name for one in first] == ["model_4", "model_3"]
+    rest = client.search_registered_models("name LIKE 'model%'", max_results=2, order_by=["name DESC"], page_token=first.token)
+    assert [one.name for one in rest] == ["model_2", "model_1"]
+    assert [one.name for one in client.search_registered_models("tags.parity = '0' AND tags.`mlflow.prompt.is_prompt` != 'true'")] == [
+        "model_0", "model_2", "model_4",
+    ]  # fmt: skip
+    client.delete_registered_model("model_4")
+    with pytest.raises(mlflow.MlflowException) as missing:
+        client.get_registered_model("model_4")
+    assert missing.value.error_code == "RESOURCE_DOES_NOT_EXIST"
+    with pytest.raises(mlflow.MlflowException, match="keeps its name"):
+        client.rename_registered_model("model_3", "renamed")
+
+
+def test_versions_are_described_tagged_staged_searched_and_deleted(client: Any) -> None:
+    _, run_id, _ = logged("late")
+    logged("late", flip=True)
+    client.update_model_version("late", "1", "the first")
+    client.set_model_version_tag("late", "1", "k", "v")
+    client.transition_model_version_stage("late", "1", "Production")
+    client.transition_model_version_stage("late", "2", "production", archive_existing_versions=True)
+    one = client.get_model_version("late", "1")
+    assert (one.description, one.tags, one.current_stage) == ("the first", {"k": "v"}, "Archived")
+    assert {one.current_stage: str(one.version) for one in client.get_latest_versions("late")} == {"Archived": "1", "Production": "2"}
+    found = client.search_model_versions("name = 'late' AND tags.k = 'v'")
+    assert [str(one.version) for one in found] == ["1"]
+    assert [str(one.version) for one in client.search_model_versions(f"run_id = '{run_id}'")] == ["1"]
+    by_number = client.search_model_versions("name = 'late'", order_by=["version_number ASC"])
+    assert [str(one.version) for one in by_number] == ["1", "2"]
+    client.delete_model_version_tag("late", "1", "k")
+    client.set_registered_model_alias("late", "old", "1")
+    client.delete_model_version("late", "1")
+    assert [str(one.version) for one in client.search_model_versions("name = 'late'")] == ["2"]
+    assert client.get_registered_model("late").aliases == {}
+    with pytest.raises(mlflow.MlflowException, match="retired"):
+        client.get_model_version("late", "1")
+    with pytest.raises(mlflow.MlflowException, match="stay on record"):
+        client.delete_registered_model("late")
+
+
+def test_a_version_is_copied_under_another_name(client: Any) -> None:
+    _, run_id, _ = logged("late")
+    copied = client.copy_model_version("models:/late/1", "prod")
+    assert (copied.name, str(copied.version), copied.run_id) == ("prod", "1", run_id)
+    loaded = mlflow.sklearn.load_model("models:/prod/1")
+    assert loaded.predict(ROWS).shape == (60,)
+
+
+def test_a_version_tells_the_run_it_came_from(client: Any, database: Database) -> None:
+    _, run_id, _ = logged("late")
+    with database.read() as snapshot:
+        row = snapshot.connection.exec_driver_sql("SELECT run_id, metrics, parameters, format, content FROM registry_version").one()
+    assert tuple(row) == (run_id, '{"acc":0.5}', '{"C":"1.0"}', "mlflow", None)
