@@ -17,7 +17,7 @@ from modelyard.ledger.service import list_events, sequence_pending
 from modelyard.serving import service
 from modelyard.serving.domain import Arm, FoundPrediction, NoSuchPrediction, PredictionQuery, Proposal
 from modelyard.serving.log.frames import PredictionFrame
-from modelyard.serving.service.log import Log, compact_segment
+from modelyard.serving.service.log import Log, compact_segment, tidy
 from modelyard.serving.store import list_waiting
 from modelyard.serving.tabular import LABELS, PREDICTIONS
 from modelyard.storage.blobs import Blobs
@@ -156,6 +156,19 @@ def test_labels_meet_their_predictions_and_shadows_are_compared_with_the_champio
     assert dict(zip(shadows["id"], shadows["label"], strict=True))[first] == 1.0
     assert set(shadows["version"]) == {2}
     assert tables.version(LABELS) is not None
+
+
+def test_many_small_files_become_one_with_the_same_rows(yard: Database, world: World, tables: Tables, gateway: Gateway) -> None:
+    for _ in range(3):
+        gateway.predict(ROW, ROW)
+        sealed(yard)
+        service.tick(yard, world.blobs, tables, "w1")
+    before, version = service.read_predictions(tables, ALWAYS), tables.version(PREDICTIONS)
+    tidy(tables, every=2)
+    tidy(tables, every=1)
+    assert tables.version(PREDICTIONS) == (version or 0) + 1
+    assert service.read_predictions(tables, ALWAYS).equals(before)
+    assert found(yard, world, tables, before["id"][0]).answered.value == before["value"][0]
 
 
 def test_without_a_log_there_are_no_rows(database: Database, tables: Tables) -> None:

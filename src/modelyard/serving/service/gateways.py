@@ -28,7 +28,7 @@ def heartbeat(tx: Transaction, principal: Principal, gateway: str, body: Heartbe
     require(principal, Role.CONTRIBUTOR, EVERY_TEAM)
     checked_name(gateway, "gateway")
     known = {row.lease.gateway for row in store.list_gateways(tx)}
-    store.put_gateway(tx, gateway, tx.wall(), body)
+    store.put_gateway(tx, gateway, tx.lease_time(), body)
     if gateway not in known:
         _record(tx, principal, gateway, "serving.gateway_joined")
     store.put_switches(tx, gateway, [(one.model, one.revision, one.active_at) for one in body.held if one.active_at is not None])
@@ -74,7 +74,7 @@ def remove_gateway(tx: Transaction, principal: Principal, gateway: str) -> None:
 
 def _alive(snapshot: Snapshot) -> list[GatewayRow]:
     rows = store.list_gateways(snapshot)
-    alive = {lease.gateway for lease in rules.alive((row.lease for row in rows), snapshot.wall())}
+    alive = {lease.gateway for lease in rules.alive((row.lease for row in rows), snapshot.lease_time())}
     return [row for row in rows if row.lease.gateway in alive]
 
 

@@ -36,6 +36,7 @@ from modelyard.storage.tables import Tables
 LEASE_S = 60.0
 AT_ONCE = 16
 MOST_HOLDING = 8
+TIDY_EVERY = 64
 OWN_LOG = Path("gateway", "log")
 """Where, inside the data folder, this machine's gateway writes."""
 
@@ -56,7 +57,16 @@ def tick(database: Database, blobs: Blobs, tables: Tables, holder: str) -> int:
         return 0
     for logged in waiting:
         compact_segment(Log(database, blobs, tables), logged)
+    tidy(tables)
     return len(waiting)
+
+
+def tidy(tables: Tables, *, every: int = TIDY_EVERY) -> None:
+    """Merges the tables' small files after every so many versions. Only the holder of the maintenance lease calls it."""
+    for name in (PREDICTIONS, LABELS):
+        version = tables.version(name)
+        if version is not None and version % every == every - 1:
+            tables.compact(name)
 
 
 def compact_segment(log: Log, logged: LoggedSegment) -> None:
