@@ -12,10 +12,10 @@ import lmdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.servers import free_port
 
 from modelyard.core.errors import InvalidInput
 from modelyard.storage.online import LmdbStore, OnlineStore, OnlineUnavailable, open_online
+from tests.servers import free_port
 
 # Writes batches of one value under 500 keys until it is killed; says so when the first is in.
 WRITER = """

@@ -11,7 +11,21 @@ import msgspec
 from modelyard.access.domain import DEFAULT_TEAM, PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
-from modelyard.core.errors import Conflict, Corrupted, InvalidInput, Kind, ModelyardError, NotFound
+from modelyard.core.errors import InvalidInput
+from modelyard.registry.errors import BadArtifact as BadArtifact
+from modelyard.registry.errors import ContentChanged as ContentChanged
+from modelyard.registry.errors import FormatRefused as FormatRefused
+from modelyard.registry.errors import ModelExists as ModelExists
+from modelyard.registry.errors import ModelHasVersions as ModelHasVersions
+from modelyard.registry.errors import NoSuchAlias as NoSuchAlias
+from modelyard.registry.errors import NoSuchModel as NoSuchModel
+from modelyard.registry.errors import NoSuchVersion as NoSuchVersion
+from modelyard.registry.errors import ParityBroken as ParityBroken
+from modelyard.registry.errors import RuntimeMissing as RuntimeMissing
+from modelyard.registry.errors import SignatureMismatch as SignatureMismatch
+from modelyard.registry.errors import UntrustedType as UntrustedType
+from modelyard.registry.errors import VersionIsLive as VersionIsLive
+from modelyard.registry.errors import VersionIsRetired as VersionIsRetired
 
 ModelName = NewType("ModelName", str)
 """A model's name, unique in the installation."""
@@ -346,69 +360,3 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     is_identical: bool
     largest_difference: float
     largest_ulp32: int
-
-
-class NoSuchModel(NotFound):
-    """No model of that name that the caller may see."""
-
-
-class NoSuchVersion(NotFound):
-    """The model has no version of that number."""
-
-
-class NoSuchAlias(NotFound):
-    """The model has no alias of that name."""
-
-
-class ModelExists(Conflict):
-    """The installation has a model of that name."""
-
-
-class ModelHasVersions(ModelyardError):
-    """The model has had versions; what was registered stays on record."""
-
-    kind = Kind.REFUSED
-
-
-class VersionIsLive(Conflict):
-    """The version is in use; only a version that nothing uses can be retired."""
-
-
-class VersionIsRetired(Conflict):
-    """The version was retired; it takes no alias and no traffic."""
-
-
-class BadArtifact(InvalidInput):
-    """The artifact's files are not what the format says, or their paths leave its folder."""
-
-
-class FormatRefused(ModelyardError):
-    """The artifact has no format with a safe loader."""
-
-    kind = Kind.REFUSED
-
-
-class UntrustedType(ModelyardError):
-    """The artifact holds a type that is not trusted; nothing of it was run."""
-
-    kind = Kind.REFUSED
-
-
-class SignatureMismatch(InvalidInput):
-    """The rows do not have the columns or types that the model's signature asks for."""
-
-
-class ParityBroken(ModelyardError):
-    """The stored model does not answer as the trained one did."""
-
-    kind = Kind.REFUSED
-
-
-class RuntimeMissing(ModelyardError):
-    """The library that runs the format is not installed here."""
-
-    kind = Kind.REFUSED
-
-
-class ContentChanged(Corrupted):
-    """The artifact's content is not what was registered."""

@@ -1,0 +1,1 @@
+"""The part of skops that is used."""

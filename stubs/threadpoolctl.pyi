@@ -1,0 +1,3 @@
+"""The part of threadpoolctl that is used."""
+
+def threadpool_limits(limits: int) -> object: ...
