@@ -29,7 +29,7 @@ from modelyard.core.digests import digest_of
 from modelyard.features import service
 from modelyard.features.domain import Entity, FeatureSet, FeatureView, Parquet
 from modelyard.features.history import History
-from modelyard.features.join import timeline, values_at
+from modelyard.features.join import Questions, timeline, values_at
 from modelyard.features.materialization import carry_out, planned
 from modelyard.features.offline import instants_of, offline_values
 from modelyard.features.online import OnlineReader
@@ -95,7 +95,7 @@ def join_from_timeline(folder: Path) -> dict[str, Any]:
     labels, rows = pl.read_parquet(folder / "labels.parquet"), _normalised(folder)
     laid_out, line = timed(lambda: timeline(rows, JOINED))
     at = instants_of(labels, "event_timestamp")
-    seconds, frame = timed(lambda: values_at(line, rows.select(NAMES), labels, at, JOINED.ttl_us))
+    seconds, frame = timed(lambda: values_at(line, rows.select(NAMES), Questions.of(labels, at), JOINED.ttl_us))
     return {"layout_seconds": round(laid_out, 2), "seconds": round(seconds, 2), "peak_gib": peak_gib(), "rows": frame.height}
 
 

@@ -43,7 +43,9 @@ def frame(rows: Sequence[SourceRow], declared: FeatureView) -> pl.LazyFrame:
     return normalised(raw.lazy(), raw.schema, declared)
 
 
-def joined(rows: Sequence[SourceRow], labels: Sequence[tuple[Any, int]], declared: FeatureView) -> list[tuple[Any, ...]]:
+def joined(
+    rows: Sequence[SourceRow], labels: Sequence[tuple[Any, int]], declared: FeatureView, upto: Sequence[int] | None = None
+) -> list[tuple[Any, ...]]:
     keys = declared.entity.keys
     asked = [entity if len(keys) > 1 else (entity,) for entity, _ in labels]
     types: dict[str, Any] = {"string": pl.String, "int64": pl.Int64}
@@ -51,7 +53,8 @@ def joined(rows: Sequence[SourceRow], labels: Sequence[tuple[Any, int]], declare
     made = frame(rows, declared).collect()
     line = join.timeline(made, declared)
     at = np.array([at for _, at in labels], dtype=np.int64)
-    return join.values_at(line, made.select(declared.names), frame_of_keys, at, declared.ttl_us).rows()
+    questions = join.Questions.of(frame_of_keys, at, None if upto is None else np.array(upto, dtype=np.int64))
+    return join.values_at(line, made.select(declared.names), questions, declared.ttl_us).rows()
 
 
 def check(rows: Sequence[SourceRow], labels: Sequence[tuple[Any, int]], declared: FeatureView) -> None:
@@ -104,10 +107,20 @@ def test_neither_the_order_of_rows_nor_the_number_of_buckets_changes_an_answer(
         patch.setattr(buckets, "BUCKET_ROWS", bucket_rows)
         keys = pl.DataFrame({"who": pl.Series([who for who, _ in labels], dtype=pl.Int64)})
         at = np.array([at for _, at in labels], dtype=np.int64)
-        answer = plain_values(lazy, fetch, declared, (keys, at), memory_bytes=500)
+        answer = plain_values(lazy, fetch, declared, join.Questions.of(keys, at), memory_bytes=500)
     assert len(answer) == len(expected)
     for left, right in zip(answer.rows(), expected, strict=True):
         assert all(map(same, left, right))
+
+
+@given(source_rows(VALUES, NAMES), st.lists(st.tuples(NAMES, times(50), times(50)), max_size=20), st.sampled_from([None, "30s"]))
+def test_what_was_seen_up_to_an_instant_alone_decides_and_the_ttl_goes_by_the_other(
+    rows: list[SourceRow], labels: list[tuple[str, int, int]], ttl: str | None
+) -> None:
+    answers = joined(rows, [(who, at) for who, at, _ in labels], view(ttl=ttl), [upto for _, _, upto in labels])
+    for (who, at, upto), answer in zip(labels, answers, strict=True):
+        expected = latest([row for row in rows if row.available <= upto], who, at, view(ttl=ttl).ttl_us) or (None, None)
+        assert all(map(same, answer, expected))
 
 
 def only(rows: Sequence[SourceRow], at: int, ttl: str | None = None) -> Any:

@@ -94,7 +94,8 @@ def test_the_values_are_the_same_with_little_memory(roots: Roots, root: Path, mo
     resolved, frame = service.resolved_set(LATE, root), labels()
     plenty = offline_values(resolved, frame, instants_of(frame, "ask"), roots)
     monkeypatch.setattr("modelyard.features.buckets.BUCKET_ROWS", 2)
-    little = offline_values(resolved, frame, instants_of(frame, "ask"), roots, memory_bytes=1)
+    monkeypatch.setattr("modelyard.features.offline.MEMORY_BYTES", 1)
+    little = offline_values(resolved, frame, instants_of(frame, "ask"), roots)
     assert little[0].equals(plenty[0])
     assert little[1] == plenty[1]
 

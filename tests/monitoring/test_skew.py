@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant
 from modelyard.monitoring.domain import ModelNotMonitored, ViewSkew, drift
 from modelyard.monitoring.service import Span, list_skew, measure_skew
@@ -57,8 +58,8 @@ def test_comparisons_add_up_and_a_repeated_one_counts_once(measured: World) -> N
     for _ in range(2):
         measure_skew(measured.database, measured.tables, span())
     with measured.database.read() as snapshot:
-        (found,) = list_skew(snapshot, LATE)
-        assert list_skew(snapshot) == [found]
+        (found,) = list_skew(snapshot, SYSTEM, LATE)
+        assert list_skew(snapshot, SYSTEM) == [found]
     assert found == ViewSkew(
         model=LATE, view="weather", since_at=START, until_at=Instant(START + DAY), compared=2, different=1, unverifiable=0
     )

@@ -6,12 +6,13 @@ beginnings up to t less that over ends up to t.
 """
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from msgspec import Struct
 
 from modelyard.features.domain import FeatureView, Output, Window
-from modelyard.features.exact import Bands, Ints, addends, running, sums_between
-from modelyard.features.join import Entities, coded, grouped, visible_until
+from modelyard.features.exact import Bands, Ints, Span, addends, between, running, sums_between
+from modelyard.features.join import Entities, Questions, coded, grouped, visible_until
 from modelyard.features.rows import CREATED, EVENT
 
 
@@ -22,7 +23,7 @@ class Running(Struct, frozen=True):
     sums: Bands
 
 
-class Span(Struct, frozen=True):
+class Sums(Struct, frozen=True):
     """One column over one window: what has begun and what has ended, in the orders of beginnings and of events."""
 
     begun: Running
@@ -30,12 +31,16 @@ class Span(Struct, frozen=True):
 
 
 class Tape(Struct, frozen=True):
-    """A view's rows as beginnings (by entity and availability) and ends (by entity and event), with running sums."""
+    """A view's rows as beginnings (by entity and availability) and ends (by entity and event), with running sums.
+
+    `late` is how long after its event each row became available, in the order of events.
+    """
 
     entities: Entities
     begins: Ints
     events: Ints
-    spans: dict[tuple[str, Window], Span]
+    late: Ints
+    sums: dict[tuple[str, Window], Sums]
 
 
 def tape(rows: pl.DataFrame, view: FeatureView) -> Tape:
@@ -47,51 +52,71 @@ def tape(rows: pl.DataFrame, view: FeatureView) -> Tape:
     # Rows come little after their events, so in the order of these they are nearly sorted by their beginnings.
     begun = grouped(by_event.codes, (event + late)[by_event.order])
     orders = (by_event.order[begun.order], by_event.order)
-    spans = {}
+    sums = {}
     for item in view.aggregate:
         numbers, there = addends(rows[item.column]), rows[item.column].is_not_null().to_numpy()
-        shared: Span | None = None
+        shared: Sums | None = None
         for window in view.windows:
             # A row that came after its event had left the window never counts: it must not end either.
             counts = late < window.length_us
             if counts.all():
-                shared = shared or _span(numbers, there, None, orders)
-                spans[item.column, window] = shared
+                shared = shared or _sums(numbers, there, None, orders)
+                sums[item.column, window] = shared
             else:
-                spans[item.column, window] = _span(numbers, there, counts, orders)
-    return Tape(entities, begun.times, by_event.times, spans)
+                sums[item.column, window] = _sums(numbers, there, counts, orders)
+    return Tape(entities, begun.times, by_event.times, late[by_event.order], sums)
 
 
-def _span(numbers: Bands, there: np.ndarray, keep: np.ndarray | None, orders: tuple[Ints, Ints]) -> Span:
+def _sums(numbers: Bands, there: npt.NDArray[np.bool_], keep: npt.NDArray[np.bool_] | None, orders: tuple[Ints, Ints]) -> Sums:
     counted = there if keep is None else there & keep
     begun, ended = (
         Running(np.concatenate([[0], np.cumsum(counted[order], dtype=np.int64)]), running(numbers, order, keep)) for order in orders
     )
-    return Span(begun, ended)
+    return Sums(begun, ended)
 
 
-def aggregates_at(made: Tape, outputs: tuple[Output, ...], keys: pl.DataFrame, at: Ints) -> pl.DataFrame:
-    """The outputs' values at each instant for each row of `keys`, in their order.
+def aggregates_at(made: Tape, outputs: tuple[Output, ...], asked: Questions) -> pl.DataFrame:
+    """The outputs' values for each question, in their order.
 
     Null for an entity of which nothing had been seen by then; otherwise a count of nothing is 0 and a mean of nothing null.
     """
-    codes = made.entities.codes(keys)
-    begun = visible_until(made.entities, made.begins, codes, at)
+    codes = made.entities.codes(asked.keys)
+    begun = visible_until(made.entities, made.begins, codes, asked.seen_at)
     seen = (codes >= 0) & (begun > np.where(codes >= 0, made.entities.offsets[codes], 0))
-    ended = {window: visible_until(made.entities, made.events, codes, at - window.length_us) for window in {one.window for one in outputs}}
+    spans = {window: _span(made, (codes, begun, seen), asked, window) for window in {one.window for one in outputs}}
     columns = []
     for output in outputs:
-        span = made.spans[output.column, output.window]
-        until, since = np.where(seen, begun, 0), np.where(seen, ended[output.window], 0)
-        counts = span.begun.counts[until] - span.ended.counts[since]
+        span, sums = spans[output.window], made.sums[output.column, output.window]
+        counts = between(sums.begun.counts, sums.ended.counts, span)
         if output.function == "count":
             columns.append(_masked(output.name, counts, seen))
         else:
-            sums = sums_between(span.begun.sums, until, span.ended.sums, since)
-            columns.append(_masked(output.name, sums / np.maximum(counts, 1), seen & (counts > 0)))
+            total = sums_between(sums.begun.sums, sums.ended.sums, span)
+            columns.append(_masked(output.name, total / np.maximum(counts, 1), seen & (counts > 0)))
     return pl.DataFrame(columns)
 
 
-def _masked(name: str, values: np.ndarray, keep: np.ndarray) -> pl.Series:
+def _span(made: Tape, found: tuple[Ints, Ints, npt.NDArray[np.bool_]], asked: Questions, window: Window) -> Span:
+    """What has begun by what was seen, less what has ended: the rows with an event up to the window's edge."""
+    codes, begun, seen = found
+    edge = asked.at - window.length_us
+    ended = visible_until(made.entities, made.events, codes, edge)
+    reach = asked.seen_at - edge
+    is_open = seen & (reach > 0)
+    span = Span(np.where(is_open, begun, 0), np.where(is_open, ended, 0))
+    # Who sees everything up to its instant is done. Where less was seen, a row may have ended that had not even begun.
+    lag = is_open & (asked.seen_at < asked.at) & (reach < int(made.late.max(initial=0)))
+    if not lag.any():
+        return span
+    questions = np.flatnonzero(lag)
+    first = visible_until(made.entities, made.events, codes[questions], asked.seen_at[questions] - int(made.late.max()))
+    sizes = np.maximum(ended[questions] - first, 0)
+    pairs = np.repeat(questions, sizes)
+    rows = np.repeat(first, sizes) + np.arange(len(pairs)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    unseen = made.events[rows] + made.late[rows] > asked.seen_at[pairs]
+    return Span(span.until, span.since, (pairs[unseen], rows[unseen]))
+
+
+def _masked(name: str, values: npt.NDArray[np.float64] | Ints, keep: npt.NDArray[np.bool_]) -> pl.Series:
     frame = pl.DataFrame({"v": values, "k": keep}).select(pl.when("k").then("v").alias(name))
     return frame.to_series()

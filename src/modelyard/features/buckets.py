@@ -11,7 +11,7 @@ import polars as pl
 
 from modelyard.features.aggregates import aggregates_at, tape
 from modelyard.features.domain import FeatureView
-from modelyard.features.join import Ints, rows_at, timeline
+from modelyard.features.join import Questions, rows_at, timeline
 from modelyard.features.rows import CREATED, EVENT, ROW
 
 BUCKET_ROWS = 1_000_000
@@ -21,13 +21,13 @@ WORK_BYTES_A_VALUE = 24
 MEMORY_BYTES = 2**30
 
 BUCKET, PLACE = "\x1fbucket", "\x1fplace"
-Answer = Callable[[pl.DataFrame, pl.DataFrame, Ints], pl.DataFrame]
-"""A bucket's answers, in order, to its questions: from its rows, the questions' keys and their instants."""
+Answer = Callable[[pl.DataFrame, Questions], pl.DataFrame]
+"""A bucket's answers, in order, to its questions, from its rows."""
 
 
-def answered(rows: pl.LazyFrame, questions: tuple[pl.DataFrame, Ints], answer: Answer, *, memory_bytes: int = MEMORY_BYTES) -> pl.DataFrame:
-    """The answers to all questions (keys, instants), in their order. `rows` hold the key columns under the same names and types."""
-    keys, at = questions
+def answered(rows: pl.LazyFrame, questions: Questions, answer: Answer, *, memory_bytes: int = MEMORY_BYTES) -> pl.DataFrame:
+    """The answers to all questions, in their order. `rows` hold the key columns under the same names and types."""
+    keys = questions.keys
     count = rows.select(pl.len()).collect().item()
     buckets = max(1, -(-count // BUCKET_ROWS))
     scans = min(buckets, max(1, -(-count * len(rows.collect_schema()) * WORK_BYTES_A_VALUE // memory_bytes)))
@@ -43,10 +43,11 @@ def answered(rows: pl.LazyFrame, questions: tuple[pl.DataFrame, Ints], answer: A
         for number in range(scan, buckets, scans):
             part = by_bucket.get((number,))
             if part is not None:
-                answers.append(answer(split.pop((number,), empty), part.drop(PLACE), at[part[PLACE].to_numpy()]))
-                places.append(part[PLACE].to_numpy())
+                mine_of = part[PLACE].to_numpy()
+                answers.append(answer(split.pop((number,), empty), questions.some(part.drop(PLACE), mine_of)))
+                places.append(mine_of)
     if not answers:
-        return answer(rows.limit(0).collect(), keys, at)
+        return answer(rows.limit(0).collect(), questions)
     back = np.argsort(np.concatenate(places))
     return pl.concat(answers)[back]
 
@@ -55,26 +56,26 @@ def plain_values(
     rows: pl.LazyFrame,
     values: Callable[[pl.Series], pl.DataFrame],
     view: FeatureView,
-    questions: tuple[pl.DataFrame, Ints],
+    questions: Questions,
     memory_bytes: int,
 ) -> pl.DataFrame:
     """A plain view's values at each question's instant. `values` gives those of some `ROW`s; only what was found is asked for."""
 
-    def found(bucket: pl.DataFrame, keys: pl.DataFrame, at: Ints) -> pl.DataFrame:
+    def found(bucket: pl.DataFrame, asked: Questions) -> pl.DataFrame:
         numbers = bucket[ROW]
         line = timeline(bucket, view, lambda places: values(numbers.gather(pl.Series(places))))
-        winners = pl.Series(ROW, rows_at(line, line.entities.codes(keys), at, view.ttl_us)).replace(-1, None)
+        winners = pl.Series(ROW, rows_at(line, asked, view.ttl_us)).replace(-1, None)
         return numbers.gather(winners).to_frame()
 
-    narrow = rows.select(*questions[0].columns, EVENT, CREATED, ROW)
+    narrow = rows.select(*questions.keys.columns, EVENT, CREATED, ROW)
     return values(answered(narrow, questions, found, memory_bytes=memory_bytes).to_series())
 
 
-def aggregated_values(rows: pl.LazyFrame, view: FeatureView, questions: tuple[pl.DataFrame, Ints], memory_bytes: int) -> pl.DataFrame:
+def aggregated_values(rows: pl.LazyFrame, view: FeatureView, questions: Questions, memory_bytes: int) -> pl.DataFrame:
     """An aggregating view's values at each question's instant."""
     return answered(
         rows.drop(ROW),
         questions,
-        lambda bucket, keys, at: aggregates_at(tape(bucket, view), view.outputs, keys, at),
+        lambda bucket, asked: aggregates_at(tape(bucket, view), view.outputs, asked),
         memory_bytes=memory_bytes,
     )

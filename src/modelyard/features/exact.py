@@ -40,7 +40,7 @@ def rounded(whole: int, exponent: int) -> float:
         # Dividing whole numbers rounds correctly, also below the smallest normal number.
         return whole / (1 << -exponent) if exponent < 0 else float(whole << exponent)
     except OverflowError:
-        return math.copysign(math.inf, whole)
+        return math.inf if whole > 0 else -math.inf
 
 
 def mean(whole: int, exponent: int, count: int) -> float | None:
@@ -107,12 +107,20 @@ def running(numbers: Bands, order: Ints, keep: npt.NDArray[np.bool_] | None = No
     return tuple(made)
 
 
-def sums_between(upper: Bands, until: Ints, lower: Bands, since: Ints) -> Floats:
-    """The sums of the running sums `upper` at `until` less `lower` at `since`, each rounded once. Both are of the same numbers."""
-    parts = [
-        Band(high.exponent, high.wholes.gather(pl.Series(until)) - low.wholes.gather(pl.Series(since)))
-        for high, low in zip(upper, lower, strict=True)
-    ]
+class Span(Struct, frozen=True):
+    """Which parts of running sums a question asks for: all before `until` of the one, less all before `since` of another.
+
+    `more` adds single rows of the latter to some questions: (question, row) pairs.
+    """
+
+    until: Ints
+    since: Ints
+    more: tuple[Ints, Ints] | None = None
+
+
+def sums_between(upper: Bands, lower: Bands, span: Span) -> Floats:
+    """The running sums `upper` less `lower` over `span`, each rounded once. Both are of the same numbers."""
+    parts = [Band(high.exponent, _between(high.wholes, low.wholes, span)) for high, low in zip(upper, lower, strict=True)]
     if len(parts) == 1:
         with np.errstate(over="ignore"):
             sums: Floats = np.ldexp(parts[0].wholes.cast(pl.Float64).to_numpy(), parts[0].exponent)
@@ -120,3 +128,19 @@ def sums_between(upper: Bands, until: Ints, lower: Bands, since: Ints) -> Floats
     unit = parts[0].exponent
     columns = [[whole << (part.exponent - unit) for whole in part.wholes.to_list()] for part in parts]
     return np.array([rounded(sum(wholes), unit) for wholes in zip(*columns, strict=True)], dtype=np.float64)
+
+
+def between(upper: Ints, lower: Ints, span: Span) -> Ints:
+    """The running counts `upper` less `lower` over `span`."""
+    return _between(pl.Series(upper), pl.Series(lower), span).to_numpy()
+
+
+def _between(upper: pl.Series, lower: pl.Series, span: Span) -> pl.Series:
+    found = upper.gather(pl.Series(span.until)) - lower.gather(pl.Series(span.since))
+    if span.more is None:
+        return found
+    questions, rows = span.more
+    single = lower.gather(pl.Series(rows + 1)) - lower.gather(pl.Series(rows))
+    added = pl.DataFrame({"q": questions, "n": single}).group_by("q").agg(pl.col("n").sum())
+    every = pl.DataFrame({"q": np.arange(len(found))}).join(added, on="q", how="left", maintain_order="left")
+    return found + every["n"].fill_null(0)

@@ -22,6 +22,8 @@ Values = Callable[[Ints], pl.DataFrame]
 """The values at some places of some rows, in the order of their declaration."""
 
 NOBODY = -1
+LONG_AGO = -(2**62)
+"""Before every instant, and far enough from the end of 64 bits for a window to be taken off."""
 
 
 class Entities(Struct, frozen=True):
@@ -40,6 +42,23 @@ class Entities(Struct, frozen=True):
         names = [name for name in self.keys.columns if name != CODE]
         found = keys.select(names).join(self.keys, on=names, how="left", maintain_order="left")
         return found[CODE].fill_null(NOBODY).to_numpy()
+
+
+class Questions(Struct, frozen=True):
+    """Entities and instants, row by row: the value at `at` by what had become available up to `seen_at`, no later than `at`."""
+
+    keys: pl.DataFrame
+    at: Ints
+    seen_at: Ints
+
+    @classmethod
+    def of(cls, keys: pl.DataFrame, at: Ints, upto: Ints | None = None) -> "Questions":
+        """Questions that see all that is available at their instant, or only what was up to `upto`."""
+        return cls(keys, at, at if upto is None else np.maximum(np.minimum(at, upto), LONG_AGO))
+
+    def some(self, keys: pl.DataFrame, places: Ints) -> "Questions":
+        """The questions at some places, whose keys are given."""
+        return Questions(keys, self.at[places], self.seen_at[places])
 
 
 class Timeline(Struct, frozen=True):
@@ -168,21 +187,21 @@ def _settled(by_event: Grouped, created: Ints, values: Values) -> Ints:
     return order
 
 
-def rows_at(line: Timeline, codes: Ints, at: Ints, ttl_us: int | None) -> Ints:
-    """For each question (code, instant), the row that was the value then; -1 where none was, or only an expired one."""
-    position = visible_until(line.entities, line.since, codes, at) - 1
+def rows_at(line: Timeline, asked: Questions, ttl_us: int | None) -> Ints:
+    """For each question, the row that was the value then; -1 where none was, or only an expired one."""
+    codes = line.entities.codes(asked.keys)
+    position = visible_until(line.entities, line.since, codes, asked.seen_at) - 1
     known = codes >= 0
     found = known & (position >= np.where(known, line.entities.offsets[codes], 0))
     position = np.where(found, position, 0)
     if not len(line.rows):
         return np.full(len(codes), -1)
     if ttl_us is not None:
-        found &= at - line.events[position] <= ttl_us
+        found &= asked.at - line.events[position] <= ttl_us
     return np.where(found, line.rows[position], -1)
 
 
-def values_at(line: Timeline, values: pl.DataFrame, keys: pl.DataFrame, at: Ints, ttl_us: int | None) -> pl.DataFrame:
-    """`values` of the rows that were visible at each instant for each row of `keys`, in their order; null where there were none."""
-    found = rows_at(line, line.entities.codes(keys), at, ttl_us)
-    rows = pl.Series(found, dtype=pl.Int64).replace(-1, None)
+def values_at(line: Timeline, values: pl.DataFrame, asked: Questions, ttl_us: int | None) -> pl.DataFrame:
+    """`values` of the rows that answer the questions, in their order; null where there are none."""
+    rows = pl.Series(rows_at(line, asked, ttl_us), dtype=pl.Int64).replace(-1, None)
     return values.select(pl.all().gather(rows))

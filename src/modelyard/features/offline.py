@@ -17,7 +17,7 @@ from modelyard.features.buckets import MEMORY_BYTES, aggregated_values, plain_va
 from modelyard.features.domain import BadLabels, FeatureSet, FeatureView, Key, SourceUse, TableProfile
 from modelyard.features.domain.types import find_dtype
 from modelyard.features.history import load_history
-from modelyard.features.join import Ints, values_at
+from modelyard.features.join import Ints, Questions, values_at
 from modelyard.features.profile import profiled
 from modelyard.features.rows import (
     files_digest,
@@ -36,6 +36,8 @@ HISTORY_BYTES = 2**28
 
 Roots = Mapping[str, Path]
 """The folder that each view's source path is taken from, by the view's name."""
+Upto = Mapping[str, Ints]
+"""By a view's name, up to which instant each row saw its source."""
 
 
 class TrainingRows(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,16 +64,19 @@ def training_rows(feature_set: FeatureSet, labels: pl.DataFrame, as_of: str, roo
 
 
 def offline_values(
-    feature_set: FeatureSet, keys: pl.DataFrame, at: Ints, roots: Roots, *, memory_bytes: int = MEMORY_BYTES
+    feature_set: FeatureSet, keys: pl.DataFrame, at: Ints, roots: Roots, upto: Upto | None = None
 ) -> tuple[pl.DataFrame, tuple[SourceUse, ...]]:
-    """The set's features for each row of `keys` at each instant, and what was read. Every type is that of the definition."""
+    """The set's features for each row of `keys` at each instant, and what was read. Every type is that of the definition.
+
+    With `upto`, only what had become available by then is seen of a view, though the instant stays what it is.
+    """
     checked = checked_keys(keys, feature_set.keys)
     columns: dict[str, pl.Series] = {}
     uses = {}
     for view in feature_set.views:
-        values, uses[view.name] = _view_values(
-            view, checked.select(key.name for key in view.entity.keys), at, (roots[view.name], memory_bytes)
-        )
+        mine = checked.select(key.name for key in view.entity.keys)
+        asked = Questions.of(mine, at, None if upto is None else upto.get(view.name))
+        values, uses[view.name] = _view_values(view, asked, roots[view.name])
         columns |= {column.name: column for column in values.get_columns() if column.name in feature_set.names}
     return pl.DataFrame([columns[name] for name in feature_set.names]), tuple(uses.values())
 
@@ -104,22 +109,21 @@ def checked_keys(frame: pl.DataFrame, keys: tuple[Key, ...]) -> pl.DataFrame:
     return frame.select(key_expressions(keys, frame.schema))
 
 
-def _view_values(view: FeatureView, keys: pl.DataFrame, at: Ints, source: tuple[Path, int]) -> tuple[pl.DataFrame, SourceUse]:
-    root, memory_bytes = source
+def _view_values(view: FeatureView, asked: Questions, root: Path) -> tuple[pl.DataFrame, SourceUse]:
     files = source_files(view.source, root)
     count = row_count(files)
     width = len(view.entity.keys) + len(view.source_columns) + 2
-    if count * width * 8 <= min(HISTORY_BYTES, memory_bytes):
+    if count * width * 8 <= min(HISTORY_BYTES, MEMORY_BYTES):
         history = load_history(view, root)
         use = SourceUse(view=view.name, view_digest=view.digest, source=history.source, rows=count)
         if view.is_aggregation:
-            return aggregates_at(history.tape, view.outputs, keys, at), use
-        return values_at(history.timeline, history.rows.select(view.names), keys, at, view.ttl_us), use
+            return aggregates_at(history.tape, view.outputs, asked), use
+        return values_at(history.timeline, history.rows.select(view.names), asked, view.ttl_us), use
     use = SourceUse(view=view.name, view_digest=view.digest, source=files_digest(files), rows=count)
     rows = source_rows(view, files)
     try:
         if view.is_aggregation:
-            return aggregated_values(rows, view, (keys, at), memory_bytes), use
-        return plain_values(rows, lambda numbers: source_values(view, files, numbers), view, (keys, at), memory_bytes), use
+            return aggregated_values(rows, view, asked, MEMORY_BYTES), use
+        return plain_values(rows, lambda numbers: source_values(view, files, numbers), view, asked, MEMORY_BYTES), use
     except pl.exceptions.PolarsError as error:
         raise not_as_declared(view, error) from error

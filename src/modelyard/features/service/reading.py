@@ -10,7 +10,7 @@ from modelyard.features import store
 from modelyard.features.domain import AppliedView, BadLabels, ColumnProfile, FeatureSet, Reason, ViewNotFound
 from modelyard.features.exact import Ints
 from modelyard.features.materialization import find_mark, list_entities
-from modelyard.features.offline import Roots, TrainingRows, offline_values, training_rows
+from modelyard.features.offline import Roots, TrainingRows, Upto, offline_values, training_rows
 from modelyard.features.online import OnlineReader, OnlineValues
 from modelyard.features.profile import profiled
 from modelyard.features.rows import POLARS_TYPE
@@ -53,14 +53,15 @@ def historical_rows(database: Database, feature_set: FeatureSet, labels: pl.Data
     return training_rows(feature_set, labels, as_of, roots)
 
 
-def recompute(database: Database, feature_set: FeatureSet, keys: pl.DataFrame, at: Ints) -> pl.DataFrame:
+def recompute(database: Database, feature_set: FeatureSet, keys: pl.DataFrame, at: Ints, upto: Upto | None = None) -> pl.DataFrame:
     """The offline features for each row of `keys` at each instant (int64 microseconds): what online reads are held against.
 
-    Equal, bit for bit, to what was read online at that instant if all that was available by then had been materialized.
+    `upto` says by view how far its source had been brought online when each row was read (as `OnlineValues.upto_at` did;
+    any instant before all rows where it never was). With it the answer is what was read, bit for bit; without it, what ought to have been.
     """
     with database.read() as snapshot:
         roots = roots_of(snapshot, feature_set)
-    return offline_values(feature_set, keys, at, roots)[0]
+    return offline_values(feature_set, keys, at, roots, upto=upto)[0]
 
 
 def read_features(

@@ -3,7 +3,7 @@
 import msgspec
 import polars as pl
 
-from modelyard.access.domain import SYSTEM
+from modelyard.access.domain import SYSTEM, Principal, Role
 from modelyard.core.clock import Instant
 from modelyard.features import service as features
 from modelyard.features.domain import FeatureSet, FeatureView
@@ -94,6 +94,7 @@ def _add(found: dict[str, ViewSkew], more: list[ViewSkew]) -> None:
         )
 
 
-def list_skew(snapshot: Snapshot, model: ModelName | None = None) -> list[ViewSkew]:
-    """What all comparisons found together, by model and view: for those who may see all."""
-    return store.sum_skew(snapshot, model)
+def list_skew(snapshot: Snapshot, principal: Principal, model: ModelName | None = None) -> list[ViewSkew]:
+    """What all comparisons found together, by model and view, of the models that the caller may see."""
+    seen = {one.model for one in store.list_watched(snapshot) if principal.may(Role.VIEWER, one.team_id)}
+    return [one for one in store.sum_skew(snapshot, model) if one.model in seen]
