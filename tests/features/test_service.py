@@ -2,6 +2,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -20,9 +21,10 @@ from modelyard.features.domain import (
     SourceUnreadable,
     ViewNotFound,
 )
+from modelyard.features.online import OnlineValues
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
-from modelyard.storage.online import LmdbStore
+from modelyard.storage.online import LmdbStore, OnlineStore, open_online
 from tests.features.conftest import AIRPORT, LATE, WEATHER, at, write_weather
 
 Stand = Callable[[datetime], None]
@@ -90,17 +92,48 @@ def test_a_file_that_is_no_parquet_is_named(root: Path) -> None:
         service.resolved_view(WEATHER, root)
 
 
-def test_online_equals_offline_hour_by_hour(database: Database, root: Path, online: LmdbStore, clock: FixedClock, stand_at: Stand) -> None:
+ROWS: list[dict[str, str | int | None]] = [{"origin": "JFK"}, {"origin": "LGA"}, {"origin": "nowhere"}]
+
+
+def read(database: Database, online: OnlineStore) -> OnlineValues:
+    with database.read() as snapshot:
+        return service.read_features(snapshot, online, SYSTEM, "late", ROWS)
+
+
+def same_hour_by_hour(database: Database, root: Path, online: OnlineStore, clock: FixedClock, stand_at: Stand) -> None:
     applied = service.apply_features(database, SYSTEM, [LATE], root).sets[0].set
-    rows: list[dict[str, str | int | None]] = [{"origin": "JFK"}, {"origin": "LGA"}, {"origin": "nowhere"}]
-    keys = pl.DataFrame(rows)
+    keys = pl.DataFrame(ROWS)
     for half_hour in range(30):
         stand_at(at(half_hour / 2))
         service.materialize(database, online, SYSTEM)
-        with database.read() as snapshot:
-            read = service.read_features(snapshot, online, SYSTEM, "late", rows)
-        offline = service.recompute(database, applied, keys, pl.Series([clock.now()] * 3).to_numpy())
-        assert read.columns == offline.to_dict(as_series=False)
+        offline = service.recompute(database, applied, keys, np.full(3, clock.now()))
+        assert read(database, online).columns == offline.to_dict(as_series=False)
+
+
+def test_online_equals_offline_hour_by_hour(database: Database, root: Path, online: LmdbStore, clock: FixedClock, stand_at: Stand) -> None:
+    same_hour_by_hour(database, root, online, clock, stand_at)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_online_equals_offline_on_redis_too(database: Database, root: Path, redis_url: str, clock: FixedClock, stand_at: Stand) -> None:
+    online = open_online(redis_url)
+    same_hour_by_hour(database, root, online, clock, stand_at)
+    online.close()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_was_read_of_a_view_that_lagged_is_recomputed_as_it_was_read(
+    database: Database, root: Path, online: LmdbStore, clock: FixedClock, stand_at: Stand
+) -> None:
+    applied = service.apply_features(database, SYSTEM, [LATE], root).sets[0].set
+    stand_at(at(2))
+    service.materialize(database, online, SYSTEM)
+    stand_at(at(3.25))
+    values, now = read(database, online), np.full(3, clock.now())
+    upto = {name: np.full(3, brought) for name, brought in values.upto_at.items()}
+    assert service.recompute(database, applied, pl.DataFrame(ROWS), now, upto).to_dict(as_series=False) == values.columns
+    assert service.recompute(database, applied, pl.DataFrame(ROWS), now).to_dict(as_series=False) != values.columns
 
 
 def test_a_materialization_records_where_it_came_from_and_repeats_nothing(

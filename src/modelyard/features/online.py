@@ -10,7 +10,7 @@ import msgspec
 
 from modelyard.core.clock import Instant
 from modelyard.features.domain import FeatureSelection, FeatureSet, Reason
-from modelyard.features.exact import rounded
+from modelyard.features.exact import mean
 from modelyard.features.layout import ENTITY, TILE, Mark, PlainRow, Value, key_bytes, mark_key, prefix, tile_bytes
 from modelyard.features.tiles import HEAD, ROWS_HEAD, Words, tile_us
 from modelyard.storage.online import OnlineStore
@@ -131,7 +131,7 @@ class WindowPart:
         values: list[Value] = []
         for index, is_mean in self._outputs:
             count, whole, exponent = sums[index]
-            values.append((rounded(whole, exponent) / count if count else None) if is_mean else count)
+            values.append(mean(whole, exponent, count) if is_mean else count)
         return Found(tuple(values), newest, Reason.EMPTY if None in values else None)
 
 
