@@ -1,0 +1,16 @@
+"""Delivery's pages and actions: deliveries, one delivery, approvals. Collects them; each module beside owns its contexts."""
+
+from modelyard.delivery.pages.approvals import approve, reject, show_approvals
+from modelyard.delivery.pages.deliveries import cancel, show_deliveries, show_delivery
+from modelyard.web.pages import Action, Nav, Page, action, page
+
+PAGES: tuple[Page, ...] = (
+    page("/deliveries", show_deliveries, "delivery/deliveries.html", nav=Nav("Run", "Deliveries", 40)),
+    page("/deliveries/{delivery}", show_delivery, "delivery/delivery.html", title="Delivery"),
+    page("/approvals", show_approvals, "delivery/approvals.html", nav=Nav("", "Approvals", 20)),
+)
+ACTIONS: tuple[Action, ...] = (
+    action("/deliveries/{delivery}/cancel", cancel),
+    action("/approvals/{approval}/approve", approve),
+    action("/approvals/{approval}/reject", reject),
+)
