@@ -261,10 +261,10 @@ def test_a_page_stays_where_it_was_while_runs_are_added(database: Database, runs
     assert seen == expected(runs, "", ())
 
 
-@pytest.mark.parametrize("token", ["x", "%%%", "e30=", "WzFd", "WyJhIl0="])
-def test_a_token_of_another_search_is_refused(database: Database, runs: list[Run], token: str) -> None:
-    with database.read() as snapshot, pytest.raises(TokenInvalid):
-        service.search_runs(snapshot, WRITER, (ExperimentId("0"),), service.Asked(page=token))
+def test_a_token_of_another_search_is_refused(database: Database) -> None:
+    for token in ("x", "%%%", "e30=", "WzFd", "WyJhIl0=", "é"):
+        with database.read() as snapshot, pytest.raises(TokenInvalid):
+            service.search_runs(snapshot, WRITER, (ExperimentId("0"),), service.Asked(page=token))
 
 
 def test_a_stranger_finds_nothing_and_the_bin_is_searched_apart(database: Database, runs: list[Run]) -> None:

@@ -94,10 +94,11 @@ def compared_milliseconds(column: sa.ColumnElement[Any], operator: Operator, val
 
 
 class SortKey(msgspec.Struct, frozen=True):
-    """An expression that is never null, and its direction."""
+    """An expression that is never null, and its direction; one that is constant is told and not sorted by."""
 
     expression: sa.ColumnElement[Any]
     is_ascending: bool = True
+    is_constant: bool = False
 
 
 def nulls_last(expression: sa.ColumnElement[Any], filler: str | float, *, is_ascending: bool) -> list[SortKey]:
@@ -112,17 +113,19 @@ def paged(query: sa.Select[Any], keys: Sequence[SortKey], after: Sequence[Any] |
     The keys' values come as the last columns, for the next token.
     """
     ordered = query.add_columns(*(key.expression.label(f"sort_{n}") for n, key in enumerate(keys)))
-    ordered = ordered.order_by(*(key.expression.asc() if key.is_ascending else key.expression.desc() for key in keys)).limit(limit)
+    sorted_by = [key for key in keys if not key.is_constant]
+    ordered = ordered.order_by(*(key.expression.asc() if key.is_ascending else key.expression.desc() for key in sorted_by)).limit(limit)
     if after is None:
         return ordered
     if len(after) != len(keys):
         raise TokenInvalid("Invalid page token: it is of another order")
+    seen = [(key, value) for key, value in zip(keys, after, strict=True) if not key.is_constant]
     branches = []
-    for n, (key, value) in enumerate(zip(keys, after, strict=True)):
-        equal = [one.expression == seen for one, seen in zip(keys[:n], after[:n], strict=True)]
+    for n, (key, value) in enumerate(seen):
+        equal = [one.expression == same for one, same in seen[:n]]
         branches.append(sa.and_(*equal, key.expression > value if key.is_ascending else key.expression < value))
-    first = keys[0].expression >= after[0] if keys[0].is_ascending else keys[0].expression <= after[0]
-    return ordered.where(first, sa.or_(*branches))
+    lead, value = seen[0]
+    return ordered.where(lead.expression >= value if lead.is_ascending else lead.expression <= value, sa.or_(*branches))
 
 
 def fingerprint(*asked: Any) -> str:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.tracking.domain import Metric
 
@@ -109,6 +108,8 @@ def by_step(points: Points) -> Points:
 
 
 def _ordered(points: Points, minor: npt.NDArray[np.int64], major: npt.NDArray[np.int64]) -> Points:
+    if len(major) < 2 or bool((major[1:] > major[:-1]).all()):
+        return points
     # A NaN is one value here: it sorts as 0, after it, and repeats itself.
     is_nan = np.isnan(points.value)
     comparable = np.where(is_nan, 0.0, points.value)
@@ -149,6 +150,6 @@ def between(points: Points, first: int, last: int) -> Points:
     return Points(points.at[keep], points.step[keep], points.value[keep])
 
 
-def instant_at(points: Points, index: int) -> Instant:
-    """The instant of one point."""
-    return Instant(int(points.at[index]))
+def part(points: Points, start: int, end: int | None) -> Points:
+    """The points from place `start` up to, not including, `end`."""
+    return Points(points.at[start:end], points.step[start:end], points.value[start:end])

@@ -9,7 +9,7 @@ from modelyard.access.domain import Principal, Role
 from modelyard.core.errors import InvalidInput
 from modelyard.storage.database import Database, Snapshot
 from modelyard.tracking.domain import RunId, TokenInvalid
-from modelyard.tracking.rules.series import Points, between, by_time, sampled, unpacked
+from modelyard.tracking.rules.series import Points, between, by_time, part, sampled, unpacked
 from modelyard.tracking.service.guard import get_facts, no_run
 from modelyard.tracking.sql import fingerprint, token_of, values_of
 from modelyard.tracking.store import runs, series
@@ -71,10 +71,10 @@ def metric_history(
     mark = fingerprint(run_id, key)
     start = _offset(page, mark)
     if limit is None:
-        return HistoryPage(points=_slice(points, start, None))
+        return HistoryPage(points=part(points, start, None))
     end = start + limit
     # The history only grows, mostly at its end: the place of a point stays unless a late one lands before it.
-    return HistoryPage(points=_slice(points, start, end), next=token_of(mark, [end]) if len(points.at) > end else "")
+    return HistoryPage(points=part(points, start, end), next=token_of(mark, [end]) if len(points.at) > end else "")
 
 
 def _offset(page: str, mark: str) -> int:
@@ -84,10 +84,6 @@ def _offset(page: str, mark: str) -> int:
     if len(found) != 1 or not isinstance(found[0], int) or found[0] < 0:
         raise TokenInvalid("Invalid page token: it is of another search")
     return found[0]
-
-
-def _slice(points: Points, start: int, end: int | None) -> Points:
-    return Points(points.at[start:end], points.step[start:end], points.value[start:end])
 
 
 def load_points(snapshot: Snapshot, run_ids: Sequence[RunId], key: str) -> dict[RunId, Points]:
@@ -104,7 +100,7 @@ def histories(
     known = runs.find_facts(snapshot, run_ids)
     visible = [run_id for run_id in sorted(known) if principal.may(Role.VIEWER, known[run_id].team_id)]
     found = load_points(snapshot, visible, key)
-    return {run_id: _slice(by_time(points), 0, limit) for run_id, points in found.items()}
+    return {run_id: part(by_time(points), 0, limit) for run_id, points in found.items()}
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):

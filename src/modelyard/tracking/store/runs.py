@@ -230,20 +230,23 @@ def put_datasets(tx: Transaction, run_id: RunId, owner: Owner, inputs: Sequence[
     upsert(tx, RUN_DATASET_INPUTS, links, ["run_id", "dataset_id"])
 
 
-_DATASETS = (
-    sa.select(RUN_DATASET_INPUTS.c.run_id, RUN_DATASET_INPUTS.c.tags, RUN_DATASETS)
-    .join(RUN_DATASETS, RUN_DATASETS.c.dataset_id == RUN_DATASET_INPUTS.c.dataset_id)
-    .where(RUN_DATASET_INPUTS.c.run_id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(RUN_DATASETS.c.name, RUN_DATASETS.c.digest)
+_DATASETS = PreparedSelect(
+    lambda ids: (
+        sa.select(RUN_DATASET_INPUTS.c.run_id, RUN_DATASET_INPUTS.c.tags, *(RUN_DATASETS.c[n] for n in Dataset.__struct_fields__))
+        .join(RUN_DATASETS, RUN_DATASETS.c.dataset_id == RUN_DATASET_INPUTS.c.dataset_id)
+        .where(RUN_DATASET_INPUTS.c.run_id.in_(ids))
+        .order_by(RUN_DATASETS.c.name, RUN_DATASETS.c.digest)
+    ),
+    "id",
 )
 
 
 def _datasets_of(snapshot: Snapshot, ids: Sequence[RunId]) -> dict[RunId, list[DatasetInput]]:
     found: dict[RunId, list[DatasetInput]] = {}
-    for row in snapshot.connection.execute(_DATASETS, {"ids": ids}):
-        fields = {name: row._mapping[RUN_DATASETS.c[name]] for name in Dataset.__struct_fields__}
-        tags = msgspec.json.decode(row._mapping[RUN_DATASET_INPUTS.c.tags], type=dict[str, str])
-        found.setdefault(row.run_id, []).append(DatasetInput(dataset=Dataset(**fields), tags=tags))
+    for run_id, encoded, *fields in _DATASETS.rows(snapshot, ids):
+        dataset = Dataset(**dict(zip(Dataset.__struct_fields__, fields, strict=True)))
+        tags = msgspec.json.decode(encoded, type=dict[str, str])
+        found.setdefault(run_id, []).append(DatasetInput(dataset=dataset, tags=tags))
     return found
 
 
@@ -271,16 +274,19 @@ def put_models(tx: Transaction, run_id: RunId, team_id: TeamId, direction: str, 
     upsert(tx, RUN_MODELS, list(rows.values()), ["run_id", "direction", "model_id", "step"])
 
 
-_MODELS = (
-    sa.select(RUN_MODELS.c.run_id, RUN_MODELS.c.direction, RUN_MODELS.c.model_id, RUN_MODELS.c.step)
-    .where(RUN_MODELS.c.run_id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(RUN_MODELS.c.step, RUN_MODELS.c.model_id)
+_MODELS = PreparedSelect(
+    lambda ids: (
+        sa.select(RUN_MODELS.c.run_id, RUN_MODELS.c.direction, RUN_MODELS.c.model_id, RUN_MODELS.c.step)
+        .where(RUN_MODELS.c.run_id.in_(ids))
+        .order_by(RUN_MODELS.c.step, RUN_MODELS.c.model_id)
+    ),
+    "id",
 )
 
 
 def _models_of(snapshot: Snapshot, ids: Sequence[RunId]) -> dict[RunId, list[tuple[str, str, int]]]:
     found: dict[RunId, list[tuple[str, str, int]]] = {}
-    for run_id, direction, model_id, step in snapshot.connection.execute(_MODELS, {"ids": ids}):
+    for run_id, direction, model_id, step in _MODELS.rows(snapshot, ids):
         found.setdefault(run_id, []).append((direction, model_id, step))
     return found
 

@@ -10,7 +10,6 @@ import msgspec
 import sqlalchemy as sa
 
 from modelyard.access.domain import TeamId
-from modelyard.core.clock import Instant
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking.domain import ExperimentId, Metric, RunId, SeriesFacts, SeriesId
 from modelyard.tracking.rules.series import Latest, Points, latest_of, packed, packed_points, unpacked
@@ -41,7 +40,13 @@ _IDS = PreparedSelect(
     "run_id",
     "key",
 )
-_FIND = sa.select(RUN_SERIES).where(RUN_SERIES.c.run_id.in_(sa.bindparam("runs", expanding=True))).order_by(RUN_SERIES.c.key)
+_FIND_COLUMNS = ("series_id", "run_id", "key", "latest_step", "latest_at", "latest_value", "latest_is_nan", "points")
+_FIND = PreparedSelect(
+    lambda run_ids: (
+        sa.select(*(RUN_SERIES.c[name] for name in _FIND_COLUMNS)).where(RUN_SERIES.c.run_id.in_(run_ids)).order_by(RUN_SERIES.c.key)
+    ),
+    "run_id",
+)
 _CHUNKS = (
     sa.select(RUN_POINTS.c.series_id, RUN_POINTS.c.packed)
     .where(RUN_POINTS.c.series_id.in_(sa.bindparam("ids", expanding=True)))
@@ -112,15 +117,9 @@ def _series_row(key: SeriesKey, latest: Latest, owner: Owner) -> dict[str, Any]:
 def list_series(snapshot: Snapshot, run_ids: Sequence[RunId]) -> dict[RunId, list[SeriesRow]]:
     """The series of each run, by key."""
     found: dict[RunId, list[SeriesRow]] = {run_id: [] for run_id in run_ids}
-    for row in snapshot.connection.execute(_FIND, {"runs": run_ids}):
-        facts = SeriesFacts(
-            key=row.key,
-            value=None if row.latest_is_nan else row.latest_value,
-            at=Instant(row.latest_at),
-            step=row.latest_step,
-            points=row.points,
-        )
-        found[row.run_id].append(SeriesRow(SeriesId(row.series_id), facts))
+    for series_id, run_id, key, step, at, value, is_nan, points in _FIND.rows(snapshot, run_ids):
+        facts = SeriesFacts(key=key, value=None if is_nan else value, at=at, step=step, points=points)
+        found[run_id].append(SeriesRow(series_id, facts))
     return found
 
 

@@ -1,6 +1,7 @@
 """MLflow's routes about the points of a metric."""
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -12,7 +13,7 @@ from modelyard.tracking.rules.series import Points
 from modelyard.tracking.wire.codec import Int64, Request, RunRequest
 from modelyard.tracking.wire.errors import invalid, missing
 from modelyard.tracking.wire.experiments import given
-from modelyard.tracking.wire.messages import MetricMessage, number
+from modelyard.tracking.wire.messages import Number, number
 from modelyard.tracking.wire.routing import MlflowRoute, Read
 from modelyard.tracking.wire.runs import run_id_of
 
@@ -48,25 +49,48 @@ class GetHistorySamples(Request, kw_only=True):
     max_results: Int64 | None = None
 
 
+class PointMessage(msgspec.Struct, frozen=True):
+    """A point: no optional field and made by position, since there may be a hundred thousand in one answer."""
+
+    key: str
+    value: Number
+    timestamp: int
+    step: int
+
+
+class RunPointMessage(msgspec.Struct, frozen=True):
+    """A point and the run it is of."""
+
+    key: str
+    value: Number
+    timestamp: int
+    step: int
+    run_id: str
+
+
 class HistoryAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Points of a metric."""
 
-    metrics: list[MetricMessage] = []
+    metrics: list[PointMessage] | list[RunPointMessage] = []
     next_page_token: str | None = None
 
 
-def _messages(key: str, points: Points, run_id: str | None = None) -> list[MetricMessage]:
-    times, steps = (points.at // 1000).tolist(), points.step.tolist()
-    return [
-        MetricMessage(key=key, value=number(value), timestamp=at, step=step, run_id=run_id)
-        for at, step, value in zip(times, steps, points.value.tolist(), strict=True)
-    ]
+def _columns(points: Points) -> tuple[list[Any], list[int], list[int]]:
+    """Values, milliseconds and steps; a NaN as the word that protobuf's JSON has for it."""
+    values: list[Any] = points.value.tolist()
+    if bool((points.value != points.value).any()):
+        values = [number(value) for value in values]
+    return values, (points.at // 1000).tolist(), points.step.tolist()
+
+
+def _of_runs(key: str, found: Iterable[tuple[RunId, Points]]) -> list[RunPointMessage]:
+    return [RunPointMessage(key, *row, run_id) for run_id, points in found for row in zip(*_columns(points), strict=True)]
 
 
 def _history(snapshot: Snapshot, principal: Principal, request: GetHistory) -> HistoryAnswer:
     key = given(request.metric_key)
     page = service.metric_history(snapshot, principal, (run_id_of(request), key), request.max_results, request.page_token or "")
-    return HistoryAnswer(_messages(key, page.points), page.next or None)
+    return HistoryAnswer([PointMessage(key, *row) for row in zip(*_columns(page.points), strict=True)], page.next or None)
 
 
 def _bulk(snapshot: Snapshot, principal: Principal, request: GetHistoryBulk) -> HistoryAnswer:
@@ -81,8 +105,7 @@ def _bulk(snapshot: Snapshot, principal: Principal, request: GetHistoryBulk) -> 
     most = min(MOST_BULK_POINTS if request.max_results is None else request.max_results, MOST_BULK_POINTS)
     runs = tuple(map(RunId, request.run_id))
     found = service.histories(snapshot, principal, runs, request.metric_key, most)
-    messages = [message for run_id, points in found.items() for message in _messages(request.metric_key, points, run_id)]
-    return HistoryAnswer(messages[:most])
+    return HistoryAnswer(_of_runs(request.metric_key, found.items())[:most])
 
 
 def _samples(snapshot: Snapshot, principal: Principal, request: GetHistorySamples) -> HistoryAnswer:
@@ -100,8 +123,7 @@ def _samples(snapshot: Snapshot, principal: Principal, request: GetHistorySample
         raise invalid(f"max_results must be between 1 and {MOST_SAMPLED}. See the API docs for more information about request parameters.")
     runs = tuple(map(RunId, request.run_ids))
     found = service.samples(snapshot, principal, runs, request.metric_key, service.Window(most=most, steps=_steps(request)))
-    messages = [message for run_id in runs for message in _messages(request.metric_key, found[run_id], run_id)]
-    return HistoryAnswer(messages)
+    return HistoryAnswer(_of_runs(request.metric_key, [(run_id, found[run_id]) for run_id in runs]))
 
 
 def _steps(request: GetHistorySamples) -> tuple[int, int] | None:
