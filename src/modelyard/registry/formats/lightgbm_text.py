@@ -23,6 +23,24 @@ _OBJECTIVES = frozenset(
         "cross_entropy", "cross_entropy_lambda", "lambdarank", "rank_xendcg", "custom",
     }
 )  # fmt: skip
+_HEAD_FIELDS = frozenset(
+    {
+        "version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective", "feature_names", "feature_infos",
+        "monotone_constraints", "tree_sizes",
+    }
+)  # fmt: skip
+# Fields that no answer needs, but that the library ends the process over where their lengths are wrong.
+_BY_NODE = ("split_gain", "internal_value", "internal_weight", "internal_count")
+_BY_LEAF = ("leaf_weight", "leaf_count")
+_TREE_FIELDS = frozenset(
+    {
+        "Tree", "num_leaves", "num_cat", "split_feature", "threshold", "decision_type", "left_child", "right_child", "leaf_value",
+        "cat_boundaries", "cat_threshold", "is_linear", "shrinkage", *_BY_NODE, *_BY_LEAF,
+        # Of linear trees only, which are refused; the library does not read these in any other.
+        "leaf_const", "num_features", "leaf_features", "leaf_coeff",
+    }
+)  # fmt: skip
+_NUMBER = re.compile(r"-?(\d+(\.\d*)?([eE][+-]?\d+)?|nan|inf)")
 _TREE = re.compile(rb"Tree=(\d+)\n")
 _OBJECTIVE = re.compile(r"[a-z_0-9]+( (sigmoid|alpha|sqrt|c|fair_c|num_class|tweedie_variance_power):[0-9.eE+-]+| sqrt)*")
 
@@ -32,6 +50,7 @@ class TextHeader(msgspec.Struct, frozen=True, kw_only=True):
 
     features: int
     classes: int
+    objective: str
     sizes: tuple[int, ...]
 
 
@@ -43,7 +62,7 @@ def header_of(content: bytes) -> TextHeader:
     if b"\r" in content:
         # The library ends a line here too, so that it would read fields which this check takes for part of a value.
         raise _bad("it holds a carriage return")
-    fields = _fields(head)
+    fields = _fields(head, _HEAD_FIELDS)
     if fields.get("version") not in ("v3", "v4"):
         raise _bad(f"version {fields.get('version')!r}, known are v3 and v4")
     features = _numbers(fields, "max_feature_idx", 1)[0] + 1
@@ -52,13 +71,17 @@ def header_of(content: bytes) -> TextHeader:
         raise _bad(f"{features} features and {classes} classes")
     if len(fields.get("feature_names", "").split()) != features or len(fields.get("feature_infos", "").split()) != features:
         raise _bad("names and ranges of features are not as many as its features")
-    return TextHeader(features=features, classes=classes, sizes=tuple(_numbers(fields, "tree_sizes")))
+    _numbers(fields, "label_index", 1)
+    if "monotone_constraints" in fields and not all(-1 <= one <= 1 for one in _numbers(fields, "monotone_constraints", features)):
+        raise _bad("a feature's constraint is none of -1, 0 and 1")
+    objective = fields.get("objective", "custom")
+    return TextHeader(features=features, classes=classes, objective=objective, sizes=tuple(_numbers(fields, "tree_sizes")))
 
 
 def check_text(content: bytes) -> None:
     """Raises BadArtifact unless the text holds together, FormatRefused for what is sound but not served."""
     header = header_of(content)
-    _check_objective(_fields(content[: max(content.find(b"\nTree="), 0)] or content).get("objective", "custom"))
+    _check_objective(header.objective)
     if len(header.sizes) > MOST_TREES:
         raise _bad(f"{len(header.sizes)} trees")
     start = content.find(b"Tree=0\n")
@@ -67,7 +90,7 @@ def check_text(content: bytes) -> None:
         match = _TREE.match(block)
         if match is None or int(match[1]) != number or len(block) != size:
             raise _bad(f"tree {number} does not begin where its size says")
-        _check_tree(number, _fields(block), header.features)
+        _check_tree(number, _fields(block, _TREE_FIELDS), header.features)
         start += size
     if header.sizes and not content[start:].lstrip(b"\n").startswith(b"end of trees"):
         raise _bad("its trees do not end where their sizes say")
@@ -90,9 +113,10 @@ def _check_tree(number: int, fields: dict[str, str], features: int) -> None:
     if fields.get("is_linear", "0") != "0":
         raise FormatRefused("linear trees are not served", hint="train with linear_tree=false")
     _floats(fields, "leaf_value", leaves)
+    nodes = leaves - 1
+    _check_lengths(fields, nodes)
     if leaves == 1:
         return
-    nodes = leaves - 1
     kinds = _numbers(fields, "decision_type", nodes)
     thresholds = _floats(fields, "threshold", nodes)
     if not all(0 <= feature < features for feature in _numbers(fields, "split_feature", nodes)):
@@ -107,6 +131,13 @@ def _check_tree(number: int, fields: dict[str, str], features: int) -> None:
     _check_categories(number, fields, categories, places)
 
 
+def _check_lengths(fields: dict[str, str], nodes: int) -> None:
+    for names, count in ((_BY_NODE, nodes), (_BY_LEAF, nodes + 1), (("shrinkage",), 1)):
+        for name in names:
+            if fields.get(name):
+                _floats(fields, name, count)
+
+
 def _check_categories(number: int, fields: dict[str, str], count: int, places: Sequence[float]) -> None:
     if not all(0 <= place < count for place in places):
         raise _bad(f"tree {number} has a split on categories that are not there")
@@ -118,7 +149,8 @@ def _check_categories(number: int, fields: dict[str, str], count: int, places: S
             raise _bad(f"tree {number} has sets of categories that do not fit together")
 
 
-def _fields(block: bytes) -> dict[str, str]:
+def _fields(block: bytes, known: frozenset[str]) -> dict[str, str]:
+    """The fields of a block, each said once, none that the library may know and this check does not."""
     try:
         lines = block.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
@@ -126,19 +158,21 @@ def _fields(block: bytes) -> dict[str, str]:
     result: dict[str, str] = {}
     for line in lines:
         key, mark, value = line.partition("=")
-        if mark and key != key.strip():
-            raise _bad(f"the field {key[:40]!r} has blanks around its name")
-        if mark and result.setdefault(key, value) is not value:
-            raise _bad(f"{key[:40]!r} is said twice")
+        if not mark:
+            continue
+        if key not in known or key in result:
+            raise _bad(f"{key[:40]!r} is {'said twice' if key in result else 'no field that is known'}")
+        result[key] = value
     return result
 
 
 def _words(fields: dict[str, str], key: str) -> list[str]:
-    """The words of a field. Python reads 1_2 and digits of other scripts as numbers, the library does not."""
+    """The numbers of a field as words. Python reads 1_2, tabs and digits of other scripts, the library does not."""
     text = fields.get(key, "")
-    if "_" in text or not text.isascii():
+    words = text.split(" ") if text else []
+    if not text.isascii() or not all(_NUMBER.fullmatch(word) for word in words):
         raise _bad(f"{key} holds what is no number")
-    return text.split()
+    return words
 
 
 def _numbers(fields: dict[str, str], key: str, count: int | None = None) -> list[int]:
