@@ -234,7 +234,7 @@ def test_the_list_says_what_is_under_way_and_what_waits(client: Client, database
     begin(database, "fare")
     page = html(client, "/deliveries")
     assert "<strong>2 deliveries</strong> are under way; <strong>1</strong> waits" in page
-    assert "Waits for approval" in page
+    assert "To approve" in page
     assert "late v7" in page
     only = html(client, "/deliveries?model=fare")
     assert ">late</strong>" not in only
@@ -334,7 +334,7 @@ def test_what_waits_is_shown_with_its_evidence_and_approved(client: Client, data
         "late v7",
         "high risk needs a person",
         "0.7214",
-        "Than champion v6",
+        "Against champion v6",
         "+0.0071",
         "origin = LGA, -0.0233",
         f"/approvals/{approval}/approve",
@@ -387,5 +387,5 @@ def test_a_policys_decision_is_said_to_be_the_policys(client: Client, database: 
     assert "policy" in html(client, "/approvals").partition('id="decided"')[2]
     page = html(client, f"/deliveries/{delivery}")
     assert "Approved by policy" in page
-    assert "Roll out waits</strong>: canary at 10% bakes" in page
+    assert re.search("Roll out waits</strong> since .*: canary at 10% bakes", page)
     assert "It goes on" in page

@@ -10,11 +10,10 @@ from modelyard.core.clock import SECOND
 from modelyard.delivery import service
 from modelyard.delivery.domain import ENDED, Approval, ApprovalState, Delivery, DeliveryId, DeliveryState, StageName
 from modelyard.delivery.pages.evidence import Evidence, SnapshotFacts, StageFacts, TrainFacts, evidence_of, read_facts
-from modelyard.delivery.pages.words import CAUSES, STATES, Standing, cause_of, label, standing_of, steps_of, took_s
+from modelyard.delivery.pages.words import CAUSES, STATES, Standing, cause_of, label, standing_of, steps_of
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.web.pages import Done
 from modelyard.web.parts import Chip, Choice, Moment, Pager, Step
-from modelyard.web.words import span
 
 PATH = "/deliveries"
 A_PAGE = 40
@@ -113,7 +112,7 @@ def show_delivery(snapshot: Snapshot, principal: Principal, delivery: DeliveryId
         Moment(
             at=stage.ended_at or stage.started_at,
             title=label(stage.name),
-            text=_moment_text(stage.reason, took_s(stage), stage.attempt),
+            text=_moment_text(stage.reason, stage.attempt),
             tone={"done": "good", "refused": "warn", "failed": "bad", "waiting": "warn"}.get(stage.state, "busy"),  # type: ignore[arg-type]  # literals
         )
         for stage in detail.stages
@@ -146,13 +145,8 @@ def cancel(tx: Transaction, principal: Principal, delivery: DeliveryId, reason: 
     return Done(f"{PATH}/{delivery}", f"The delivery of {after.model} is cancelled. What it has released stays as it is.")
 
 
-def _moment_text(reason: str, seconds: float | None, attempt: int) -> str:
-    said = [reason] if reason else []
-    if seconds is not None and seconds >= 1:
-        said.append(f"took {span(seconds)}")
-    if attempt > 1:
-        said.append(f"attempt {attempt}")
-    return ", ".join(said)
+def _moment_text(reason: str, attempt: int) -> str:
+    return ", ".join(filter(None, (reason, f"attempt {attempt}" if attempt > 1 else "")))
 
 
 def _approver(approval: Approval | None, decider: str) -> str:

@@ -78,7 +78,7 @@ def standing_of(detail: DeliveryDetail) -> Standing:
     if delivery.state in ENDED:
         return msgspec.structs.replace(placed, clause=_ended_clause(detail, stage), since=delivery.ended_at, wake_at=None)
     if stage.state is StageState.WAITING and stage.name is StageName.APPROVE:
-        return msgspec.structs.replace(placed, tone="warn", word="Waits for approval", clause="It waits for an approver")
+        return msgspec.structs.replace(placed, tone="warn", word="To approve", clause="It waits for an approver")
     clause = {
         StageState.RUNNING: f"{label(stage.name)} is at work",
         StageState.WAITING: f"{label(stage.name)} waits",
@@ -108,16 +108,10 @@ def steps_of(detail: DeliveryDetail, evidence: Evidence, approver: str) -> tuple
     )
 
 
-def took_s(stage: Stage) -> float | None:
-    """How long the stage took, in seconds; None where it has not ended."""
-    if stage.started_at is None or stage.ended_at is None:
-        return None
-    return (stage.ended_at - stage.started_at) / SECOND
-
-
 def _took(stage: Stage) -> str:
-    seconds = took_s(stage)
-    return "" if seconds is None or seconds < 1 else span(seconds)
+    if stage.started_at is None or stage.ended_at is None or stage.ended_at - stage.started_at < SECOND:
+        return ""
+    return span((stage.ended_at - stage.started_at) / SECOND)
 
 
 def _figure(stage: Stage, evidence: Evidence, approver: str) -> str:
