@@ -12,6 +12,9 @@ from modelyard.access.domain import DEFAULT_TEAM, Principal, PrincipalId, Role
 from modelyard.monitoring.api import OPERATIONS
 from modelyard.monitoring.domain import drift, performance, quality
 from modelyard.monitoring.pages import ACTIONS, PAGES
+from modelyard.monitoring.sections import on_models_page
+from modelyard.registry.domain import ModelName
+from modelyard.registry.sections import Contribution
 from modelyard.web.assets import load_assets
 from modelyard.web.binding import Resources
 from modelyard.web.frame import Shell
@@ -19,7 +22,7 @@ from modelyard.web.http import described, error_response, operation_handler
 from modelyard.web.operations import bind
 from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
-from tests.monitoring.world import World
+from tests.monitoring.world import LATE, World
 
 ADA = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEFAULT_TEAM: Role.CONTRIBUTOR})
 EVE = Principal(id=PrincipalId("usr_eve"), name="eve", kind="person", roles={DEFAULT_TEAM: Role.VIEWER})
@@ -127,9 +130,9 @@ def test_an_alert_says_what_was_found_why_and_whether_a_rollback_helps(client: C
         assert "Why, probably" in page
     page = html(client, f"/alerts/{alerts[0]['id']}")
     assert "Declared as a degradation" in page
-    assert "weather is stale" in page
     why = client.get(f"/api/v1/alerts/{alerts[0]['id']}/why").json()
-    assert why["suspects"][0]["subject"] == "weather"
+    assert why["suspects"][0]["subject"] in page
+    assert "weather is stale" in html(client, f"/alerts/{alerts[1]['id']}")
 
 
 def test_an_alert_is_silenced_and_acknowledged_from_its_page_by_those_who_may(client: Client, ill: World) -> None:
@@ -155,3 +158,14 @@ def test_programs_read_the_same_as_people(client: Client, ill: World) -> None:
     assert client.get("/api/v1/alerts?model=late&limit=1").json()[0]["id"]
     assert client.get("/api/v1/skew").json() == []
     assert client.get("/api/v1/alerts/alt_none").status_code == 404
+
+
+def test_a_models_own_page_is_told_its_state_its_level_and_its_alerts(ill: World) -> None:
+    with ill.database.read() as snapshot:
+        told = on_models_page(snapshot, ADA, LATE)
+        unknown = on_models_page(snapshot, ADA, ModelName("other"))
+    assert told.state == ("bad", "Degraded")
+    assert "approved at" in told.phrases[-1].text
+    assert [one.id for one in told.sections] == ["performance", "alerts", "watching"]
+    assert told.sections[0].chart is not None
+    assert unknown == Contribution()

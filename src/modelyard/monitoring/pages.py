@@ -12,7 +12,6 @@ from modelyard.monitoring.domain import (
     SEVERITY,
     Alert,
     AlertId,
-    AlertKind,
     ColumnDrift,
     ColumnQuality,
     Degradation,
@@ -29,6 +28,7 @@ from modelyard.monitoring.domain import (
     Why,
 )
 from modelyard.monitoring.rules.pictures import Part
+from modelyard.monitoring.words import UNREFERENCED, UNSERVED, WELL, WORDS
 from modelyard.registry.domain import ModelName
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.web.charts import Chart
@@ -37,16 +37,6 @@ from modelyard.web.parts import Chip, Moment, Tone
 
 PATH = "/monitoring"
 SPANS = (30, 90, 365)
-WORDS: dict[AlertKind, tuple[Tone, str]] = {
-    AlertKind.DEGRADATION: ("bad", "Degraded"),
-    AlertKind.STALE: ("bad", "Stale view"),
-    AlertKind.QUALITY: ("warn", "Bad values"),
-    AlertKind.DRIFT: ("warn", "Drift"),
-    AlertKind.SKEW: ("warn", "Skew"),
-}
-WELL: tuple[Tone, str] = ("good", "As approved")
-UNSERVED: tuple[Tone, str] = ("idle", "Not served")
-UNREFERENCED: tuple[Tone, str] = ("idle", "No reference")
 
 
 class Stand(msgspec.Struct, frozen=True):

@@ -62,6 +62,14 @@ def test_a_stale_view_that_the_model_does_not_read_is_no_suspect() -> None:
     assert suspects(msgspec.structs.replace(ALERT, version=1), Context(stale=(WEATHER,), views=VIEWS), NOW) == ()
 
 
+def test_a_view_that_went_stale_long_after_the_onset_is_no_suspect() -> None:
+    later = msgspec.structs.replace(WEATHER, newest_event_at=Instant(ONSET + 2 * DAY))
+    context = Context(stale=(later,), releases=(release(3, 500), release(2, 900)), views=VIEWS)
+    ranked = suspects(ALERT, context, NOW)
+    assert ranked == ()
+    assert rollback(ALERT, context, ranked).helps is None
+
+
 def test_an_alert_is_not_its_own_suspect() -> None:
     drifting = msgspec.structs.replace(ALERT, kind=AlertKind.DRIFT, evidence=DriftEvidence(columns=(TEMP,)))
     assert suspects(drifting, Context(drift=(TEMP,), views=VIEWS), NOW) == ()

@@ -57,7 +57,7 @@ def rollback(alert: Alert, context: Context, ranked: tuple[Suspect, ...]) -> Rol
     before = next((version for version in versions if version != (alert.version or versions[0])), None) if versions else None
     if before is None:
         return Rollback(version=None, helps=None, why="no other version has answered before")
-    stale = _stale_names(alert, context)
+    stale = [alert.evidence.view] if isinstance(alert.evidence, StaleEvidence) else [one.subject for one in ranked if one.kind == "view"]
     if stale:
         return _rollback_past(stale, before, context.views.get(before))
     first = ranked[0] if ranked else None
@@ -66,12 +66,6 @@ def rollback(alert: Alert, context: Context, ranked: tuple[Suspect, ...]) -> Rol
     if alert.kind in (AlertKind.DRIFT, AlertKind.QUALITY):
         return Rollback(version=before, helps=False, why=f"the values that come in have changed, and v{before} would be asked the same")
     return Rollback(version=before, helps=None, why="nothing was released near the onset; rather train anew")
-
-
-def _stale_names(alert: Alert, context: Context) -> list[str]:
-    own = [alert.evidence.view] if isinstance(alert.evidence, StaleEvidence) else []
-    reads = set(context.views.get(alert.version or 0, {}).values())
-    return own + [one.view for one in context.stale if one.view in reads and one.view not in own]
 
 
 def _rollback_past(stale: list[str], before: int, views: Mapping[str, str] | None) -> Rollback:
@@ -101,6 +95,8 @@ def _stale_views(alert: Alert, context: Context, now: Instant) -> list[Suspect]:
         if one.view not in reads:
             continue
         since = _stale_since(one)
+        if since is not None and since > alert.since_at + DAY:
+            continue  # What came after the onset did not bring it about.
         part = 1.0 if since is None else _nearness(alert.since_at - since)
         found.append(Suspect(kind="view", subject=one.view, score=_score("view", part), why=stale_title(one, now), at=since))
     return found
