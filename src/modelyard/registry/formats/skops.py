@@ -6,7 +6,10 @@ Owns the threads: one, because sums over several depend on their order. Never re
 import hashlib
 import io
 import json
+import struct
+import tokenize
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -20,19 +23,8 @@ MOST_UNPACKED = 4 << 30
 MOST_MEMBERS = 200_000
 SCHEMA = "schema.json"
 # What a file raises that was made by hand, or by a version of scikit-learn that does not fit this one.
-ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, MemoryError, OSError, RuntimeError, ValueError)
+ERRORS = (*ZIP_ERRORS, tokenize.TokenError, ArithmeticError, AssertionError, AttributeError, ImportError, SyntaxError, TypeError)
 
 
 def dumped(model: Any, signature: Signature) -> bytes:
@@ -54,10 +46,9 @@ def loaded(content: bytes, signature: Signature) -> "SkopsPredictor":
         )
     threadpoolctl.threadpool_limits(limits=1)
     try:
-        estimator = sio.loads(content, trusted=[])
+        return SkopsPredictor(sio.loads(content, trusted=[]), signature)
     except ERRORS as error:
         raise BadArtifact(f"skops: {str(error)[:300]}", hint="train with the version of scikit-learn that serves") from error
-    return SkopsPredictor(estimator, signature)
 
 
 def content(content: bytes) -> Any:
@@ -67,7 +58,7 @@ def content(content: bytes) -> Any:
     try:
         files = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name != SCHEMA}
         return _counted({key: value for key, value in schema.items() if key != "_skops_version"}, files, {})
-    except (zipfile.BadZipFile, RecursionError) as error:
+    except ZIP_ERRORS as error:
         raise BadArtifact(f"this is no skops file: {error}", hint="save the model again") from error
 
 
@@ -94,8 +85,10 @@ def _schema(content: bytes) -> dict[str, Any]:
         members = archive.infolist()
         if len(members) > MOST_MEMBERS or sum(member.file_size for member in members) > MOST_UNPACKED:
             raise BadArtifact("the skops file unpacks to more than is loaded", hint="make the model smaller")
+        if (broken := archive.testzip()) is not None:
+            raise BadArtifact(f"this is no skops file: {broken[:80]} is damaged", hint="save the model again")
         schema = json.loads(archive.read(SCHEMA))
-    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError) as error:
+    except ZIP_ERRORS as error:
         raise BadArtifact(f"this is no skops file: {error}", hint="save the model again") from error
     if not isinstance(schema, dict):
         raise BadArtifact("this is no skops file: its schema is no object", hint="save the model again")
@@ -136,7 +129,7 @@ class SkopsPredictor:
         assert self._predict is not None  # refused when it was loaded
         try:
             found = self._predict(matrix)
-        except ValueError as error:
+        except ERRORS as error:
             raise SignatureMismatch(
                 f"scikit-learn: {str(error)[:200]}", hint="impute nulls in the model, or choose one that takes them"
             ) from error
