@@ -94,6 +94,9 @@ GET /models/{model}/versions/{version}
 GET /runs/{run_id}
 GET /serving
 GET /serving/{model}
+GET /approvals
+GET /deliveries
+GET /deliveries/{delivery}
 """
 
 _CONTRIBUTOR = """
@@ -115,6 +118,7 @@ PUT /api/v1/models/{model}/aliases/{alias}
 POST /models/{model}/alias
 POST /models/{model}/versions/{version}/retirement
 POST /serving/{model}/rollback
+POST /deliveries/{delivery}/cancel
 """
 
 _APPROVER = """
@@ -125,6 +129,8 @@ POST /api/v1/endpoints/{model}/revisions
 POST /api/v1/endpoints/{model}/step
 POST /api/v1/endpoints/{model}/withdrawal
 PUT /api/v1/endpoints/{model}/shadows
+POST /approvals/{approval}/approve
+POST /approvals/{approval}/reject
 """
 
 _ADMIN = """

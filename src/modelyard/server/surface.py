@@ -7,6 +7,8 @@ from modelyard.access.pages import PAGES as ACCESS_PAGES
 from modelyard.core.clock import Clock
 from modelyard.core.settings import Settings
 from modelyard.delivery.api import OPERATIONS as DELIVERY_OPERATIONS
+from modelyard.delivery.pages import ACTIONS as DELIVERY_ACTIONS
+from modelyard.delivery.pages import PAGES as DELIVERY_PAGES
 from modelyard.features.api import OPERATIONS as FEATURE_OPERATIONS
 from modelyard.features.pages import PAGES as FEATURE_PAGES
 from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
@@ -38,6 +40,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *TRACKING_OPERATIONS,
 )
 PAGES: tuple[Page, ...] = (
+    *DELIVERY_PAGES,
     *FEATURE_PAGES,
     *TRACKING_PAGES,
     *REGISTRY_PAGES,
@@ -45,4 +48,4 @@ PAGES: tuple[Page, ...] = (
     *LEDGER_PAGES,
     *ACCESS_PAGES,
 )
-ACTIONS: tuple[Action, ...] = (*ACCESS_ACTIONS, *REGISTRY_ACTIONS, *SERVING_ACTIONS)
+ACTIONS: tuple[Action, ...] = (*ACCESS_ACTIONS, *DELIVERY_ACTIONS, *REGISTRY_ACTIONS, *SERVING_ACTIONS)
