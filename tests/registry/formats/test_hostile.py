@@ -126,6 +126,7 @@ DEEP = b'{"protocol":2,' + LIST[1:] + LIST * 300 + b"]}" * 301
         huge_arrays(),
         b"",
     ],
+    ids=lambda content: f"{len(content)}-bytes",  # an archive's bytes hold the time at which it was made
 )
 def test_a_skops_file_by_hand_is_refused_and_its_digest_is_no_crash(tmp_path: Path, content: bytes) -> None:
     folder = folder_of(tmp_path, Format.SKOPS, content)
