@@ -8,7 +8,21 @@ from modelyard.access.domain import Principal
 from modelyard.core.clock import SECOND, Instant
 from modelyard.storage.database import Snapshot
 from modelyard.tracking import service
-from modelyard.tracking.domain import Artifact, Experiment, ExperimentId, FilterInvalid, Run, RunFacts, RunId, RunStatus, TokenInvalid
+from modelyard.tracking.domain import (
+    ENVIRONMENT_DIGEST_TAG,
+    RUN_NAME_TAG,
+    SNAPSHOT_DIGEST_TAG,
+    SOURCE_DIGEST_TAG,
+    Artifact,
+    Experiment,
+    ExperimentId,
+    FilterInvalid,
+    Run,
+    RunFacts,
+    RunId,
+    RunStatus,
+    TokenInvalid,
+)
 from modelyard.web.charts import Chart, Plane, Point, Series, lines
 from modelyard.web.pages import Nav, Page, page
 from modelyard.web.parts import Link, Pager, Tone
@@ -29,6 +43,8 @@ TONES: dict[RunStatus, Tone] = {
     RunStatus.FAILED: "bad",
     RunStatus.KILLED: "warn",
 }
+
+_TOLD_ELSEWHERE = frozenset({RUN_NAME_TAG, SOURCE_DIGEST_TAG, ENVIRONMENT_DIGEST_TAG, SNAPSHOT_DIGEST_TAG})
 
 
 class ExperimentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +114,11 @@ class FileRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The context of `tracking/run.html`. `changed` says whether the run was written to since its end, where that was looked at."""
+    """The context of `tracking/run.html`.
+
+    `tags` leaves out those that other fields tell. `changed` says whether the run was written to since its end, where that
+    was looked at.
+    """
 
     run: Run
     experiment: Experiment
@@ -106,6 +126,7 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     tone: Tone
     duration_s: float | None
     metrics: tuple[MetricRow, ...]
+    tags: dict[str, str]
     chart: Chart | None
     files: tuple[FileRow, ...]
     file_count: int
@@ -205,6 +226,7 @@ def show_run(snapshot: Snapshot, principal: Principal, run_id: RunId, metric: st
         tone=TONES[run.facts.status],
         duration_s=_duration(run.facts),
         metrics=tuple(rows),
+        tags={key: value for key, value in run.tags.items() if key not in _TOLD_ELSEWHERE},
         chart=_chart(curves[drawn]) if drawn and len(curves[drawn].steps) > 1 else None,
         files=tuple(FileRow(file=one, href=_download(run_id, one.path)) for one in files[:MOST_FILES]),
         file_count=len(files),
