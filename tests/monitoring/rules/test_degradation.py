@@ -7,7 +7,7 @@ import pytest
 
 from modelyard.core.clock import SECOND, Instant
 from modelyard.monitoring.domain import Level, Observation, performance
-from modelyard.monitoring.rules.degradation import approved_level, between, cell_us, degradation
+from modelyard.monitoring.rules.degradation import approved_level, between, degradation
 
 DAY = 86400 * SECOND
 DECLARED = performance("roc_auc", drop=0.03, window="14d")
@@ -111,11 +111,6 @@ def test_a_level_measured_on_few_rows_widens_the_middle() -> None:
     assert unsure is not None
     assert sure.is_declared
     assert not unsure.is_declared
-
-
-@pytest.mark.parametrize(("window", "length"), [("14d", DAY), ("2d", DAY), ("1d", 3600 * SECOND)])
-def test_short_windows_are_gathered_by_the_hour(window: Any, length: int) -> None:
-    assert cell_us(performance("mae", drop=1, window=window)) == length
 
 
 # The BCG vaccine trials (Colditz et al., JAMA 271, 1994): vaccinated with and without tuberculosis, the same of controls.

@@ -19,7 +19,7 @@ BINARY_METRICS: tuple[BinaryMetric, ...] = get_args(BinaryMetric)
 HIGHER_IS_BETTER: frozenset[Metric] = frozenset({"roc_auc", "accuracy"})
 
 MIN_EFFECT = 0.03
-LEAST_WINDOW_S, MOST_WINDOW_S = 3600.0, 366 * 86400.0
+LEAST_WINDOW_S, MOST_WINDOW_S = 86400.0, 366 * 86400.0
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True, tag="drift", tag_field="monitor", forbid_unknown_fields=True):
@@ -108,7 +108,7 @@ def quality(columns: Sequence[str] | None = None, *, min_change: float = MIN_EFF
 def _window_s(window: str) -> float:
     seconds = duration_s(window)
     if not LEAST_WINDOW_S <= seconds <= MOST_WINDOW_S:
-        raise InvalidInput(f"window={window!r} is not between an hour and a year", hint="write it like 12h, 7d or 14d")
+        raise InvalidInput(f"window={window!r} is not between a day and a year", hint="write it like 1d, 7d or 14d")
     return seconds
 
 

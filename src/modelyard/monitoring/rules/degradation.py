@@ -25,20 +25,13 @@ from modelyard.monitoring.rules.discoveries import BUDGET, PERIOD_S
 from modelyard.monitoring.rules.metrics import measured
 from modelyard.monitoring.rules.outcomes import Outcome, observations, summarised
 
-HOUR_US = 3600 * SECOND
-DAY_US = 24 * HOUR_US
+DAY_US = 86_400 * SECOND
 LEAST_DAYS = 8
-SHORT_WINDOW_US = 2 * DAY_US
 ONE_SIDED_95 = 1.645
 TOLERATED = 1 / 3
 LOSSES = np.array([1.0, 2.0, 4.0])
 LEAST_VARIANCE = 1e-18
 Floats = NDArray[np.float64]
-
-
-def cell_us(declared: Performance) -> int:
-    """The length of the cells that outcomes are gathered in: a day, or an hour where the window is shorter than two days."""
-    return DAY_US if declared.window_us >= SHORT_WINDOW_US else HOUR_US
 
 
 def approved_level(metric: Metric, labels: ArrayLike, scores: ArrayLike, at: ArrayLike | None = None) -> Level:
@@ -90,9 +83,9 @@ def _between_neighbours(days: Sequence[Observation]) -> float:
 
 
 def degradation(level: Level, declared: Performance, days: Sequence[Observation], *, budget: float = BUDGET) -> Degradation | None:
-    """What `days` (or hours, oldest first, since the level was approved) say of the declared loss; `None` without any.
+    """What `days` (oldest first, since the level was approved) say of the declared loss; `None` without any.
 
-    Look after each cell that is complete. In PERIOD_S with a tolerated level, the chance of an alarm at any look is at
+    Look after each day that is complete. In PERIOD_S with a tolerated level, the chance of an alarm at any look is at
     most `budget`; an alarm also needs the loss since its likely onset to be as large as declared.
     """
     recent = [day for day in days if day.until_at > days[-1].until_at - declared.window_us]
@@ -116,7 +109,7 @@ def degradation(level: Level, declared: Performance, days: Sequence[Observation]
         loss=loss,
         declared=drop,
         evidence=float(evidence[onset]),
-        threshold=log(PERIOD_S * SECOND / cell_us(declared) / budget),
+        threshold=log(PERIOD_S * SECOND / DAY_US / budget),
         since_at=recent[onset].since_at,
         until_at=recent[-1].until_at,
         rows=sum(day.rows for day in recent[onset:]),

@@ -13,7 +13,7 @@ from modelyard.ledger.domain import CursorMoved
 from modelyard.ledger.service import advance, cursor, list_events
 from modelyard.monitoring import store
 from modelyard.monitoring.domain import PREDICTION, Day, OutcomeCell, VersionReference, Watched
-from modelyard.monitoring.rules.degradation import DAY_US, cell_us
+from modelyard.monitoring.rules.degradation import DAY_US
 from modelyard.monitoring.rules.outcomes import every_metric, summarised, together
 from modelyard.monitoring.rules.summaries import merged, summarise
 from modelyard.monitoring.service.log import NewRows, read_new
@@ -82,23 +82,17 @@ def _days(rows: pl.DataFrame, reference: VersionReference) -> Iterable[Day]:
         yield Day(since_at=Instant(int(str(day)) * DAY_US), summary=summary)
 
 
-def cell_length(watched: Watched) -> int:
-    """The length of the cells that a model's outcomes are gathered in: the shortest that one of its monitors asks for."""
-    return min((cell_us(one) for one in watched.performances), default=DAY_US)
-
-
 def _cells(watched: Watched, outcomes: pl.DataFrame) -> Iterable[OutcomeCell]:
-    """Outcomes by version, arm and the cell in which they became known; one that comes after its cell was closed counts in the next."""
-    length = cell_length(watched)
+    """Outcomes by version, arm and the day in which they became known; one that comes after its day was closed counts in the next."""
     closed = watched.outcomes_to or Instant(0)
-    placed = outcomes.with_columns((pl.max_horizontal("label_at", pl.lit(closed)) // length).alias("_cell"))
+    placed = outcomes.with_columns((pl.max_horizontal("label_at", pl.lit(closed)) // DAY_US).alias("_cell"))
     for (version, arm, cell), part in placed.partition_by(["version", "arm", "_cell"], as_dict=True).items():
-        since = int(str(cell)) * length
+        since = int(str(cell)) * DAY_US
         yield OutcomeCell(
             version=int(str(version)),
             arm=str(arm),
             since_at=Instant(since),
-            until_at=Instant(since + length),
+            until_at=Instant(since + DAY_US),
             outcomes=summarised(part.get_column("label").to_numpy(), part.get_column("value").to_numpy(), is_binary=watched.is_binary),
         )
 

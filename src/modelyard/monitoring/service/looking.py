@@ -18,6 +18,7 @@ from modelyard.monitoring.domain import (
     Level,
     Measured,
     NoOutcomes,
+    OutcomeCell,
     Performance,
     QualityEvidence,
     Report,
@@ -27,12 +28,11 @@ from modelyard.monitoring.domain import (
 )
 from modelyard.monitoring.rules import alerting
 from modelyard.monitoring.rules.alerting import Found, Over
-from modelyard.monitoring.rules.degradation import DAY_US, cell_us, degradation
+from modelyard.monitoring.rules.degradation import DAY_US, degradation
 from modelyard.monitoring.rules.discoveries import spent
 from modelyard.monitoring.rules.drift import drifted, scan
 from modelyard.monitoring.rules.outcomes import Outcome, metric_of, observations, together
 from modelyard.monitoring.rules.quality import column_quality, raised
-from modelyard.monitoring.service.intake import cell_length
 from modelyard.serving.domain import Arm
 from modelyard.storage.database import Snapshot
 
@@ -124,8 +124,8 @@ def _look_at_quality(snapshot: Snapshot, looked: Looked, reference: VersionRefer
 
 
 def _look_at_performance(snapshot: Snapshot, looked: Looked, reference: VersionReference, open_alerts: Mapping[str, Alert]) -> Looked:
-    watched, length = looked.watched, cell_length(looked.watched)
-    end = Instant(snapshot.now() // length * length)
+    watched = looked.watched
+    end = Instant(snapshot.now() // DAY_US * DAY_US)
     if not watched.performances or (watched.outcomes_to is not None and end <= watched.outcomes_to):
         return looked
     noted = msgspec.structs.replace(looked, watched=msgspec.structs.replace(watched, outcomes_to=end))
@@ -163,22 +163,27 @@ def _judged(
 
 
 def _cells(snapshot: Snapshot, looked: Looked, declared: Performance, end: Instant) -> tuple[Outcome, ...]:
-    """The outcomes of the live version's own answers, by the monitor's cells, oldest first, those that are closed."""
-    watched, length = looked.watched, cell_us(declared)
-    window = max(declared.window_us, SPREAD_DAYS * length) + length
-    since = max(Instant(end - window), Instant((watched.live_at or 0) // length * length))
-    grouped: dict[int, list[Outcome]] = {}
-    for cell in store.list_outcomes(snapshot, watched.model, since, looked.report.version):
-        if cell.arm in JUDGED and cell.until_at <= end:
-            one = Outcome(since_at=cell.since_at, until_at=cell.until_at, outcomes=cell.outcomes, measured=cell.measured)
-            grouped.setdefault(cell.since_at // length, []).append(one)
-    return tuple(_joined(parts, Instant(place * length), length) for place, parts in sorted(grouped.items()) if (place + 1) * length <= end)
+    """The outcomes of the live version's own answers, day by day, oldest first: of days that are closed."""
+    watched = looked.watched
+    since = end - max(declared.window_us, SPREAD_DAYS * DAY_US) - DAY_US
+    since = max(since, (watched.live_at or 0) // DAY_US * DAY_US)
+    cells = store.list_outcomes(snapshot, watched.model, Instant(since), looked.report.version)
+    return by_day([cell for cell in cells if cell.arm in JUDGED and cell.until_at <= end])
 
 
-def _joined(parts: Sequence[Outcome], since: Instant, length: int) -> Outcome:
-    if len(parts) == 1 and parts[0].until_at - parts[0].since_at == length:
-        return parts[0]
-    return Outcome(since_at=since, until_at=Instant(since + length), outcomes=together([one.outcomes for one in parts]))
+def by_day(cells: Sequence[OutcomeCell]) -> tuple[Outcome, ...]:
+    """Cells of several arms and versions, oldest first, as one outcome a day."""
+    grouped: dict[Instant, list[OutcomeCell]] = {}
+    for cell in cells:
+        grouped.setdefault(cell.since_at, []).append(cell)
+    return tuple(_of_day(parts) for _, parts in sorted(grouped.items()))
+
+
+def _of_day(parts: Sequence[OutcomeCell]) -> Outcome:
+    first = parts[0]
+    if len(parts) == 1:
+        return Outcome(since_at=first.since_at, until_at=first.until_at, outcomes=first.outcomes, measured=first.measured)
+    return Outcome(since_at=first.since_at, until_at=first.until_at, outcomes=together([one.outcomes for one in parts]))
 
 
 def _measured(declared: Performance, cells: Sequence[Outcome]) -> Measured | None:

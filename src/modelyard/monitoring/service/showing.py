@@ -3,7 +3,6 @@
 Reads summaries alone. Owns no figure: all come from the rules.
 """
 
-from collections.abc import Sequence
 from itertools import accumulate
 
 import msgspec
@@ -14,10 +13,10 @@ from modelyard.monitoring import store
 from modelyard.monitoring.domain import Alert, Column, Level, Metric, ModelMonitoring, Observation, WindowSummary
 from modelyard.monitoring.rules.causes import Release
 from modelyard.monitoring.rules.degradation import DAY_US
-from modelyard.monitoring.rules.outcomes import Outcome, observations, together
+from modelyard.monitoring.rules.outcomes import observations
 from modelyard.monitoring.rules.pictures import Part, shape
 from modelyard.monitoring.rules.summaries import merged
-from modelyard.monitoring.service.looking import JUDGED
+from modelyard.monitoring.service.looking import JUDGED, by_day
 from modelyard.monitoring.service.surroundings import releases_of
 from modelyard.monitoring.service.watching import get_monitoring
 from modelyard.registry.domain import ModelName
@@ -51,12 +50,8 @@ def show_monitoring(snapshot: Snapshot, principal: Principal, model: ModelName, 
     metric = standing.watched.performances[0].metric if standing.watched.performances else None
     since = Instant((snapshot.now() // DAY_US - days) * DAY_US)
     cells = [cell for cell in store.list_outcomes(snapshot, model, since) if cell.arm != Arm.SHADOW.value]
-    grouped: dict[int, list[Outcome]] = {}
-    for cell in cells:
-        if cell.arm in JUDGED:
-            one = Outcome(since_at=cell.since_at, until_at=cell.until_at, outcomes=cell.outcomes, measured=cell.measured)
-            grouped.setdefault(cell.since_at // DAY_US, []).append(one)
-    measured = observations(metric, [_day(place, parts) for place, parts in sorted(grouped.items())]) if metric else ()
+    answered = by_day([cell for cell in cells if cell.arm in JUDGED])
+    measured = observations(metric, answered) if metric else ()
     return Shown(
         standing=standing,
         metric=metric,
@@ -70,13 +65,6 @@ def show_monitoring(snapshot: Snapshot, principal: Principal, model: ModelName, 
         ),
         shapes=_shapes(snapshot, standing),
     )
-
-
-def _day(place: int, parts: Sequence[Outcome]) -> Outcome:
-    if len(parts) == 1 and parts[0].until_at - parts[0].since_at == DAY_US:
-        return parts[0]
-    outcomes = together([one.outcomes for one in parts])
-    return Outcome(since_at=Instant(place * DAY_US), until_at=Instant((place + 1) * DAY_US), outcomes=outcomes)
 
 
 def _shapes(snapshot: Snapshot, standing: ModelMonitoring) -> dict[str, tuple[Part, ...]]:

@@ -1,5 +1,6 @@
 """What is watched: a model's monitors and its versions' references, and how all of it stands. Owns their ledger entries."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -24,6 +25,7 @@ from modelyard.monitoring.domain import (
     Monitor,
     NewReference,
     NewWatch,
+    NoOutcomes,
     Reference,
     VersionReference,
     ViewState,
@@ -60,11 +62,15 @@ def reference_of(
 
 
 def levels_of(scored: Scored, *, is_binary: bool) -> tuple[Level, ...]:
-    """What the version was approved at, by every metric of its kind. Raises NoOutcomes."""
+    """What the version was approved at, by every metric of its kind that so many outcomes can tell."""
     labels: ArrayLike = scored.labels.cast(pl.Float64).to_numpy()
     at = None if scored.at is None else scored.at.cast(pl.Int64).to_numpy()
     metrics: tuple[Metric, ...] = BINARY_METRICS if is_binary else NUMBER_METRICS
-    return tuple(approved_level(metric, labels, scored.scores.to_numpy(), at) for metric in metrics)
+    levels = []
+    for metric in metrics:
+        with contextlib.suppress(NoOutcomes):
+            levels.append(approved_level(metric, labels, scored.scores.to_numpy(), at))
+    return tuple(levels)
 
 
 def set_monitors(tx: Transaction, principal: Principal, model: ModelName, watch: NewWatch) -> Watched:
