@@ -53,8 +53,7 @@ class Ingest:
         taken = self._take()
         if not taken:
             return
-        self._is_busy = True
-        self._submit(loop, taken, functools.partial(self._finish, loop, taken))
+        self._is_busy = self._submit(loop, taken, functools.partial(self._finish, loop, taken))
 
     def _take(self) -> list[_Waiting]:
         """The first of those that wait, up to what one transaction takes."""
@@ -67,10 +66,17 @@ class Ingest:
         taken, self._waiting = self._waiting, []
         return taken
 
-    def _submit(self, loop: asyncio.AbstractEventLoop, taken: Sequence[_Waiting], finish: "functools.partial[None]") -> None:
+    def _submit(self, loop: asyncio.AbstractEventLoop, taken: Sequence[_Waiting], finish: "functools.partial[None]") -> bool:
+        """Whether the database takes them; where it is closed, each caller is told."""
         items = [waiting.item for waiting in taken]
-        future = self._database.submit(functools.partial(service.log_batches, items=items))
+        try:
+            future = self._database.submit(functools.partial(service.log_batches, items=items))
+        except ModelyardError as error:
+            for waiting in taken:
+                _answer(waiting, error)
+            return False
         future.add_done_callback(lambda done: loop.call_soon_threadsafe(finish, done))
+        return True
 
     def _finish(self, loop: asyncio.AbstractEventLoop, taken: Sequence[_Waiting], done: "Future[Answers]") -> None:
         self._is_busy = False
