@@ -114,7 +114,7 @@ def test_a_new_version_closes_the_alerts_of_the_one_before_and_is_held_against_i
     assert (watched.live, watched.live_at) == (2, served.clock.now() - DAY)
 
 
-def test_a_tick_without_anything_new_changes_nothing_but_the_time_of_the_look(served: World) -> None:
+def test_a_tick_without_anything_new_changes_nothing(served: World) -> None:
     served.day()
     with served.database.read() as snapshot:
         before = store.find_report(snapshot, LATE), store.list_outcomes(snapshot, LATE, Instant(0))
@@ -150,3 +150,17 @@ def test_an_outcome_that_comes_after_its_day_was_closed_counts_in_the_next(serve
     with served.database.read() as snapshot:
         cells = store.list_outcomes(snapshot, LATE, Instant(0))
     assert [cell.since_at for cell in cells] == [start + 2 * DAY]
+
+
+def test_a_model_is_looked_at_once_a_minute_however_often_the_worker_ticks(served: World) -> None:
+    def looked_at() -> Instant | None:
+        tick(served.database, served.tables)
+        with served.database.read() as snapshot:
+            watched = store.find_watched(snapshot, LATE)
+        return None if watched is None else watched.ticked_at
+
+    first = looked_at()
+    served.clock.advance(30)
+    assert looked_at() == first == served.clock.now() - 30_000_000
+    served.clock.advance(31)
+    assert looked_at() == served.clock.now()

@@ -20,7 +20,7 @@ from modelyard.monitoring.domain import (
 
 MOST_EXAMPLES = 5
 # Whole numbers, so that sums are exact in any order.
-EXCESS_UNIT, MOST_EXCESS = 1e6, 1e12
+EXCESS_UNIT, MOST_EXCESS = 1e6, 1e10
 
 
 def summarise(frame: pl.DataFrame, reference: Reference, digest: Digest) -> WindowSummary:

@@ -22,6 +22,8 @@ from modelyard.serving.service import list_endpoints, mark_stale
 from modelyard.storage.database import Database, Snapshot, Transaction
 from modelyard.storage.tables import Tables
 
+LOOK_EVERY = 60 * SECOND
+
 
 def tick(database: Database, tables: Tables) -> Ticked:
     """What one tick did. It reads only segments that are new since the last one, and summaries; never the whole log."""
@@ -117,7 +119,10 @@ def _differs(endpoint: Endpoint, stale: set[str]) -> bool:
 
 
 def _looked_at(database: Database, served: Served) -> tuple[list[Alert], list[Alert]]:
-    """The alerts that a look at one model opened and closed. Nothing where another worker has looked meanwhile."""
+    """The alerts that a look at one model opened and closed. Nothing where it was looked at just now, or by another worker meanwhile."""
+    ticked_at = served.watched.ticked_at
+    if served.watched == served.before and ticked_at is not None and 0 <= database.clock.now() - ticked_at < LOOK_EVERY:
+        return [], []
     with database.read() as snapshot:
         mine = [alert for alert in store.list_open(snapshot) if alert.model == served.watched.model]
         gone = [alert for alert in mine if alert.version != served.watched.live]
