@@ -1,11 +1,13 @@
 """Alerts for those who look at them: seen by their team, silenced with a reason, acknowledged, explained."""
 
+import msgspec
 import pytest
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role, TeamId
 from modelyard.core.clock import SECOND
 from modelyard.core.errors import InvalidInput
 from modelyard.monitoring.domain import Alert, AlertId, AlertIsClosed, AlertKind, AlertNotFound, ModelNotMonitored, drift
+from modelyard.monitoring.rules.alerting import Over, Plan
 from modelyard.monitoring.service import (
     acknowledge_alert,
     get_alert,
@@ -16,6 +18,7 @@ from modelyard.monitoring.service import (
     silence_alert,
     why_alert,
 )
+from modelyard.monitoring.service.alerts import made_true
 from tests.monitoring.world import LATE, World
 
 ADA = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEFAULT_TEAM: Role.CONTRIBUTOR})
@@ -107,3 +110,17 @@ def test_drift_right_after_a_release_names_the_release(world: World, drifting: A
         why = why_alert(snapshot, SYSTEM, drifting.id)
     assert [(one.kind, one.subject) for one in why.suspects] == [("release", "v1")]
     assert why.rollback.version is None
+
+
+def test_what_people_do_between_a_look_and_its_writing_is_kept_and_nothing_closes_twice(world: World, drifting: Alert) -> None:
+    seen = msgspec.structs.replace(drifting, title="temp drifted further", seen_at=world.clock.now())
+    over = Over(alert=drifting, why="it is over")
+    world.database.write(lambda tx: silence_alert(tx, ADA, drifting.id, "2h", "known outage"))
+    world.database.write(lambda tx: made_true(tx, Plan(going_on=(seen,)), lambda _: DEFAULT_TEAM))
+    for _ in range(2):
+        world.database.write(lambda tx: made_true(tx, Plan(closed=(over,)), lambda _: DEFAULT_TEAM))
+    with world.database.read() as snapshot:
+        found = get_alert(snapshot, ADA, drifting.id)
+    assert found.silence is not None
+    assert (found.title, found.closed_why) == ("temp drifted further", "it is over")
+    assert len(world.events("monitoring.alert_closed")) == 1

@@ -122,17 +122,21 @@ def put_watched(tx: Transaction, watched: Watched) -> None:
 
 
 def find_watched(snapshot: Snapshot, model: ModelName) -> Watched | None:
-    """The watched model of that name."""
-    content = snapshot.connection.execute(sa.select(MODELS.c.content).where(MODELS.c.model == model)).scalar()
+    """The watched model of that name; within a write transaction its row stays locked."""
+    content = snapshot.connection.execute(_locking(snapshot, sa.select(MODELS.c.content).where(MODELS.c.model == model))).scalar()
     return None if content is None else _watched.decode(content)
 
 
 def list_watched(snapshot: Snapshot, teams: Sequence[TeamId] | None = None) -> list[Watched]:
-    """The watched models, those of `teams` where given, by name."""
+    """The watched models, those of `teams` where given, by name; within a write transaction their rows stay locked."""
     query = sa.select(MODELS.c.content).order_by(MODELS.c.model)
     if teams is not None:
         query = query.where(MODELS.c.team_id.in_(teams))
-    return [_watched.decode(content) for content in snapshot.connection.execute(query).scalars()]
+    return [_watched.decode(content) for content in snapshot.connection.execute(_locking(snapshot, query)).scalars()]
+
+
+def _locking(snapshot: Snapshot, query: sa.Select[Any]) -> sa.Select[Any]:
+    return query.with_for_update() if isinstance(snapshot, Transaction) else query
 
 
 def insert_reference(tx: Transaction, reference: VersionReference) -> None:
@@ -254,8 +258,8 @@ def update_alert(tx: Transaction, alert: Alert) -> None:
 
 
 def find_alert(snapshot: Snapshot, alert: AlertId) -> Alert | None:
-    """The alert of that id."""
-    content = snapshot.connection.execute(sa.select(ALERTS.c.content).where(ALERTS.c.id == alert)).scalar()
+    """The alert of that id; within a write transaction its row stays locked."""
+    content = snapshot.connection.execute(_locking(snapshot, sa.select(ALERTS.c.content).where(ALERTS.c.id == alert))).scalar()
     return None if content is None else _alert.decode(content)
 
 

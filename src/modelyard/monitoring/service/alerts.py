@@ -86,10 +86,19 @@ def silence_alert(tx: Transaction, principal: Principal, alert: AlertId, duratio
 def made_true(tx: Transaction, plan: Plan, teams: Callable[[Found], TeamId]) -> tuple[list[Alert], list[Alert]]:
     """The alerts that `plan` opened and closed, each with its ledger entry, which is also the event that triggers follow."""
     for alert in plan.going_on:
-        store.update_alert(tx, alert)
+        _go_on(tx, alert)
     closed = [_close(tx, over) for over in plan.closed]
     opened = [_open(tx, found, teams(found)) for found in plan.opened]
-    return [alert for alert in opened if alert is not None], closed
+    return [alert for alert in opened if alert is not None], [alert for alert in closed if alert is not None]
+
+
+def _go_on(tx: Transaction, seen: Alert) -> None:
+    """Writes what a look saw, and leaves alone what people have done to the alert meanwhile."""
+    standing = store.find_alert(tx, seen.id)
+    if standing is None or not standing.is_open:
+        return
+    news = {name: getattr(seen, name) for name in ("title", "since_at", "seen_at", "evidence", "models")}
+    store.update_alert(tx, msgspec.structs.replace(standing, **news))
 
 
 def _open(tx: Transaction, found: Found, team: TeamId) -> Alert | None:
@@ -121,8 +130,11 @@ def _words(suspects: Iterable[Suspect]) -> list[str]:
     return [f"{one.kind} {one.subject}: {one.why}" for one in suspects]
 
 
-def _close(tx: Transaction, over: Over) -> Alert:
-    closed = msgspec.structs.replace(over.alert, closed_at=tx.now(), closed_why=over.why)
+def _close(tx: Transaction, over: Over) -> Alert | None:
+    standing = store.find_alert(tx, over.alert.id)
+    if standing is None or not standing.is_open:
+        return None
+    closed = msgspec.structs.replace(standing, closed_at=tx.now(), closed_why=over.why)
     store.update_alert(tx, closed)
     _record(tx, CLOSED, closed, SYSTEM, {"why": over.why})
     return closed

@@ -98,6 +98,8 @@ def _cells(watched: Watched, outcomes: pl.DataFrame) -> Iterable[OutcomeCell]:
 
 
 def _put(tx: Transaction, taken: Sequence[Taken], after: int, end: int) -> None:
+    # Workers take turns from here on, also before the cursor has a row that could be locked.
+    store.list_watched(tx)
     advance(tx, CONSUMER, end, after=after)
     for one in taken:
         for version, days in one.days.items():

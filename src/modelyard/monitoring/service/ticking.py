@@ -80,6 +80,7 @@ def _told_of_views(
     teams = {one.watched.model: one.watched.team_id for one in served}
 
     def work(tx: Transaction) -> tuple[list[Alert], list[Alert]]:
+        store.list_watched(tx)  # Workers take turns from here on.
         if needs_fallback:
             mark_stale(tx, SYSTEM, sorted(names))
         return made_true(tx, plan, lambda one: teams[one.models[0]])
