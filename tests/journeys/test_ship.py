@@ -111,6 +111,17 @@ def states(shipped: dict[str, object]) -> dict[str, str]:
     return {stage["name"]: stage["state"] for stage in stages}
 
 
+PAGES = ("/models/late", "/models/late/versions/1", "/serving/late", "/monitoring/late", "/features/weather", "/deliveries", "/approvals")
+
+
+def check_pages(mine: Mine) -> None:
+    """Every page about the model is there, and MLflow's clients find it in the registry."""
+    with mine.client(mine.url) as control:
+        found = {path: control.get(path, headers={"Accept": "text/html"}).status_code for path in PAGES}
+        assert found == dict.fromkeys(PAGES, 200)
+        assert control.get("/api/2.0/mlflow/registered-models/get", params={"name": "late"}).status_code == 200
+
+
 def test_one_command_takes_a_model_from_raw_data_to_an_answer(mine: Mine) -> None:
     shipped = mine.yard("ship", "late", "--until", "roll_out")
     found = states(shipped)
@@ -124,6 +135,7 @@ def test_one_command_takes_a_model_from_raw_data_to_an_answer(mine: Mine) -> Non
         assert all(0.0 <= one["value"] <= 1.0 for one in answer["predictions"])
         verified = control.post("/api/v1/ledger/verification", json={"known": []}).json()
     assert verified["findings"] == [], verified
+    check_pages(mine)
     # A second version whose gate fails is refused, says which gate, and leaves the first one live.
     (mine.folder / "models.py").write_text(MODELS.replace("GATE", "0.5"))
     refused = mine.yard("ship", "late", code=3)

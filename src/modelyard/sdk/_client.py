@@ -9,6 +9,9 @@ from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, ViewFreshness, ViewSummary
 from modelyard.features.online import OnlineValues
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
+from modelyard.monitoring.domain.alerts import Alert, AlertId, Why
+from modelyard.monitoring.domain.findings import ViewSkew
+from modelyard.monitoring.domain.watching import ModelMonitoring
 from modelyard.registry.domain import Alias, AliasMove, AliasName, Comparison, Lineage, Model, ModelDetail, ModelName, ModelVersion, NewModel, NewVersion, RiskTier, VersionDetail
 from modelyard.sdk.transport import Transport
 from modelyard.serving.domain import Assignment, Endpoint, FoundPrediction, GatewayLease, Heartbeat, LogPosition, LoggedSegment, Proposal, RevisionDetail, RolloutStep, Seal
@@ -20,6 +23,11 @@ from modelyard.tracking.service.runs import RunPage, RunSearch
 
 class Client(Transport):
     """Every operation of the control plane as a method."""
+
+    def acknowledge_alert(self, alert: AlertId, *, note: str = '') -> Alert:
+        """The alert, noted as seen by the caller. Raises AlertNotFound and NotAllowed."""
+        answer: Alert = self.call("POST", "/alerts/{alert}/acknowledgement", {"path": {"alert": alert}, "body": {"note": note}}, Alert)
+        return answer
 
     def approve(self, approval: ApprovalId, *, reason: str = '') -> Approval:
         """Approves; the delivery goes on. Raises AuthorMayNotApprove, ApprovalIsDecided and NotAllowed."""
@@ -72,6 +80,11 @@ class Client(Transport):
     def enable_user(self, user: str) -> User:
         """Enables an account again. Its password and roles are as before; tokens stay revoked."""
         answer: User = self.call("POST", "/users/{user}/enable", {"path": {"user": user}, "body": {}}, User)
+        return answer
+
+    def get_alert(self, alert: AlertId) -> Alert:
+        """The alert of that id. Raises AlertNotFound, also for one that the caller may not see."""
+        answer: Alert = self.call("GET", "/alerts/{alert}", {"path": {"alert": alert}}, Alert)
         return answer
 
     def get_declaration(self, model: str) -> AppliedModel:
@@ -144,6 +157,11 @@ class Client(Transport):
         answer: ModelDetail = self.call("GET", "/models/{model}", {"path": {"model": model}}, ModelDetail)
         return answer
 
+    def get_monitoring(self, model: ModelName) -> ModelMonitoring:
+        """How a model stands: monitors, approved levels, the last findings, its views, open alerts. Raises ModelNotMonitored."""
+        answer: ModelMonitoring = self.call("GET", "/monitoring/{model}", {"path": {"model": model}}, ModelMonitoring)
+        return answer
+
     def get_prediction(self, prediction: str) -> FoundPrediction:
         """A prediction by its id, from wherever it is by now: a gateway's disk on this machine, a sealed segment, or the tables."""
         answer: FoundPrediction = self.call("GET", "/predictions/{prediction}", {"path": {"prediction": prediction}}, FoundPrediction)
@@ -182,6 +200,11 @@ class Client(Transport):
     def latest_ledger_checkpoint(self) -> Checkpoint:
         """The checkpoint over the most entries. Raises NoSuchCheckpoint before the first."""
         answer: Checkpoint = self.call("GET", "/ledger/checkpoint", {}, Checkpoint)
+        return answer
+
+    def list_alerts(self, *, model: ModelName | None = None, before: AlertId | None = None, limit: int = 50) -> list[Alert]:
+        """Alerts, open and closed, newest first, those before the id `before`; of a model, its own and those of views it reads."""
+        answer: list[Alert] = self.call("GET", "/alerts", {"query": {"model": model, "before": before, "limit": limit}}, list[Alert])
         return answer
 
     def list_alias_moves(self, model: ModelName, *, limit: int = 100) -> list[AliasMove]:
@@ -254,6 +277,16 @@ class Client(Transport):
         answer: list[ModelDetail] = self.call("GET", "/models", {"query": {"q": q, "risk": risk, "after": after, "limit": limit}}, list[ModelDetail])
         return answer
 
+    def list_monitoring(self) -> list[ModelMonitoring]:
+        """The same for every watched model that the caller may see, by name."""
+        answer: list[ModelMonitoring] = self.call("GET", "/monitoring", {}, list[ModelMonitoring])
+        return answer
+
+    def list_open_alerts(self) -> list[Alert]:
+        """The open alerts that the caller may see, worst kind first, then newest."""
+        answer: list[Alert] = self.call("GET", "/open-alerts", {}, list[Alert])
+        return answer
+
     def list_revisions(self, model: ModelName, *, before: int | None = None, limit: int = 50) -> list[RevisionDetail]:
         """A model's revisions, newest first, those before the number `before`."""
         answer: list[RevisionDetail] = self.call("GET", "/endpoints/{model}/revisions", {"path": {"model": model}, "query": {"before": before, "limit": limit}}, list[RevisionDetail])
@@ -267,6 +300,11 @@ class Client(Transport):
     def list_segments(self, *, before: str | None = None, limit: int = 50) -> list[LoggedSegment]:
         """Segments of the prediction log, newest first."""
         answer: list[LoggedSegment] = self.call("GET", "/prediction-log/segments", {"query": {"before": before, "limit": limit}}, list[LoggedSegment])
+        return answer
+
+    def list_skew(self, *, model: ModelName | None = None) -> list[ViewSkew]:
+        """What all comparisons found together, by model and view, of the models that the caller may see."""
+        answer: list[ViewSkew] = self.call("GET", "/skew", {"query": {"model": model}}, list[ViewSkew])
         return answer
 
     def list_teams(self) -> list[Team]:
@@ -386,6 +424,11 @@ class Client(Transport):
         answer: RevisionDetail = self.call("PUT", "/endpoints/{model}/shadows", {"path": {"model": model}, "body": {"versions": versions, "cause": cause}}, RevisionDetail)
         return answer
 
+    def silence_alert(self, alert: AlertId, duration: str, why: str) -> Alert:
+        """The alert, not to be told again for `duration` (such as `2h`). Raises AlertNotFound, AlertIsClosed, InvalidInput, NotAllowed."""
+        answer: Alert = self.call("POST", "/alerts/{alert}/silence", {"path": {"alert": alert}, "body": {"duration": duration, "why": why}}, Alert)
+        return answer
+
     def start_delivery(self, body: NewDelivery) -> Delivery:
         """Starts a delivery of the model as it is declared now. Raises ModelNotDeclared, DeliveryUnderWay and NotAllowed."""
         answer: Delivery = self.call("POST", "/deliveries", {"body": body}, Delivery)
@@ -404,6 +447,11 @@ class Client(Transport):
     def verify_ledger(self, *, known: tuple[str, ...] = ()) -> Verification:
         """What verifying the whole log against this installation's own key gives."""
         answer: Verification = self.call("POST", "/ledger/verification", {"body": {"known": known}}, Verification)
+        return answer
+
+    def why_alert(self, alert: AlertId) -> Why:
+        """What probably led to the alert, ranked by what is known now, and whether a rollback would help. Raises AlertNotFound."""
+        answer: Why = self.call("GET", "/alerts/{alert}/why", {"path": {"alert": alert}}, Why)
         return answer
 
     def withdraw_endpoint(self, model: ModelName, *, cause: str = '') -> None:

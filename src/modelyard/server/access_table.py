@@ -97,6 +97,16 @@ GET /serving/{model}
 GET /approvals
 GET /deliveries
 GET /deliveries/{delivery}
+GET /alerts/{alert}
+GET /api/v1/alerts
+GET /api/v1/alerts/{alert}
+GET /api/v1/alerts/{alert}/why
+GET /api/v1/monitoring
+GET /api/v1/monitoring/{model}
+GET /api/v1/open-alerts
+GET /api/v1/skew
+GET /monitoring
+GET /monitoring/{model}
 """
 
 _CONTRIBUTOR = """
@@ -119,6 +129,10 @@ POST /models/{model}/alias
 POST /models/{model}/versions/{version}/retirement
 POST /serving/{model}/rollback
 POST /deliveries/{delivery}/cancel
+POST /alerts/{alert}/acknowledgement
+POST /alerts/{alert}/silence
+POST /api/v1/alerts/{alert}/acknowledgement
+POST /api/v1/alerts/{alert}/silence
 """
 
 _APPROVER = """

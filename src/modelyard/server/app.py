@@ -19,11 +19,13 @@ from modelyard.core.clock import Clock
 from modelyard.core.errors import InvalidInput
 from modelyard.core.settings import Settings
 from modelyard.ledger.service import LogKey, list_events, log_facts
+from modelyard.registry.sections import Contributors
+from modelyard.registry.wire.app import registry_routes
 from modelyard.server.guard import guard, request_values, unruled
 from modelyard.server.installation import Installation
 from modelyard.server.mounts import Mounts, authenticated_viewer, mlflow_refusal
 from modelyard.server.observe import REQUEST_ID, Observed
-from modelyard.server.surface import ACTIONS, INJECTABLE, OPERATIONS
+from modelyard.server.surface import ACTIONS, CONTRIBUTORS, INJECTABLE, OPERATIONS
 from modelyard.server.surface import PAGES as OWN_PAGES
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
@@ -60,7 +62,9 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
     hub = Hub(_feed(installation.database))
     site = _site(installation, pool, hub)
     registry = CollectorRegistry()
-    mlflow = mlflow_app(installation.database, installation.blobs, authenticated_viewer)
+    mlflow = mlflow_app(
+        installation.database, installation.blobs, authenticated_viewer, registry_routes(installation.database, installation.blobs)
+    )
     handlers = [
         *[operation_handler(bind(item, INJECTABLE), site.resources, request_values) for item in OPERATIONS],
         *page_routes(site, PAGES, ACTIONS),
@@ -103,6 +107,7 @@ def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resour
     values: dict[type, Any] = {
         Blobs: installation.blobs,
         Clock: installation.clock,
+        Contributors: CONTRIBUTORS,
         Database: installation.database,
         LogKey: installation.log_key,
         OnlineStore: installation.online,

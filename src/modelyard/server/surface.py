@@ -14,9 +14,14 @@ from modelyard.features.pages import PAGES as FEATURE_PAGES
 from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
 from modelyard.ledger.pages import PAGES as LEDGER_PAGES
 from modelyard.ledger.service import LogKey
+from modelyard.monitoring.api import OPERATIONS as MONITORING_OPERATIONS
+from modelyard.monitoring.pages import ACTIONS as MONITORING_ACTIONS
+from modelyard.monitoring.pages import PAGES as MONITORING_PAGES
+from modelyard.monitoring.sections import on_models_page as monitoring_on_models_page
 from modelyard.registry.api import OPERATIONS as REGISTRY_OPERATIONS
 from modelyard.registry.pages import ACTIONS as REGISTRY_ACTIONS
 from modelyard.registry.pages import PAGES as REGISTRY_PAGES
+from modelyard.registry.sections import Contributors
 from modelyard.serving.api import OPERATIONS as SERVING_OPERATIONS
 from modelyard.serving.pages import ACTIONS as SERVING_ACTIONS
 from modelyard.serving.pages import PAGES as SERVING_PAGES
@@ -29,12 +34,15 @@ from modelyard.tracking.pages import PAGES as TRACKING_PAGES
 from modelyard.web.operations import Operation
 from modelyard.web.pages import Action, Page
 
-INJECTABLE: frozenset[type] = frozenset({Authenticated, Principal, Clock, Settings, LogKey, Blobs, Database, OnlineStore, Tables})
+INJECTABLE: frozenset[type] = frozenset(
+    {Authenticated, Contributors, Principal, Clock, Settings, LogKey, Blobs, Database, OnlineStore, Tables}
+)
 OPERATIONS: tuple[Operation, ...] = (
     *ACCESS_OPERATIONS,
     *DELIVERY_OPERATIONS,
     *FEATURE_OPERATIONS,
     *LEDGER_OPERATIONS,
+    *MONITORING_OPERATIONS,
     *REGISTRY_OPERATIONS,
     *SERVING_OPERATIONS,
     *TRACKING_OPERATIONS,
@@ -45,7 +53,9 @@ PAGES: tuple[Page, ...] = (
     *TRACKING_PAGES,
     *REGISTRY_PAGES,
     *SERVING_PAGES,
+    *MONITORING_PAGES,
     *LEDGER_PAGES,
     *ACCESS_PAGES,
 )
-ACTIONS: tuple[Action, ...] = (*ACCESS_ACTIONS, *DELIVERY_ACTIONS, *REGISTRY_ACTIONS, *SERVING_ACTIONS)
+ACTIONS: tuple[Action, ...] = (*ACCESS_ACTIONS, *DELIVERY_ACTIONS, *REGISTRY_ACTIONS, *SERVING_ACTIONS, *MONITORING_ACTIONS)
+CONTRIBUTORS = Contributors(functions=(monitoring_on_models_page,))

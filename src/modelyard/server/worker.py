@@ -16,6 +16,7 @@ from modelyard.monitoring.service import tick as monitoring_tick
 from modelyard.server.installation import Installation
 from modelyard.server.observe import JOB_ID
 from modelyard.serving.service import tick as log_tick
+from modelyard.tracking.service import tick as tracking_tick
 
 LOG = logging.getLogger("modelyard.worker")
 HEARTBEATS_A_LEASE = 3
@@ -132,6 +133,7 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
     return [
         _Tick("ledger", settings.worker.poll_s, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
         _Tick("prediction log", TICK_S, lambda: log_tick(database, installation.blobs, installation.tables, holder)),
+        _Tick("tracking", TICK_S, lambda: tracking_tick(database)),
         _Tick("monitoring", TICK_S, lambda: monitoring_tick(database, installation.tables)),
         _Tick("alerts", SCHEDULES_EVERY_S, lambda: database.write(follow_alerts)),
         _Tick("schedules", SCHEDULES_EVERY_S, lambda: database.write(fire_schedules)),
