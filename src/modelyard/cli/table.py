@@ -23,5 +23,6 @@ COMMANDS = (
     Command("status", "modelyard.cli.deliveries:status", "What is under way, and what waits for whom", "Deliver"),
     Command("approve", "modelyard.cli.deliveries:approve", "Approve what waits", "Deliver"),
     Command("reject", "modelyard.cli.deliveries:reject", "Reject what waits, with a reason", "Deliver"),
+    Command("trace", "modelyard.cli.fleet:trace", "What a prediction, version or run was made from", "Deliver"),
 )
 GROUPS = ("Build", "Deliver", "Run")

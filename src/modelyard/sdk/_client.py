@@ -8,6 +8,7 @@ from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Deliv
 from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, ViewFreshness, ViewSummary
 from modelyard.features.online import OnlineValues
+from modelyard.fleet.domain import Trace
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
 from modelyard.monitoring.domain.alerts import Alert, AlertId, Why
 from modelyard.monitoring.domain.findings import ViewSkew
@@ -180,6 +181,11 @@ class Client(Transport):
     def get_run_curves(self, run_id: RunId, *, most: int = 500) -> list[Curve]:
         """Every metric of a run over its steps, at most `most` points each."""
         answer: list[Curve] = self.call("GET", "/runs/{run_id}/curves", {"path": {"run_id": run_id}, "query": {"most": most}}, list[Curve])
+        return answer
+
+    def get_trace(self, id: str) -> Trace:
+        """Everything upstream and downstream of a prediction, version, run, digest, feature view or delivery, and how long it took."""
+        answer: Trace = self.call("GET", "/traces/{id}", {"path": {"id": id}}, Trace)
         return answer
 
     def get_version(self, model: ModelName, version: int) -> VersionDetail:

@@ -81,6 +81,9 @@ GET /api/v1/runs/{run_id}
 GET /api/v1/runs/{run_id}/artifacts
 GET /api/v1/runs/{run_id}/curves
 GET /api/v1/runs/{run_id}/history
+GET /api/v1/traces/{id}
+GET /trace/{id}
+GET /trace/{model}/{version}
 GET /features
 GET /features/{view}
 POST /api/v1/features/{feature_set}

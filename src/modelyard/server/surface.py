@@ -11,6 +11,8 @@ from modelyard.delivery.pages import ACTIONS as DELIVERY_ACTIONS
 from modelyard.delivery.pages import PAGES as DELIVERY_PAGES
 from modelyard.features.api import OPERATIONS as FEATURE_OPERATIONS
 from modelyard.features.pages import PAGES as FEATURE_PAGES
+from modelyard.fleet.api import OPERATIONS as FLEET_OPERATIONS
+from modelyard.fleet.pages import PAGES as FLEET_PAGES
 from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
 from modelyard.ledger.pages import PAGES as LEDGER_PAGES
 from modelyard.ledger.service import LogKey
@@ -41,6 +43,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *ACCESS_OPERATIONS,
     *DELIVERY_OPERATIONS,
     *FEATURE_OPERATIONS,
+    *FLEET_OPERATIONS,
     *LEDGER_OPERATIONS,
     *MONITORING_OPERATIONS,
     *REGISTRY_OPERATIONS,
@@ -50,6 +53,7 @@ OPERATIONS: tuple[Operation, ...] = (
 PAGES: tuple[Page, ...] = (
     *DELIVERY_PAGES,
     *FEATURE_PAGES,
+    *FLEET_PAGES,
     *TRACKING_PAGES,
     *REGISTRY_PAGES,
     *SERVING_PAGES,

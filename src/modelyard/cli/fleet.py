@@ -1,0 +1,54 @@
+"""`yard trace`: what an answer, a version or a run was made from, as a tree."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.markup import escape
+from rich.tree import Tree
+
+from modelyard.cli.connection import connected
+from modelyard.cli.output import CONSOLE, print_json
+from modelyard.core.clock import iso
+from modelyard.fleet.domain import Node, Trace
+
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="One JSON document on standard output.")]
+LONG_ID = 30
+
+
+def trace(id: str, *, json: Json = False) -> int:  # noqa: A002 - the argument's word
+    """Everything upstream and downstream of a prediction, version, run, digest, feature view or delivery.
+
+    Example: yard trace late_arrival/3
+    """
+    with connected() as client:
+        found = client.get_trace(id.removeprefix("models:/").replace("/", "@"))
+    if json:
+        print_json(found)
+    else:
+        CONSOLE.print(_drawn(found), soft_wrap=True)
+        CONSOLE.print(f"[dim]found in {found.took_ms:.0f} ms[/]")
+    return 0
+
+
+def _drawn(found: Trace) -> Tree:
+    tree = Tree(escape(found.sentence), guide_style="dim")
+    _add(tree, found.itself)
+    for title, nodes in (("upstream", found.up), ("downstream", found.down)):
+        if nodes:
+            branch = tree.add(f"[dim]{title}[/]")
+            for node in nodes:
+                _add(branch, node)
+    return tree
+
+
+def _add(tree: Tree, node: Node) -> None:
+    words = [f"[dim]{node.kind}[/] [bold]{escape(node.title)}[/]", escape(node.id) if len(node.id) > LONG_ID else "", escape(node.said)]
+    if node.at is not None:
+        words.append(f"[dim]{iso(node.at)[:16]}[/]")
+    branch = tree.add("  ".join(word for word in words if word))
+    if node.facts:
+        branch.add(escape(", ".join(f"{fact.term} {fact.value}" for fact in node.facts)))
+    if node.entries:
+        branch.add("[dim]ledger[/] " + escape(", ".join(f"{one.index} {one.type} by {one.actor}" for one in node.entries)))
+    for below in node.below:
+        _add(branch, below)

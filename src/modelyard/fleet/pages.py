@@ -1,0 +1,42 @@
+"""Fleet's pages: a trace. Owns their contexts."""
+
+import msgspec
+
+from modelyard.access.domain import Principal
+from modelyard.core.settings import Settings
+from modelyard.fleet import service
+from modelyard.fleet.domain import Trace
+from modelyard.registry.domain import ModelName
+from modelyard.storage.blobs import Blobs
+from modelyard.storage.database import Snapshot
+from modelyard.storage.tables import Tables
+from modelyard.web.pages import Page, page
+
+
+class TracePage(msgspec.Struct, frozen=True, kw_only=True):
+    """The context of `fleet/trace.html`."""
+
+    trace: Trace
+
+
+def show_trace(  # noqa: PLR0913 - all but one are injected
+    snapshot: Snapshot,
+    principal: Principal,
+    blobs: Blobs,
+    tables: Tables,
+    settings: Settings,
+    id: str,  # noqa: A002 - the path's word
+) -> TracePage:
+    """Everything upstream and downstream of an id. Raises NothingToTrace."""
+    return TracePage(trace=service.get_trace(snapshot, principal, blobs, tables, settings, id))
+
+
+def show_version_trace(snapshot: Snapshot, principal: Principal, model: ModelName, version: int) -> TracePage:
+    """The same for a version, whose id has two parts."""
+    return TracePage(trace=service.trace_version(snapshot, principal, model, version))
+
+
+PAGES: tuple[Page, ...] = (
+    page("/trace/{id}", show_trace, "fleet/trace.html", title="Trace"),
+    page("/trace/{model}/{version}", show_version_trace, "fleet/trace.html", title="Trace"),
+)
