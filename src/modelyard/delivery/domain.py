@@ -12,6 +12,7 @@ from modelyard.core.errors import Kind, ModelyardError
 
 DeliveryId = NewType("DeliveryId", str)
 ApprovalId = NewType("ApprovalId", str)
+ReproductionId = NewType("ReproductionId", str)
 Facts = dict[str, Any]
 """What a stage found out, as JSON: the gates decide on it, the pages show it, the dossier quotes it."""
 
@@ -179,6 +180,95 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ReproductionState(StrEnum):
+    """Where a reproduction stands. `waiting`, and `running` whose lease ran out, are taken up."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Verdict(StrEnum):
+    """What a reproduction found. Every version's own machine is held to `identical`; a tolerance is for other processors."""
+
+    IDENTICAL = "identical"
+    EQUAL_WITHIN_TOLERANCE = "equal_within_tolerance"
+    DIFFERENT = "different"
+    FAILED = "failed"
+
+
+class SnapshotVerdict(StrEnum):
+    """Whether the training rows came out of their sources once more; if not, the recorded rows were learned from."""
+
+    REBUILT = "rebuilt"
+    CHANGED = "changed"
+    GONE = "gone"
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was recorded, beside what was rebuilt. Numbers bear their difference; `decides` says that the verdict rests on it."""
+
+    what: str
+    recorded: str
+    rebuilt: str
+    is_equal: bool
+    difference: float | None = None
+    decides: bool = True
+    note: str = ""
+
+
+class ReproductionStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that was taken, how long it took, and what it found in words."""
+
+    name: str
+    took_s: float
+    said: str
+
+
+class NewReproduction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a reproduction is started with. The same `key` again answers with the one that was started under it."""
+
+    key: str = ""
+
+
+class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to make a version again from its records alone. `duration_s` is by the machine's clock; it never touches the version.
+
+    `doing` is the step under way, `fence` counts who took it up; `artifact` and `content` are those of the rebuilt model.
+    """
+
+    id: ReproductionId
+    team_id: TeamId
+    model: str
+    version: int
+    state: ReproductionState
+    asked_by: PrincipalId
+    asked_at: Instant
+    verdict: Verdict | None = None
+    reason: str = ""
+    doing: str = ""
+    started_at: Instant | None = None
+    started_wall_at: Instant | None = None
+    ended_at: Instant | None = None
+    duration_s: float | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    snapshot: SnapshotVerdict | None = None
+    tolerance: float | None = None
+    steps: tuple[ReproductionStep, ...] = ()
+    artifact: Digest | None = None
+    content: Digest | None = None
+    processor: str = ""
+    attempt: int = 0
+    fence: int = 0
+    holder: str = ""
+
+
+class NotReproducible(ModelyardError):
+    """The records of a version do not hold what making it again needs."""
+
+    kind = Kind.CONFLICT
+
+
 class DeliveryUnderWay(ModelyardError):
     """The model has a delivery that has not ended."""
 
@@ -186,7 +276,7 @@ class DeliveryUnderWay(ModelyardError):
 
 
 class FencedOff(ModelyardError):
-    """The stage was taken up by another worker; this one's outputs are refused."""
+    """The work was taken up by another worker; this one's outputs are refused."""
 
     kind = Kind.CONFLICT
 

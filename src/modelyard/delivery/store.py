@@ -7,7 +7,19 @@ import sqlalchemy as sa
 
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
-from modelyard.delivery.domain import Approval, Claim, Delivery, DeliveryDetail, DeliveryId, DeliveryState, Stage, StageName, StageState
+from modelyard.delivery.domain import (
+    Approval,
+    Claim,
+    Delivery,
+    DeliveryDetail,
+    DeliveryId,
+    DeliveryState,
+    Reproduction,
+    ReproductionState,
+    Stage,
+    StageName,
+    StageState,
+)
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import METADATA, upsert
 
@@ -63,6 +75,20 @@ TRIGGERS = sa.Table(
     sa.Column("team_id", sa.String(64), nullable=False),
     sa.Column("fired_at", sa.BigInteger, nullable=False),
     sa.Column("due_at", sa.BigInteger, nullable=False),
+)
+REPRODUCTIONS = sa.Table(
+    "reproductions",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("team_id", sa.String(64), nullable=False),
+    sa.Column("model", sa.String(120), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("key", sa.String(200), nullable=False, unique=True),
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("lease_until", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+    sa.Index("ix_reproductions_version", "model", "version"),
 )
 
 
@@ -239,3 +265,54 @@ def put_trigger(tx: Transaction, team_id: str, model: str, fired_at: Instant, du
     """Notes when the model's triggers fired last, and when its schedule is due next."""
     row: dict[str, Any] = {"model": model, "team_id": team_id, "fired_at": fired_at, "due_at": due_at}
     upsert(tx, TRIGGERS, [row], ["model"], ["fired_at", "due_at"])
+
+
+def put_reproduction(tx: Transaction, reproduction: Reproduction, key: str) -> None:
+    """Inserts a new reproduction."""
+    row: dict[str, Any] = {name: getattr(reproduction, name) for name in ("id", "team_id", "model", "version", "state", "fence")}
+    row |= {"key": key, "lease_until": 0, "document": msgspec.json.encode(reproduction)}
+    tx.connection.execute(sa.insert(REPRODUCTIONS).values(row))
+
+
+def find_reproduction(snapshot: Snapshot, reproduction: str) -> Reproduction | None:
+    """The reproduction of that id, or the one that was started under that key."""
+    either = sa.or_(REPRODUCTIONS.c.id == reproduction, REPRODUCTIONS.c.key == reproduction)
+    found = snapshot.connection.execute(sa.select(REPRODUCTIONS.c.document).where(either)).scalar()
+    return None if found is None else msgspec.json.decode(found, type=Reproduction)
+
+
+def list_reproductions(snapshot: Snapshot, model: str | None, version: int | None, limit: int) -> list[Reproduction]:
+    """Reproductions, newest first."""
+    query = sa.select(REPRODUCTIONS.c.document).order_by(REPRODUCTIONS.c.id.desc()).limit(limit)
+    query = query if model is None else query.where(REPRODUCTIONS.c.model == model)
+    query = query if version is None else query.where(REPRODUCTIONS.c.version == version)
+    return [msgspec.json.decode(found, type=Reproduction) for found in snapshot.connection.execute(query).scalars()]
+
+
+def find_claimable_reproduction(snapshot: Snapshot, lease_now: Instant) -> Reproduction | None:
+    """The oldest reproduction that nobody has taken up, or whose worker's lease ran out."""
+    abandoned = sa.and_(REPRODUCTIONS.c.state == ReproductionState.RUNNING, REPRODUCTIONS.c.lease_until < lease_now)
+    due = sa.or_(REPRODUCTIONS.c.state == ReproductionState.WAITING, abandoned)
+    query = sa.select(REPRODUCTIONS.c.document).where(due).order_by(REPRODUCTIONS.c.id).limit(1)
+    found = snapshot.connection.execute(query).scalar()
+    return None if found is None else msgspec.json.decode(found, type=Reproduction)
+
+
+def update_reproduction(tx: Transaction, reproduction: Reproduction, fence: int, lease_until: Instant | None = None) -> bool:
+    """Whether the reproduction was still held under `fence` and not ended, and so was overwritten; without an instant its lease stays."""
+    values: dict[str, Any] = {
+        "state": reproduction.state,
+        "fence": reproduction.fence,
+        "document": msgspec.json.encode(reproduction),
+    } | ({} if lease_until is None else {"lease_until": lease_until})
+    return tx.connection.execute(_held_reproduction(reproduction.id, fence).values(values)).rowcount == 1
+
+
+def extend_reproduction(tx: Transaction, reproduction: Reproduction, lease_until: Instant) -> bool:
+    """Whether the reproduction was still held under its own fence, and so its lease was extended."""
+    return tx.connection.execute(_held_reproduction(reproduction.id, reproduction.fence).values(lease_until=lease_until)).rowcount == 1
+
+
+def _held_reproduction(reproduction: str, fence: int) -> sa.Update:
+    own = (REPRODUCTIONS.c.id == reproduction, REPRODUCTIONS.c.fence == fence, REPRODUCTIONS.c.state != ReproductionState.ENDED)
+    return sa.update(REPRODUCTIONS).where(*own)

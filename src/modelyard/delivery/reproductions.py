@@ -1,0 +1,174 @@
+"""Reproductions as records: asked for, taken up under a lease and a fence, ended once with a ledger entry.
+
+Owns their transitions and who may ask. How a version is made again is `rebuilding`'s business.
+"""
+
+import msgspec
+
+from modelyard.access.domain import SYSTEM, Principal, Role
+from modelyard.access.service import require
+from modelyard.core.clock import SECOND, Instant
+from modelyard.core.errors import NotFound
+from modelyard.core.ids import new_id
+from modelyard.delivery import store
+from modelyard.delivery.domain import (
+    FencedOff,
+    NewReproduction,
+    NotReproducible,
+    Reproduction,
+    ReproductionId,
+    ReproductionState,
+    ReproductionStep,
+    Verdict,
+)
+from modelyard.ledger.domain import NewEntry
+from modelyard.ledger.service import record
+from modelyard.registry.domain import ModelName, ModelVersion
+from modelyard.registry.service import show_version
+from modelyard.storage.database import Snapshot, Transaction
+
+MOST_LISTED = 200
+MOST_ATTEMPTS = 3
+
+
+def start_reproduction(tx: Transaction, principal: Principal, model: ModelName, version: int, body: NewReproduction) -> Reproduction:
+    """Asks for a version to be made again; one of that version that has not ended, or of that key, is the one that is asked for.
+
+    Raises NotReproducible where the version's records do not say what it came from, NoSuchModel, NoSuchVersion, NotAllowed.
+    """
+    found = show_version(tx, principal, model, version).version
+    require(principal, Role.CONTRIBUTOR, found.team_id)
+    before = store.find_reproduction(tx, f"{found.team_id}/{body.key}") if body.key else None
+    open_ones = [one for one in store.list_reproductions(tx, model, version, MOST_LISTED) if one.state is not ReproductionState.ENDED]
+    if before is not None or open_ones:
+        return before or open_ones[0]
+    check_reproducible(found)
+    reproduction = Reproduction(
+        id=ReproductionId(new_id("rpr")),
+        team_id=found.team_id,
+        model=model,
+        version=version,
+        state=ReproductionState.WAITING,
+        asked_by=principal.id,
+        asked_at=tx.now(),
+    )
+    store.put_reproduction(tx, reproduction, f"{found.team_id}/{body.key}" if body.key else reproduction.id)
+    return reproduction
+
+
+def check_reproducible(version: ModelVersion) -> None:
+    """Raises NotReproducible where it is not recorded what the version came from."""
+    missing = [name for name in ("run", "source", "environment", "snapshot", "feature_set", "content") if getattr(version, name) is None]
+    if missing:
+        raise NotReproducible(
+            f"{version.model} v{version.number} has no recorded {missing[0].replace('_', ' ')}, so nothing can be made again from records",
+            hint="versions that yard ship delivers record all that they came from",
+        )
+
+
+def get_reproduction(snapshot: Snapshot, principal: Principal, reproduction: ReproductionId) -> Reproduction:
+    """One reproduction with every comparison. Raises NotFound, also where it is another team's."""
+    found = store.find_reproduction(snapshot, reproduction)
+    if found is None or not principal.may(Role.VIEWER, found.team_id):
+        raise NotFound(f"there is no reproduction {reproduction[:80]}", hint="yard reproduce MODEL/VERSION starts one")
+    return found
+
+
+def list_reproductions(snapshot: Snapshot, principal: Principal, model: str | None = None) -> list[Reproduction]:
+    """Reproductions of the caller's teams, newest first, at most 200."""
+    return [one for one in store.list_reproductions(snapshot, model, None, MOST_LISTED) if principal.may(Role.VIEWER, one.team_id)]
+
+
+def list_version_reproductions(snapshot: Snapshot, principal: Principal, model: ModelName, version: int) -> list[Reproduction]:
+    """The reproductions of one version, newest first, at most 200."""
+    found = store.list_reproductions(snapshot, model, version, MOST_LISTED)
+    return [one for one in found if principal.may(Role.VIEWER, one.team_id)]
+
+
+def claimed_reproduction(tx: Transaction, holder: str, lease_s: float) -> Reproduction | None:
+    """A reproduction that waits to be taken up, taken up by `holder`; None where there is none.
+
+    One that took several workers down with it is ended as failed instead, and the next is looked for the next time.
+    """
+    lease_now = tx.lease_time()
+    found = store.find_claimable_reproduction(tx, lease_now)
+    if found is None:
+        return None
+    taken = msgspec.structs.replace(
+        found,
+        state=ReproductionState.RUNNING,
+        fence=found.fence + 1,
+        attempt=found.attempt + 1,
+        holder=holder,
+        started_at=found.started_at if found.started_at is not None else tx.now(),
+        started_wall_at=found.started_wall_at if found.started_wall_at is not None else tx.wall(),
+        steps=(),
+        doing="",
+    )
+    if not store.update_reproduction(tx, taken, found.fence, Instant(lease_now + round(lease_s * SECOND))):
+        return None
+    if taken.attempt > MOST_ATTEMPTS:
+        ended_reproduction(tx, failed(taken, f"{MOST_ATTEMPTS} workers ended before it did; the last was {found.holder}"))
+        return None
+    return taken
+
+
+def extended_reproduction(tx: Transaction, held: Reproduction, lease_s: float) -> None:
+    """Extends the lease. Raises FencedOff where another worker has taken the reproduction up."""
+    if not store.extend_reproduction(tx, held, Instant(tx.lease_time() + round(lease_s * SECOND))):
+        raise _fenced_off(held)
+
+
+def advanced(tx: Transaction, held: Reproduction, doing: str, step: ReproductionStep | None = None) -> Reproduction:
+    """The reproduction with a step behind it and `doing` under way, as those who follow it see it. Raises FencedOff."""
+    after = msgspec.structs.replace(held, doing=doing, steps=(*held.steps, step) if step is not None else held.steps)
+    if not store.update_reproduction(tx, after, held.fence):
+        raise _fenced_off(held)
+    return after
+
+
+def put_back(tx: Transaction, held: Reproduction, reason: str) -> None:
+    """Has the reproduction taken up again after a store was away, or ends it as failed when that happened too often. Raises FencedOff."""
+    if held.attempt >= MOST_ATTEMPTS:
+        ended_reproduction(tx, failed(held, reason))
+        return
+    if not store.update_reproduction(tx, msgspec.structs.replace(held, state=ReproductionState.WAITING, reason=reason), held.fence):
+        raise _fenced_off(held)
+
+
+def failed(held: Reproduction, reason: str) -> Reproduction:
+    """The reproduction, failed for that reason."""
+    return msgspec.structs.replace(held, verdict=Verdict.FAILED, reason=reason[:2000])
+
+
+def ended_reproduction(tx: Transaction, found: Reproduction) -> Reproduction:
+    """The reproduction, ended with its verdict and recorded. Raises FencedOff and changes nothing where it is held by another."""
+    began = found.started_wall_at if found.started_wall_at is not None else tx.wall()
+    after = msgspec.structs.replace(
+        found, state=ReproductionState.ENDED, doing="", ended_at=tx.now(), duration_s=round((tx.wall() - began) / SECOND, 3)
+    )
+    if not store.update_reproduction(tx, after, found.fence):
+        raise _fenced_off(found)
+    data = {
+        "reproduction": after.id,
+        "verdict": after.verdict,
+        "reason": after.reason,
+        "asked_by": after.asked_by,
+        "snapshot": after.snapshot,
+        "artifact": after.artifact,
+        "content": after.content,
+        "tolerance": after.tolerance,
+        "duration_s": after.duration_s,
+        "processor": after.processor,
+        "comparisons": msgspec.to_builtins(after.comparisons),
+    }
+    entry = NewEntry(type="delivery.reproduced", subject=f"model:{after.model}/{after.version}", actor=SYSTEM.id, data=data)
+    record(tx, entry)
+    return after
+
+
+def _fenced_off(held: Reproduction) -> FencedOff:
+    return FencedOff(
+        f"{held.holder} no longer holds the reproduction {held.id} (fence {held.fence})",
+        hint="another worker has taken it up; nothing of this attempt was kept",
+    )
