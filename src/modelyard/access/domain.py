@@ -229,7 +229,11 @@ class BadOrigin(ModelyardError):
 class TooManyTries(ModelyardError):
     """Logins failed too often from there or for that name; it says when to try again."""
 
-    kind = Kind.OVERLOADED
+    kind = Kind.THROTTLED
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many logins failed; the next is taken in {seconds} s", hint=f"try again in {seconds} s")
+        self.retry_after_s = seconds
 
 
 class WeakPassword(InvalidInput):

@@ -136,7 +136,10 @@ class Doors:
             new = await self._hashed(lambda: service.login(self._database, name, password, address_of(request)))
         except (NotAuthenticated, TooManyTries) as error:
             status = 401 if isinstance(error, NotAuthenticated) else 429
-            return self._shown(request, "web/login.html", LoginPage(error=sentence(error), next=to, name=name[:120]), status)
+            answer = self._shown(request, "web/login.html", LoginPage(error=sentence(error), next=to, name=name[:120]), status)
+            if isinstance(error, TooManyTries):
+                answer.headers["Retry-After"] = str(error.retry_after_s)
+            return answer
         return self._entered(request, new, to)
 
     async def _log_out(self, request: WebRequest) -> Answer:

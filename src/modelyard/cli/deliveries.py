@@ -1,4 +1,4 @@
-"""`yard ship`, `status`, `approve`, `reject`: starts deliveries, follows them, decides."""
+"""`yard ship`, `approve`, `reject`: starts deliveries, follows them, decides."""
 
 import sys
 import time
@@ -10,23 +10,22 @@ from rich.live import Live
 from rich.table import Table
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import CONSOLE, print_json, print_table, state
+from modelyard.cli.output import CONSOLE, Json, plain, print_json, state
 from modelyard.cli.projects import applied_project
-from modelyard.core.clock import iso
 from modelyard.core.errors import EXIT_CODE, Kind
-from modelyard.delivery.domain import ApprovalId, ApprovalState, DeliveryDetail, DeliveryState, NewDelivery, StageName, StageState
+from modelyard.delivery.domain import ApprovalId, DeliveryDetail, DeliveryState, NewDelivery, StageName, StageState
 from modelyard.delivery.rules import current_stage
 from modelyard.sdk.client import Client
 
-Json = Annotated[bool, Parameter(name="--json", help="One JSON document on standard output.")]
 FOLLOW_S = 0.25
 
 
 def ship(
     model: str,
+    /,
     *,
     until: Annotated[StageName, Parameter(help="The last stage to run.")] = StageName.WATCH,
-    follow: Annotated[bool, Parameter(help="--no-follow starts it and returns.")] = True,
+    follow: Annotated[bool, Parameter(help="--no-follow starts it and returns.", show_default=False)] = True,
     key: Annotated[str, Parameter(help="An idempotency key: the same key again follows the same delivery.")] = "",
     json: Json = False,
 ) -> int:
@@ -45,27 +44,11 @@ def ship(
     return _exit_code(detail)
 
 
-def status(model: str | None = None, *, json: Json = False) -> int:
-    """What is under way, and what waits for whom. Example: yard status late_arrival"""
-    with connected() as client:
-        deliveries = client.list_deliveries(model=model)
-        approvals = [one for one in client.list_approvals(state=ApprovalState.WAITING) if model in (None, one.model)]
-        if json:
-            print_json({"deliveries": deliveries, "approvals": approvals})
-            return 0
-        rows = [
-            (one.model, state(one.state), f"v{one.version}" if one.version else "", one.cause.kind, iso(one.created_at), one.id)
-            for one in deliveries[:20]
-        ]
-        print_table("Deliveries", ("model", "state", "version", "cause", "began", "id"), rows)
-        if approvals:
-            waiting = [(one.model, f"v{one.version}", one.why_asked, one.id) for one in approvals]
-            print_table("Waits for an approver", ("model", "version", "why", "id"), waiting)
-    return 0
+def approve(approval: str, /, *, why: str = "", json: Json = False) -> int:
+    """Approves what waits, as the one who is logged in; never the author of the delivery.
 
-
-def approve(approval: str, *, why: str = "", json: Json = False) -> int:
-    """Approves what waits. Example: yard approve apr_0190 --why "reviewed the slices" """
+    Example: yard approve apr_01jd3 --why "reviewed the slices"
+    """
     with connected() as client:
         decided = client.approve(ApprovalId(approval), reason=why)
     if json:
@@ -75,14 +58,17 @@ def approve(approval: str, *, why: str = "", json: Json = False) -> int:
     return 0
 
 
-def reject(approval: str, *, why: str, json: Json = False) -> int:
-    """Rejects what waits, with a reason. Example: yard reject apr_0190 --why "worse for LGA" """
+def reject(approval: str, /, *, why: str, json: Json = False) -> int:
+    """Rejects what waits, with a reason; the delivery ends as refused.
+
+    Example: yard reject apr_01jd3 --why "worse for LGA"
+    """
     with connected() as client:
         decided = client.reject(ApprovalId(approval), why)
     if json:
         print_json(decided)
     else:
-        CONSOLE.print(f"{decided.model} v{decided.version} is [red]rejected[/]: {decided.reason}")
+        CONSOLE.print(f"{decided.model} v{decided.version} is [red]rejected[/]: {plain(decided.reason)}")
     return 0
 
 
@@ -122,7 +108,7 @@ def _table(detail: DeliveryDetail) -> Table:
     )
     for stage in detail.stages:
         took = f"{(stage.ended_at - stage.started_at) / 1e6:.1f} s" if stage.ended_at and stage.started_at else ""
-        table.add_row(stage.name.replace("_", " "), state(stage.state), took, stage.reason[:100] or _said(stage.facts))
+        table.add_row(stage.name.replace("_", " "), state(stage.state), took, plain(stage.reason[:100] or _said(stage.facts)))
     return table
 
 

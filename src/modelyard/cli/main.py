@@ -9,6 +9,9 @@ import modelyard
 from modelyard.cli.table import COMMANDS, GROUPS
 from modelyard.core.errors import EXIT_CODE, Kind, ModelyardError
 
+WRONG_USAGE = 2
+RED, PLAIN = "\033[31;1m", "\033[0m"
+
 
 def overview() -> str:
     """What `yard --help` prints: made from the table alone, so that it answers at once."""
@@ -28,15 +31,15 @@ def main() -> int:
         sys.stdout.write(overview() + "\n")
         return 0
     if words[0] in ("--version", "-V"):
-        sys.stdout.write(f"yard {modelyard.__version__}\n")
+        sys.stdout.write(f'{{"version": "{modelyard.__version__}"}}\n' if "--json" in words else f"yard {modelyard.__version__}\n")
         return 0
-    from modelyard.cli.running import run  # the parser costs 0.2 s, which the two answers above need not pay
+    from modelyard.cli.running import WrongUsage, run  # the parser costs 0.2 s, which the two answers above need not pay
 
     try:
         return run(words)
     except ModelyardError as error:
         _tell(error, as_json="--json" in words)
-        return EXIT_CODE[error.kind]
+        return WRONG_USAGE if isinstance(error, WrongUsage) else EXIT_CODE[error.kind]
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -45,11 +48,13 @@ def main() -> int:
 
 
 def _tell(error: ModelyardError, *, as_json: bool) -> None:
+    """Prints an error: for people on standard error, in red where that is a terminal; for programs as the one JSON document."""
     if as_json:
         sys.stdout.write(msgspec.json.encode({"error": error.body()}).decode() + "\n")
         return
+    red, plain = (RED, PLAIN) if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else ("", "")
     hint = f"\n  {error.hint}" if error.hint else ""
-    sys.stderr.write(f"yard: {error.message} [{error.code}]{hint}\n")
+    sys.stderr.write(f"{red}yard: {error.message}{plain} [{error.code}]{hint}\n")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,11 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from cyclopts import Parameter
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import CONSOLE, print_json, print_table
+from modelyard.cli.output import CONSOLE, Json, plain, print_json, print_table
 from modelyard.core.digests import digest_bytes
 from modelyard.core.settings import FILE, read_settings
 from modelyard.delivery.children import ChildLimits, ran
@@ -20,7 +18,6 @@ from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.delivery.sources import project_folder, source_archive
 from modelyard.sdk.client import Client
 
-Json = Annotated[bool, Parameter(name="--json", help="One JSON document on standard output.")]
 DECLARE_TIMEOUT_S = 120.0
 CACHE = ".yard/declarations"
 
@@ -32,7 +29,10 @@ class Declared(msgspec.Struct, frozen=True):
 
 
 def plan(*, json: Json = False) -> int:
-    """What the declarations would change; changes nothing. Example: yard plan"""
+    """What the declarations would change; changes nothing.
+
+    Example: yard plan
+    """
     with connected() as client:
         plans = [client.plan_model(body) for body in _declared(client, project_folder(Path.cwd()))]
     if json:
@@ -43,7 +43,10 @@ def plan(*, json: Json = False) -> int:
 
 
 def apply(*, json: Json = False) -> int:
-    """Makes what is declared the server's own: models and feature views. Example: yard apply"""
+    """Makes what is declared the server's own: models and feature views.
+
+    Example: yard apply
+    """
     with connected() as client:
         applied = applied_project(client, quiet=True)
     if json:
@@ -92,7 +95,7 @@ def _interpreter(folder: Path) -> str:
 
 
 def _print_plans(plans: list[ModelPlan]) -> None:
-    rows = [(change.kind, change.what, change.name, change.detail) for one in plans for change in one.changes]
+    rows = [(change.kind, change.what, change.name, plain(change.detail)) for one in plans for change in one.changes]
     if rows:
         print_table("Plan", ("change", "what", "name", "detail"), dict.fromkeys(rows))
     else:

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     CONFLICT = "conflict"
     REFUSED = "refused"
     TOO_LARGE = "too_large"
+    THROTTLED = "throttled"
     OVERLOADED = "overloaded"
     UNREACHABLE = "unreachable"
     INTERNAL = "internal"
@@ -29,6 +30,7 @@ HTTP_STATUS: dict[Kind, int] = {
     Kind.CONFLICT: 409,
     Kind.REFUSED: 409,
     Kind.TOO_LARGE: 413,
+    Kind.THROTTLED: 429,
     Kind.OVERLOADED: 503,
     Kind.UNREACHABLE: 503,
     Kind.INTERNAL: 500,
@@ -42,6 +44,7 @@ EXIT_CODE: dict[Kind, int] = {
     Kind.CONFLICT: 1,
     Kind.REFUSED: 3,
     Kind.TOO_LARGE: 1,
+    Kind.THROTTLED: 4,
     Kind.OVERLOADED: 4,
     Kind.UNREACHABLE: 4,
     Kind.INTERNAL: 1,
@@ -70,6 +73,8 @@ class ModelyardError(Exception):
     """
 
     kind: ClassVar[Kind] = Kind.INVALID
+    retry_after_s: int = 1
+    """When another try makes sense, where the kind is one that passes."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

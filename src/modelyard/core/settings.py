@@ -115,7 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 # Words that the environment holds for the client and not for the settings.
-CLIENT_WORDS = frozenset({"URL", "TOKEN"})
+CLIENT_WORDS = frozenset({"URL", "TOKEN", "GATEWAY_URL"})
 
 
 def read_settings(file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]) -> Settings:

@@ -77,13 +77,17 @@ class Transport:
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
         """The body of the answer to a raw request. Raises RemoteError and Unreachable."""
-        try:
-            answer = self._http.request(method, path, params=query, content=content, headers=dict(headers or {}))
-        except httpx.HTTPError as error:
-            raise Unreachable(f"{self.url} does not answer: {error}", hint="start it with yard up, or set MODELYARD_URL") from error
+        answer = self.reached(method, path, params=query, content=content, headers=dict(headers or {}))
         if answer.is_success:
             return answer.content
         raise _told(answer)
+
+    def reached(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """Whatever a request is answered with; `given` goes to the HTTP library. Raises Unreachable."""
+        try:
+            return self._http.request(method, path, **given)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self.url} does not answer: {error}", hint="start it with yard up, or set MODELYARD_URL") from error
 
 
 def _told(answer: httpx.Response) -> RemoteError:

@@ -121,6 +121,7 @@ POST /api/v1/deliveries/{delivery}/cancellation
 DELETE /api/v1/models/{model}/aliases/{alias}
 POST /api/v1/endpoints/{model}/rollback
 POST /api/v1/feature-materializations
+POST /api/v1/feature-sets/{feature_set}/join
 POST /api/v1/gateways/{gateway}/heartbeat
 POST /api/v1/models
 POST /api/v1/models/{model}/versions

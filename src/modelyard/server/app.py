@@ -23,6 +23,7 @@ from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
 from modelyard.server.guard import guard, request_values, unruled
 from modelyard.server.installation import Installation
+from modelyard.server.joins import join_route
 from modelyard.server.mounts import Mounts, authenticated_viewer, mlflow_refusal
 from modelyard.server.observe import REQUEST_ID, Observed
 from modelyard.server.surface import ACTIONS, CONTRIBUTORS, INJECTABLE, OPERATIONS
@@ -71,7 +72,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
         *Doors(site).routes(),
         asset_route(load_assets()),
         live_route(hub),
-        *_plain_routes(installation, registry),
+        *_plain_routes(installation, registry, pool),
     ]
 
     @contextlib.asynccontextmanager
@@ -148,7 +149,7 @@ def _feed(database: Database) -> Feed:
     return Feed(latest=latest, after=after)
 
 
-def _plain_routes(installation: Installation, registry: CollectorRegistry) -> list[HTTPRouteHandler]:
+def _plain_routes(installation: Installation, registry: CollectorRegistry, pool: ThreadPoolExecutor) -> list[HTTPRouteHandler]:
     @get(["/healthz", "/readyz"], name="health", include_in_schema=False)
     async def health() -> Response[bytes]:
         return Response(b'{"status":"ok"}', media_type="application/json")
@@ -171,4 +172,4 @@ def _plain_routes(installation: Installation, registry: CollectorRegistry) -> li
         digest = installation.blobs.put_bytes(content)
         return Response(digest.encode(), media_type="text/plain")
 
-    return [health, metrics, openapi, put_source]
+    return [health, metrics, openapi, put_source, join_route(installation.database, pool)]

@@ -8,17 +8,19 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
+import msgspec
+
 from modelyard.access.rules import is_loopback
 from modelyard.access.service import first_start
 from modelyard.core.clock import SystemClock
 from modelyard.core.errors import Kind, ModelyardError
 from modelyard.core.ids import new_id
-from modelyard.core.processes import die_with_parent
+from modelyard.core.processes import PARENT, die_with_parent
 from modelyard.core.settings import Settings
 from modelyard.server.app import control_plane
 from modelyard.server.installation import check_folder, opened
 from modelyard.server.listening import bound_socket, serve
-from modelyard.server.local import GATEWAY, put_local_tokens
+from modelyard.server.local import GATEWAY, near_url, put_addresses, put_local_tokens
 from modelyard.server.locks import RoleLock
 from modelyard.server.observe import log_as_json, start_tracing
 from modelyard.server.supervisor import RoleSpec, role_command, supervised
@@ -39,14 +41,14 @@ class LoginNeeded(ModelyardError):
     kind = Kind.FORBIDDEN
 
 
-def run_up(settings: Settings) -> int:
+def run_up(settings: Settings, *, as_json: bool = False) -> int:
     """All roles on one machine, supervised until SIGTERM or SIGINT."""
     _check_login(settings, settings.server.host, settings.gateway.host)
     check_folder(settings.folder)
     with RoleLock(settings.folder, "up"):
         link = _prepared(settings)
-        base = f"http://{_shown(settings.server.host)}:{settings.server.port}"
-        gateway = f"http://{_shown(settings.gateway.host)}:{settings.gateway.port}"
+        base = near_url(settings.server.host, settings.server.port)
+        gateway = near_url(settings.gateway.host, settings.gateway.port)
         words = _words(settings)
         specs = (
             RoleSpec(name="server", command=role_command("server", words.server), ready_url=f"{base}/readyz"),
@@ -55,16 +57,18 @@ def run_up(settings: Settings) -> int:
         )
 
         def said_ready() -> None:
-            lines = [f"ready {base}"]
-            if link and settings.login:
-                lines.append(f"first login: {base}{link}")
-            sys.stdout.write("\n".join(lines) + "\n")
-            sys.stdout.flush()
+            first_login = f"{base}{link}" if link and settings.login else ""
+            put_addresses(settings)
+            ready = f"http://{settings.server.host}:{settings.server.port}" if ":" not in settings.server.host else base
+            if as_json:
+                _say(msgspec.json.encode({"ready": ready, "gateway": gateway, "first_login": first_login}).decode())
+            else:
+                _say("\n".join([f"ready {ready}", *([f"first login: {first_login}"] if first_login else [])]))
 
         return supervised(specs, said_ready)
 
 
-def run_server(settings: Settings) -> int:
+def run_server(settings: Settings, *, as_json: bool = False) -> int:
     """The control plane alone."""
     _check_login(settings, settings.server.host)
     die_with_parent(os.environ)
@@ -78,11 +82,12 @@ def run_server(settings: Settings) -> int:
         ThreadPoolExecutor(settings.server.pool_threads, thread_name_prefix="service") as pool,
     ):
         plane = control_plane(installation, pool)
+        _say_bound(near_url(settings.server.host, bound.getsockname()[1]), as_json=as_json)
         serve(plane.app, plane.hub.close, bound)
     return 0
 
 
-def run_gateway(settings: Settings) -> int:
+def run_gateway(settings: Settings, *, as_json: bool = False) -> int:
     """The data plane alone: it asks the control plane of the settings what to serve, and goes on without it."""
     _check_login(settings, settings.gateway.host)
     die_with_parent(os.environ)
@@ -103,14 +108,20 @@ def run_gateway(settings: Settings) -> int:
     )
     token = settings.folder / GATEWAY
     blobs, online = Blobs.open(settings.blobs_url, settings.storage.blob_options), open_online(settings.online_url)
-    url = own.server_url or f"http://{_shown(settings.server.host)}:{settings.server.port}"
+    url = own.server_url or near_url(settings.server.host, settings.server.port)
     link = HttpLink(url, options.name, token.read_text("utf-8").strip() if token.exists() else "")
     with RoleLock(settings.folder, "gateway"):
-        serve_gateway(options, blobs, lambda folder: ArtifactLoader(folder, blobs, online), link)
+        serve_gateway(
+            options,
+            blobs,
+            lambda folder: ArtifactLoader(folder, blobs, online),
+            link,
+            on_ready=lambda port: _say_bound(near_url(own.host, port), as_json=as_json),
+        )
     return 0
 
 
-def run_worker(settings: Settings) -> int:
+def run_worker(settings: Settings, *, as_json: bool = False) -> int:
     """A worker alone, until SIGTERM or SIGINT: it finishes or gives back what it holds."""
     die_with_parent(os.environ)
     log_as_json("worker")
@@ -123,8 +134,20 @@ def run_worker(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
     with opened(settings) as installation:
+        _say_bound("worker", as_json=as_json)
         work_until(stop, installation, f"{socket.gethostname()}/{os.getpid()}/{new_id('wrk')[-6:]}")
     return 0
+
+
+def _say_bound(where: str, *, as_json: bool) -> None:
+    """Says that a role takes requests, or work, from now on, unless `yard up` started it and says so for all."""
+    if PARENT not in os.environ:
+        _say(msgspec.json.encode({"ready": where}).decode() if as_json else f"ready {where}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _prepared(settings: Settings) -> str:
@@ -150,13 +173,9 @@ class _Words:
         login = [] if settings.login else ["--no-login"]
         self.data = ["--data", str(settings.folder)]
         self.server = [*self.data, "--host", settings.server.host, "--port", str(settings.server.port), *login]
-        url = f"http://{_shown(settings.server.host)}:{settings.server.port}"
+        url = near_url(settings.server.host, settings.server.port)
         self.gateway = [*self.data, "--host", settings.gateway.host, "--port", str(settings.gateway.port), "--server-url", url, *login]
 
 
 def _words(settings: Settings) -> _Words:
     return _Words(settings)
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -14,7 +14,6 @@ from modelyard.web.binding import Resources, called, path_names
 from modelyard.web.operations import API, BoundOperation, arguments
 
 JSON = "application/json"
-RETRY_AFTER_S = "1"
 _CODES = {400: "invalid_input", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 RequestValues = Callable[[Request[Any, Any, Any]], Mapping[type, Any]]
@@ -53,9 +52,9 @@ def operation_handler(item: BoundOperation, resources: Resources, request_values
     )(answered)
 
 
-def error_response(body: ErrorBody, status: int) -> Response[bytes]:
+def error_response(body: ErrorBody, status: int, retry_after_s: int = 1) -> Response[bytes]:
     """The one JSON shape of errors, with Retry-After where another try makes sense."""
-    headers = {"Retry-After": RETRY_AFTER_S} if status in (429, 503) else {}
+    headers = {"Retry-After": str(retry_after_s)} if status in (429, 503) else {}
     return Response(msgspec.json.encode({"error": body}), status_code=status, media_type=JSON, headers=headers)
 
 

@@ -106,7 +106,7 @@ def fault_handler(shell: Shell, templates: Templates) -> Callable[[Request[Any, 
     def answered(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         body, status = described(error)
         if "text/html" not in request.headers.get("accept", ""):
-            return error_response(body, status)
+            return error_response(body, status, error.retry_after_s if isinstance(error, ModelyardError) else 1)
         if status == 401 and request.method in ("GET", "HEAD"):
             path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return forms.sent_to(request, "/login?" + urlencode({"next": path}))

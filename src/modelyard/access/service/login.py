@@ -121,7 +121,7 @@ def _begin_try(tx: Transaction, name: str, address: str) -> tuple[User | None, s
     until = max(one.until_at for one in tries.values())
     if until > wall:
         seconds = -((wall - until) // SECOND)
-        raise TooManyTries(f"too many logins failed; the next is taken in {seconds} s", hint=f"try again in {seconds} s")
+        raise TooManyTries(seconds)
     counted = []
     for key, kind in kinds.items():
         failures = failures_after(tries[key].failures, tries[key].last_at, wall) + 1

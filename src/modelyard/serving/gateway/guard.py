@@ -24,7 +24,7 @@ Headers = Mapping[bytes, bytes]
 class TooManyAtOnce(ModelyardError):
     """The caller has its share of the gateway's places; others shall have theirs."""
 
-    kind = Kind.OVERLOADED
+    kind = Kind.THROTTLED
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -11,7 +11,6 @@ import msgspec
 
 from modelyard.core.errors import HTTP_STATUS, InvalidInput, Kind, ModelyardError
 from modelyard.serving.domain import BadRows, TooLarge
-from modelyard.serving.gateway.guard import TooManyAtOnce
 
 MOST_BODY_BYTES = 16 * 2**20
 BODY_WITHIN_S = 10.0
@@ -40,7 +39,7 @@ class MethodNotAllowed(InvalidInput):
     """The path is there, but not for that method."""
 
 
-_STATUS: dict[type[ModelyardError], int] = {TooManyAtOnce: 429, MethodNotAllowed: 405}
+_STATUS: dict[type[ModelyardError], int] = {MethodNotAllowed: 405}
 
 
 class ClientGone(Exception):
@@ -89,7 +88,7 @@ def json_reply(value: Any, status: int = 200) -> Reply:
 
 
 def status_of(error: ModelyardError) -> int:
-    """The HTTP status of an error; 429 where only this caller has too much under way, 405 for a method that is not meant."""
+    """The HTTP status of an error; 405 for a method that is not meant."""
     return _STATUS.get(type(error)) or HTTP_STATUS[error.kind]
 
 
@@ -115,6 +114,7 @@ _MLFLOW_CODES = {
     Kind.FORBIDDEN: "PERMISSION_DENIED",
     Kind.MISSING: "RESOURCE_DOES_NOT_EXIST",
     Kind.TOO_LARGE: "BAD_REQUEST",
+    Kind.THROTTLED: "RESOURCE_EXHAUSTED",
     Kind.OVERLOADED: "RESOURCE_EXHAUSTED",
     Kind.UNREACHABLE: "TEMPORARILY_UNAVAILABLE",
 }

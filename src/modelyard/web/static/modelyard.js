@@ -42,3 +42,18 @@ document.addEventListener("submit", async (event) => {
 addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll('button[aria-busy="true"]')) { button.disabled = false; button.removeAttribute("aria-busy"); }
 });
+
+// MLflow's clients print addresses such as /#/experiments/1/runs/ab12, of which a server hears nothing behind the "#".
+const MLFLOW = [
+  [/^#\/experiments\/\d+\/runs\/([0-9a-f]{32})(?:[/?]|$)/, (id) => `/runs/${id}`],
+  [/^#\/experiments\/(\d+)(?:[/?]|$)/, (id) => `/experiments/${id}`],
+  [/^#\/models\/([^/?]+)\/versions\/(\d+)(?:[/?]|$)/, (model, number) => `/models/${model}/versions/${number}`],
+  [/^#\/models\/([^/?]+)(?:[/?]|$)/, (model) => `/models/${model}`],
+];
+for (const [pattern, path] of MLFLOW) {
+  const found = pattern.exec(location.hash);
+  if (!found) continue;
+  const next = document.querySelector('input[name="next"]');
+  if (next) next.value = path(...found.slice(1)); else location.replace(path(...found.slice(1)));
+  break;
+}

@@ -1,0 +1,71 @@
+"""`yard why` and `yard silence`: what an alert is about, and that it is known."""
+
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from modelyard.cli.connection import connected
+from modelyard.cli.output import CONSOLE, Json, plain, print_json, print_table, when
+from modelyard.monitoring.domain.alerts import Alert, AlertId, Rollback, Why
+
+
+class Explained(msgspec.Struct, frozen=True, kw_only=True):
+    """What `yard why --json` prints."""
+
+    alert: Alert
+    why: Why
+
+
+def why(alert: str, /, *, json: Json = False) -> int:
+    """What changed before an alert, ranked, and whether a rollback would help.
+
+    Example: yard why alr_01jd3
+    """
+    with connected() as client:
+        found = Explained(alert=client.get_alert(AlertId(alert)), why=client.why_alert(AlertId(alert)))
+    if json:
+        print_json(found)
+        return 0
+    one = found.alert
+    ended = "" if one.closed_at is None else f", over since {when(one.closed_at)} ({plain(one.closed_why)})"
+    CONSOLE.print(f"[bold]{plain(one.title)}[/]")
+    CONSOLE.print(f"{one.kind.value} since {when(one.since_at)}, found {when(one.opened_at)} UTC{ended}", style="dim")
+    if found.why.suspects:
+        rows = [(f"{item.score:.2f}", item.kind, plain(item.subject), plain(item.why), when(item.at)) for item in found.why.suspects]
+        print_table("\nSuspects", ("speaks for it#", "kind", "what", "why", "at"), rows)
+    else:
+        CONSOLE.print("\nNothing on record speaks for a cause.", style="dim")
+    CONSOLE.print(f"\n{_advice(found.why.rollback, one)}")
+    return 0
+
+
+def silence(
+    alert: str,
+    /,
+    *,
+    duration: Annotated[str, Parameter(name="--for", help="How long, such as 2h or 1d.")],
+    why: Annotated[str, Parameter(help="The reason; it is recorded.")],
+    json: Json = False,
+) -> int:
+    """Has an alert not told again for a while. It stays open, and the reason is on record.
+
+    Example: yard silence alr_01jd3 --for 2h --why "the upstream feed is being repaired"
+    """
+    with connected() as client:
+        silenced = client.silence_alert(AlertId(alert), duration, why)
+    if json:
+        print_json(silenced)
+    elif silenced.silence is not None:
+        CONSOLE.print(f"{plain(silenced.title)}: silent until {when(silenced.silence.until_at)} UTC")
+    return 0
+
+
+def _advice(rollback: Rollback, alert: Alert) -> str:
+    said = {
+        True: "[green]A rollback would help[/]",
+        False: "[red]A rollback would not help[/]",
+        None: "Whether a rollback would help is not known",
+    }
+    command = f"\n  yard rollback {alert.model} --to {rollback.version}" if rollback.helps and alert.model and rollback.version else ""
+    return f"{said[rollback.helps]}: {plain(rollback.why)}{command}"

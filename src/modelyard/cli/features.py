@@ -1,0 +1,181 @@
+"""`yard features get` and `yard features join`: values online now, and values as they were visible at each row's instant."""
+
+import io
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import polars as pl
+from cyclopts import Parameter
+
+from modelyard.cli.connection import connected
+from modelyard.cli.labels import read_table
+from modelyard.cli.output import CONSOLE, Json, plain, print_json, print_table
+from modelyard.core.errors import InvalidInput
+from modelyard.core.names import nearest
+from modelyard.features.domain import FeatureSet, Key
+from modelyard.features.online import OnlineValues
+from modelyard.sdk.client import Client
+
+BATCH_ROWS = 500_000
+BATCH_BYTES = 32_000_000
+Cell = str | int | None
+
+
+class Joined(msgspec.Struct, frozen=True, kw_only=True):
+    """What `yard features join --json` prints; `missing` counts the rows without a value, by feature."""
+
+    set: str
+    digest: str
+    rows: int
+    out: str
+    missing: dict[str, int]
+
+
+def get(feature_set: Annotated[str, Parameter(name="SET")], /, *keys: str, json: Json = False) -> int:
+    """The values of a feature set online, now, with their ages.
+
+    Each KEY is an entity: its key alone where the set has one, else `name=value` for each, joined by commas.
+
+    Example: yard features get flights_features origin=JFK,dest=LAX
+    """
+    with connected() as client:
+        found = client.get_feature_set(feature_set).set
+        rows = [_entity(found, key) for key in keys]
+        if not rows:
+            raise InvalidInput(f"no entity of {feature_set} is asked for", hint=f"yard features get {feature_set} {_example(found.keys)}")
+        values = client.read_features(feature_set, rows)
+    if json:
+        print_json(values)
+    else:
+        _print_values(found, rows, values)
+    return 0
+
+
+def join(
+    feature_set: Annotated[str, Parameter(name="SET")],
+    labels: Path,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="The Parquet file to write.")],
+    as_of: Annotated[str, Parameter(help="The column of each row's instant; its only column of times, unless given.")] = "",
+    json: Json = False,
+) -> int:
+    """Joins a feature set to label rows as it was visible at each row's instant, and writes Parquet.
+
+    The rows keep their order and their columns. They go to the server in parts, so that their number is not bounded.
+
+    Example: yard features join late_arrival labels.parquet --as-of scheduled_at --out training.parquet
+    """
+    frame = read_table(labels)
+    column = as_of or _only_time(frame)
+    if out.resolve() == labels.resolve():
+        raise InvalidInput(f"{out} is the file of the labels", hint="write the result elsewhere: --out FILE")
+    with connected() as client:
+        applied = client.get_feature_set(feature_set)
+        joined = _joined(client, feature_set, frame, column)
+    _write(joined, out)
+    names = list(applied.set.names)
+    missing = {name: joined[name].null_count() for name in names}
+    told = Joined(set=feature_set, digest=applied.digest, rows=joined.height, out=str(out), missing=missing)
+    if json:
+        print_json(told)
+        return 0
+    CONSOLE.print(f"{joined.height:,} rows with {len(names)} features of {plain(feature_set)} are in {plain(str(out))}")
+    print_table(
+        "",
+        ("feature", "missing#", "share#"),
+        [(name, f"{count:,}", f"{count / max(joined.height, 1):.1%}") for name, count in missing.items()],
+    )
+    return 0
+
+
+def _joined(client: Client, feature_set: str, frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    size = max(1, min(BATCH_ROWS, BATCH_BYTES * max(frame.height, 1) // max(int(frame.estimated_size()), 1)))
+    parts = []
+    for start in range(0, max(frame.height, 1), size):
+        stream = io.BytesIO()
+        frame.slice(start, size).write_parquet(stream)
+        parts.append(pl.read_parquet(client.join_features(feature_set, column, stream.getvalue())))
+    return pl.concat(parts)
+
+
+def _write(joined: pl.DataFrame, out: Path) -> None:
+    """Whole or not at all: an interruption leaves no half a file under the name."""
+    partial = out.with_name(out.name + ".partial")
+    try:
+        joined.write_parquet(partial)
+        partial.replace(out)
+    except OSError as error:
+        raise InvalidInput(f"{out} cannot be written: {error.strerror}", hint="name another file with --out") from error
+
+
+def _only_time(frame: pl.DataFrame) -> str:
+    times = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime | pl.Date)]
+    if len(times) != 1:
+        known = ", ".join(times) or "none"
+        raise InvalidInput(
+            f"the rows have {len(times)} columns of times ({known})", hint="name the one with each row's instant: --as-of COLUMN"
+        )
+    return times[0]
+
+
+def _entity(feature_set: FeatureSet, text: str) -> dict[str, Cell]:
+    """The keys in `text`. Raises InvalidInput for a name that the set has not, and for one that is missing."""
+    keys = {key.name: key for key in feature_set.keys}
+    if "=" not in text and len(keys) == 1:
+        (only,) = keys.values()
+        return {only.name: _cell(only, text)}
+    row: dict[str, Cell] = {}
+    for part in text.split(","):
+        name, separator, value = part.partition("=")
+        if name not in keys or not separator:
+            raise InvalidInput(
+                f"{part[:80]!r} names no key of {feature_set.name}", hint=nearest(name, keys) if separator else _example(feature_set.keys)
+            )
+        row[name] = _cell(keys[name], value)
+    missing = [name for name in keys if name not in row]
+    if missing:
+        raise InvalidInput(f"{text[:80]!r} has no {missing[0]}", hint=f"write {_example(feature_set.keys)}")
+    return row
+
+
+def _cell(key: Key, text: str) -> Cell:
+    if key.dtype == "string":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InvalidInput(f"{key.name} is {key.dtype}, and {text[:40]!r} is no whole number", hint=_example((key,))) from error
+
+
+def _example(keys: tuple[Key, ...]) -> str:
+    return ",".join(f"{key.name}={'JFK' if key.dtype == 'string' else 7}" for key in keys)
+
+
+def _print_values(feature_set: FeatureSet, rows: list[dict[str, Cell]], values: OnlineValues) -> None:
+    for place, row in enumerate(rows):
+        lines = []
+        for selection in feature_set.features:
+            age = values.ages_us[selection.view.name][place]
+            for name in selection.names:
+                value = values.columns[name][place]
+                reason = values.missing.get(name, {}).get(place)
+                shown = (
+                    f"[yellow]{reason.value.replace('_', ' ')}[/]"
+                    if reason
+                    else f"{value:g}"
+                    if isinstance(value, float)
+                    else plain(str(value))
+                )
+                lines.append((name, shown, selection.view.name, "" if age is None else _age(age)))
+        title = ", ".join(f"{name} {value}" for name, value in row.items())
+        print_table(("\n" if place else "") + plain(title), ("feature", "value#", "view", "age#"), lines)
+
+
+def _age(age_us: int) -> str:
+    seconds = age_us / 1e6
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -1,0 +1,136 @@
+"""`yard rollback` and `yard retire`: the way back, and the way out."""
+
+import time
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from modelyard.cli.connection import connected
+from modelyard.cli.output import CONSOLE, Json, plain, print_json
+from modelyard.core.errors import InvalidInput
+from modelyard.registry.domain import ModelName, VersionDetail, VersionState
+from modelyard.sdk.client import Client
+from modelyard.serving.domain import RevisionDetail, RevisionState
+
+LOOK_S = 0.1
+LONGEST_S = 15.0
+
+
+class Retired(msgspec.Struct, frozen=True, kw_only=True):
+    """What `yard retire --json` prints: the versions that are retired now, and whether an endpoint was withdrawn."""
+
+    model: str
+    versions: list[int]
+    was_served: bool
+
+
+def rollback(
+    model: str,
+    /,
+    *,
+    to: Annotated[str, Parameter(help="The version to go back to; the champion before, unless given.")] = "",
+    why: Annotated[str, Parameter(help="The reason; it is recorded.")] = "",
+    json: Json = False,
+) -> int:
+    """Takes a model back at once: to the champion before, or out of a canary, or to a version.
+
+    Example: yard rollback late_arrival --to 3 --why "answers too late"
+    """
+    number = version_number(to) if to else None
+    with connected() as client:
+        detail = client.rollback(ModelName(model), to=number, cause=why)
+        detail = _settled(client, detail)
+    if json:
+        print_json(detail)
+        return 0 if detail.state is RevisionState.ACTIVE else 1
+    return _told(detail)
+
+
+def retire(
+    model: str,
+    /,
+    *,
+    version: Annotated[str, Parameter(help="Only this version; the model stays in service.")] = "",
+    why: Annotated[str, Parameter(help="The reason; it is recorded.")],
+    json: Json = False,
+) -> int:
+    """Retires a model for good: out of service, its aliases removed, every version retired. Its records stay.
+
+    After an interruption run it once more: it goes on with what is left.
+
+    Example: yard retire late_arrival --version 2 --why "trained on wrong labels"
+    """
+    name = ModelName(model)
+    with connected() as client:
+        if version:
+            number = version_number(version)
+            client.retire_version(name, number, why)
+            retired = Retired(model=model, versions=[number], was_served=False)
+        else:
+            retired = _all_retired(client, name, why)
+    if json:
+        print_json(retired)
+        return 0
+    versions = ", ".join(f"v{one}" for one in retired.versions) or "no version was left"
+    CONSOLE.print(f"{plain(model)} is retired: {versions}{', and it is out of service' if retired.was_served else ''}")
+    return 0
+
+
+def version_number(text: str) -> int:
+    """The number in `3` or `v3`. Raises InvalidInput.
+
+    >>> version_number("v3")
+    3
+    """
+    number = text.removeprefix("v")
+    if not number.isdigit():
+        raise InvalidInput(f"{text[:40]!r} is no version", hint="versions are numbers, such as 3")
+    return int(number)
+
+
+def _all_retired(client: Client, model: ModelName, why: str) -> Retired:
+    detail = client.get_model(model)
+    was_served = False
+    for endpoint in client.list_endpoints():
+        if endpoint.model == model and (endpoint.live or endpoint.coming):
+            client.withdraw_endpoint(model, cause=why)
+            was_served = True
+    for alias in detail.aliases:
+        client.delete_alias(model, alias.name)
+    numbers = [one.version.number for one in _versions(client, model) if one.state is not VersionState.RETIRED]
+    for number in numbers:
+        client.retire_version(model, number, why)
+    return Retired(model=model, versions=numbers, was_served=was_served)
+
+
+def _versions(client: Client, model: ModelName) -> list[VersionDetail]:
+    found: list[VersionDetail] = []
+    while page := client.list_versions(model, before=found[-1].version.number if found else 0):
+        found += page
+        if page[-1].version.number == 1:
+            break
+    return found
+
+
+def _settled(client: Client, detail: RevisionDetail) -> RevisionDetail:
+    """The revision once every live gateway answers under it, or as it stands after a while."""
+    until = time.monotonic() + LONGEST_S
+    while detail.state in (RevisionState.PROPOSED, RevisionState.PREPARED) and time.monotonic() < until:
+        time.sleep(LOOK_S)
+        detail = client.get_revision(detail.revision.model, detail.revision.number)
+    return detail
+
+
+def _told(detail: RevisionDetail) -> int:
+    one = detail.revision
+    if detail.state is RevisionState.ACTIVE:
+        CONSOLE.print(f"{one.model} is back at [green]v{one.traffic.champion}[/] (revision {one.number}): {plain(one.cause)}")
+        return 0
+    if detail.state is RevisionState.FAILED:
+        CONSOLE.print(f"[red]A gateway could not load v{one.traffic.champion}[/]: {plain(detail.why_failed)}")
+    else:
+        CONSOLE.print(
+            f"Revision {one.number} is {detail.state}: no gateway serves under it yet. yard status {one.model} shows when one does."
+        )
+    return 1

@@ -1,0 +1,50 @@
+"""The point-in-time join over HTTP: label rows in as Parquet, the same rows with their features out. Owns the bytes alone."""
+
+import asyncio
+import io
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import polars as pl
+from litestar import Request, Response, post
+from litestar.handlers import HTTPRouteHandler
+
+from modelyard.access.domain import Principal
+from modelyard.core.errors import InvalidInput
+from modelyard.features.domain import BadLabels
+from modelyard.features.service import get_set, historical_rows
+from modelyard.server.guard import principal_of
+from modelyard.storage.database import Database
+
+PARQUET = "application/vnd.apache.parquet"
+
+
+def join_route(database: Database, pool: ThreadPoolExecutor) -> HTTPRouteHandler:
+    """`POST /api/v1/feature-sets/{feature_set}/join?as_of=COLUMN`: each part of a large table is a request of its own."""
+
+    @post("/api/v1/feature-sets/{feature_set:str}/join", name="join", include_in_schema=False, status_code=200)
+    async def join(request: Request[Any, Any, Any]) -> Response[bytes]:
+        principal, column = principal_of(request), request.query_params.get("as_of", "")
+        feature_set = str(request.path_params["feature_set"])
+        if not column:
+            raise InvalidInput("the query names no column of instants", hint="?as_of=COLUMN")
+        content = await request.body()
+        work = asyncio.get_running_loop().run_in_executor(pool, lambda: joined(database, principal, (feature_set, column), content))
+        return Response(await work, media_type=PARQUET)
+
+    return join
+
+
+def joined(database: Database, principal: Principal, asked: tuple[str, str], content: bytes) -> bytes:
+    """The rows of `content` with the features of a set as of a column, both named in `asked`. Raises BadLabels, FeatureSetNotFound."""
+    name, column = asked
+    with database.read() as snapshot:
+        found = get_set(snapshot, principal, name)
+    try:
+        labels = pl.read_parquet(content)
+    except pl.exceptions.PolarsError as error:
+        raise BadLabels(f"the body is no Parquet file: {error}", hint="send the label rows as Parquet") from error
+    rows = historical_rows(database, found.set, labels, column)
+    stream = io.BytesIO()
+    rows.frame.write_parquet(stream)
+    return stream.getvalue()

@@ -1,0 +1,80 @@
+"""Point-in-time joins and labels from files: what is sent, in which parts, and what is said about files that do not fit."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from modelyard.access.domain import SYSTEM, Role
+from modelyard.cli import features as features_commands
+from modelyard.cli.labels import Columns, _batches, _rows
+from modelyard.features import service as features
+from modelyard.features.domain import Entity, FeatureSet, FeatureView, Parquet
+from tests.cli.conftest import Yard
+from tests.server.conftest import Running
+
+VIEW = FeatureView("cli_weather", Entity("origin"), Parquet("weather.parquet", "at"), features={"wind": "float64"}, ttl="3h")
+SET = FeatureSet("cli_features", [VIEW])
+HOURS = [datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in range(4)]
+Become = Callable[[Role], None]
+
+
+@pytest.fixture
+def applied(running: Running, tmp_path: Path, as_role: Become) -> pl.DataFrame:
+    """Label rows, and the set that they are joined with, applied over a source of the test's own."""
+    weather = pl.DataFrame({"origin": "JFK", "at": HOURS, "wind": [1.0, 2.0, 3.0, 4.0]}).with_columns(pl.col("at").dt.cast_time_unit("us"))
+    weather.write_parquet(tmp_path / "weather.parquet")
+    database = running.installation.database
+    database.write(lambda tx: features.apply_view(tx, SYSTEM, VIEW, str(tmp_path)))
+    database.write(lambda tx: features.apply_set(tx, SYSTEM, SET))
+    as_role(Role.CONTRIBUTOR)
+    rows = pl.DataFrame({"origin": ["JFK", "LGA", "JFK"], "asked": [HOURS[1], HOURS[1], HOURS[3]], "late": [1, 0, 1]})
+    rows.write_parquet(tmp_path / "rows.parquet")
+    return rows
+
+
+def test_a_join_keeps_the_rows_and_adds_what_was_visible_then(
+    yard: Yard, applied: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features_commands, "BATCH_ROWS", 2)
+    said = yard("features", "join", "cli_features", "rows.parquet", "--out", "out.parquet", "--json")
+    assert (said.code, said.json["rows"], said.json["missing"]) == (0, 3, {"wind": 1}), said.out
+    found = pl.read_parquet(tmp_path / "out.parquet")
+    assert found.select(applied.columns).equals(applied)
+    assert found["wind"].to_list() == [2.0, None, 4.0]
+    assert not (tmp_path / "out.parquet.partial").exists()
+
+
+def test_a_join_says_which_column_or_file_is_wrong(yard: Yard, applied: pl.DataFrame, tmp_path: Path) -> None:
+    join = ("features", "join", "cli_features")
+    assert "did you mean asked?" in yard(*join, "rows.parquet", "--as-of", "askd", "--out", "o.parquet").err
+    assert "neither Parquet nor CSV" in yard(*join, "rows.txt", "--out", "o.parquet").err
+    assert "the file of the labels" in yard(*join, "rows.parquet", "--out", "rows.parquet").err
+    applied.drop("asked").write_parquet(tmp_path / "timeless.parquet")
+    assert "0 columns of times" in yard(*join, "timeless.parquet", "--out", "o.parquet").err
+
+
+def test_values_online_are_asked_for_by_key_or_by_name(yard: Yard, applied: pl.DataFrame) -> None:
+    said = yard("features", "get", "cli_features", "JFK", "origin=LGA", "--json")
+    assert said.json["missing"] == {"wind": {"0": "not_materialized", "1": "not_materialized"}}
+    assert "not materialized" in yard("features", "get", "cli_features", "JFK").out
+    assert "did you mean origin?" in yard("features", "get", "cli_features", "orign=JFK").err
+    assert "origin=JFK" in yard("features", "get", "cli_features").err
+
+
+def test_labels_go_by_id_or_by_keys_with_their_time_in_microseconds() -> None:
+    rows = pl.DataFrame({"origin": ["JFK", "LGA"], "late": [True, None], "landed": [HOURS[1], HOURS[2]]})
+    by_keys = Columns(value="late", at="landed", keys=("origin",))
+    (batch,) = _batches(_rows(rows, by_keys), by_keys)
+    assert batch == [{"value": 1.0, "at": 1_767_229_200_000_000, "keys": {"origin": "JFK"}}]
+    by_id = Columns(value="late", at="")
+    named = pl.DataFrame({"id": ["a", "b"], "late": [0, 1]})
+    assert list(_batches(_rows(named, by_id), by_id)) == [[{"id": "a", "value": 0.0}, {"id": "b", "value": 1.0}]]
+
+
+def test_a_file_of_labels_that_names_no_prediction_is_refused(yard: Yard, applied: pl.DataFrame) -> None:
+    said = yard("log", "labels", "nothing", "rows.parquet", "--value", "late")
+    assert said.code == 1
+    assert "no column 'id'" in said.err
