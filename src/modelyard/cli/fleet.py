@@ -1,4 +1,4 @@
-"""`yard trace`: what an answer, a version or a run was made from, as a tree."""
+"""`yard questions`, `trace`: the six questions answered, and what a prediction was made from, as a tree."""
 
 from typing import Annotated
 
@@ -12,7 +12,26 @@ from modelyard.core.clock import iso
 from modelyard.fleet.domain import Node, Trace
 
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="One JSON document on standard output.")]
+COLOURS = {"good": "green", "warn": "yellow", "bad": "red", "idle": "dim", "busy": "blue"}
 LONG_ID = 30
+
+
+def questions(*, json: Json = False) -> int:
+    """The six questions, answered live from the records, each with what it rests on. Example: yard questions"""
+    with connected() as client:
+        found = client.get_questions()
+    if json:
+        print_json(found)
+        return 0
+    for answer in found.answers:
+        CONSOLE.print(f"[bold]{answer.number} {escape(answer.question)}[/]", soft_wrap=True)
+        CONSOLE.print(f"  [{COLOURS[answer.tone]}]{escape(answer.sentence)}[/] [dim]{answer.took_ms:.0f} ms[/]", soft_wrap=True)
+        if answer.next:
+            CONSOLE.print(f"  next: {escape(answer.next)}", soft_wrap=True)
+        proofs = [f"{one.text}, entry {one.entry}" if one.entry is not None else one.text for one in answer.proofs]
+        for proof in proofs:
+            CONSOLE.print(f"  [dim]{escape(proof)}[/]", soft_wrap=True)
+    return 0
 
 
 def trace(id: str, *, json: Json = False) -> int:  # noqa: A002 - the argument's word

@@ -1,6 +1,9 @@
-"""Fleet's operations: traces. Decides nothing."""
+"""Fleet's operations: the six questions, traces. Decides nothing."""
 
 from modelyard.fleet import service
 from modelyard.web.operations import Operation, operation
 
-OPERATIONS: tuple[Operation, ...] = (operation("GET", "/traces/{id}", service.get_trace),)
+OPERATIONS: tuple[Operation, ...] = (
+    operation("GET", "/fleet/questions", service.get_questions),
+    operation("GET", "/traces/{id}", service.get_trace),
+)

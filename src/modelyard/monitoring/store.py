@@ -16,6 +16,7 @@ from modelyard.core.digests import Digest
 from modelyard.monitoring.domain import (
     Alert,
     AlertId,
+    AlertKind,
     Day,
     NewReference,
     OutcomeCell,
@@ -287,6 +288,12 @@ def list_alerts(snapshot: Snapshot, model: ModelName | None, before: AlertId | N
         if len(found) == limit:
             break
     return found
+
+
+def list_alerts_of(snapshot: Snapshot, kind: AlertKind, limit: int) -> list[Alert]:
+    """Alerts of a kind, open and closed, newest first."""
+    query = sa.select(ALERTS.c.content).where(ALERTS.c.kind == kind.value).order_by(ALERTS.c.id.desc()).limit(limit)
+    return [_alert.decode(content) for content in snapshot.connection.execute(query).scalars()]
 
 
 def last_closed_at(snapshot: Snapshot, cause: str) -> Instant | None:

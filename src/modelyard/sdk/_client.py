@@ -8,7 +8,7 @@ from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Deliv
 from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, ViewFreshness, ViewSummary
 from modelyard.features.online import OnlineValues
-from modelyard.fleet.domain import Trace
+from modelyard.fleet.domain import Questions, Trace
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
 from modelyard.monitoring.domain.alerts import Alert, AlertId, Why
 from modelyard.monitoring.domain.findings import ViewSkew
@@ -166,6 +166,11 @@ class Client(Transport):
     def get_prediction(self, prediction: str) -> FoundPrediction:
         """A prediction by its id, from wherever it is by now: a gateway's disk on this machine, a sealed segment, or the tables."""
         answer: FoundPrediction = self.call("GET", "/predictions/{prediction}", {"path": {"prediction": prediction}}, FoundPrediction)
+        return answer
+
+    def get_questions(self) -> Questions:
+        """The six questions, answered now from the records that the caller may see."""
+        answer: Questions = self.call("GET", "/fleet/questions", {}, Questions)
         return answer
 
     def get_revision(self, model: ModelName, number: int) -> RevisionDetail:

@@ -27,6 +27,9 @@ from modelyard.monitoring.domain import (
 from modelyard.monitoring.rules.drift import has_recovered
 from modelyard.registry.domain import ModelName
 
+RECOVERED = "is back within half of the declared drop"
+"""How the reason ends for which a loss is over because the level is back, and not because another version answers."""
+
 RECOVERED_P = 0.05
 LEAST_DAYS_BACK = 3
 PART_OF_WINDOW = 4

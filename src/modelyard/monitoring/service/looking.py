@@ -156,7 +156,7 @@ def _judged(
     armed = Instant(0) if alert is not None else store.last_closed_at(snapshot, cause) or Instant(0)
     found = degradation(level, declared, [day for day in days if day.since_at >= armed])
     if alert is not None and alerting.level_has_recovered(level, declared, days, alert.opened_at):
-        return _over(looked, alert, f"{declared.metric} is back within half of the declared drop"), found
+        return _over(looked, alert, f"{declared.metric} {alerting.RECOVERED}"), found
     if found is None or not found.is_declared:
         return looked, found
     return _found(looked, alerting.degradation_found(watched.model, looked.report.version, found, declared)), found

@@ -11,6 +11,7 @@ from modelyard.serving.service.log import (
     request_seal,
     tick,
 )
+from modelyard.serving.service.newest import newest_prediction
 from modelyard.serving.service.revisions import (
     get_endpoint,
     get_revision,
@@ -36,6 +37,7 @@ __all__ = [
     "list_segments",
     "log_position",
     "mark_stale",
+    "newest_prediction",
     "propose_revision",
     "read_labelled",
     "read_predictions",
