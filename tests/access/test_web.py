@@ -151,8 +151,9 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(front: Open, ada: User)
 
 def test_a_wrong_login_says_so_on_the_page_and_later_asks_to_wait(front: Open, ada: User) -> None:
     client = front()
-    statuses = [client.post("/login", data={"name": "ada<script>", "password": "x"}).status_code for _ in range(6)]
-    assert statuses == [401] * 5 + [429]
+    answers = [client.post("/login", data={"name": "ada<script>", "password": "x"}) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429]
+    assert answers[-1].headers["Retry-After"] == "1"
     page = client.post("/login", data={"name": "<script>alert(1)</script>", "password": "x", "next": "//evil.example"})
     assert "<script>alert" not in page.text
     assert "evil.example" not in page.text

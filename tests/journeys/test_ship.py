@@ -72,8 +72,7 @@ class Mine:
 
     def yard(self, *words: str, code: int = 0) -> dict[str, object]:
         """The JSON answer of a command, run in the project's folder."""
-        environment = {**os.environ, "MODELYARD_URL": self.url}
-        found = subprocess.run([*YARD, *words, "--json"], cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        found = subprocess.run([*YARD, *words, "--json"], cwd=self.folder, capture_output=True, text=True, check=False)
         assert found.returncode == code, f"{found.stdout}\n{found.stderr}"
         answer: dict[str, object] = json.loads(found.stdout)
         return answer
@@ -122,6 +121,27 @@ def check_pages(mine: Mine) -> None:
         assert control.get("/api/2.0/mlflow/registered-models/get", params={"name": "late"}).status_code == 200
 
 
+def check_commands(mine: Mine) -> None:
+    """What commands say of a live model; they find the servers by the project's data folder."""
+    status = mine.yard("status", "late")
+    endpoints = status["endpoints"]
+    assert isinstance(endpoints, list)
+    assert endpoints[0]["live"]["revision"]["traffic"]["champion"] == 1
+    assert (status["alerts"], status["approvals"]) == ([], [])
+    read = mine.yard("features", "get", "late", "JFK")
+    columns = read["columns"]
+    assert isinstance(columns, dict)
+    assert columns["delay_mean_7d"][0] is not None, read
+    joined = mine.yard("features", "join", "late", "flights.parquet", "--as-of", "scheduled_at", "--out", "joined.parquet")
+    assert joined["rows"] == 4000
+    assert mine.yard("log", "labels", "late", "flights.parquet")["accepted"] == 4000
+    error = mine.yard("rollback", "late", code=1)["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == "nothing_to_roll_back_to"
+    findings = subprocess.run([*YARD, "doctor", "--json"], cwd=mine.folder, capture_output=True, text=True, check=True).stdout
+    assert {one["state"] for one in json.loads(findings)} == {"good"}, findings
+
+
 def test_one_command_takes_a_model_from_raw_data_to_an_answer(mine: Mine) -> None:
     shipped = mine.yard("ship", "late", "--until", "roll_out")
     found = states(shipped)
@@ -136,6 +156,7 @@ def test_one_command_takes_a_model_from_raw_data_to_an_answer(mine: Mine) -> Non
         verified = control.post("/api/v1/ledger/verification", json={"known": []}).json()
     assert verified["findings"] == [], verified
     check_pages(mine)
+    check_commands(mine)
     # A second version whose gate fails is refused, says which gate, and leaves the first one live.
     (mine.folder / "models.py").write_text(MODELS.replace("GATE", "0.5"))
     refused = mine.yard("ship", "late", code=3)

@@ -52,6 +52,25 @@ def test_a_chart_follows_the_theme_without_being_drawn_again(tab: Page) -> None:
     expect(tab.locator("html")).to_have_attribute("data-theme", "dark")
 
 
+@pytest.mark.parametrize(
+    ("printed", "landed"),
+    [
+        (f"/#/experiments/12/runs/{'ab' * 16}", f"/runs/{'ab' * 16}"),
+        ("/#/experiments/12", "/experiments/12"),
+        ("/#/models/late_arrival", "/models/late_arrival"),
+        ("/#/models/late_arrival/versions/3", "/models/late_arrival/versions/3"),
+    ],
+)
+def test_an_address_that_an_mlflow_client_printed_leads_to_our_page(tab: Page, printed: str, landed: str) -> None:
+    with tab.expect_request(lambda request: request.url.endswith(landed) and request.is_navigation_request()):
+        tab.goto(printed)
+
+
+def test_another_address_behind_the_sign_leads_nowhere(tab: Page) -> None:
+    tab.goto("/#//elsewhere.example/models/x")
+    assert tab.url.endswith("/#//elsewhere.example/models/x")
+
+
 @pytest.fixture
 def plain(browser: Browser, served: Served) -> Page:
     """A tab on a phone, without scripts."""
