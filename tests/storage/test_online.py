@@ -253,3 +253,9 @@ def test_an_address_is_refused_with_its_reason(tmp_path: Path, redis_url: str) -
     (tmp_path / "data.mdb").write_bytes(b"no store" * 4096)
     with pytest.raises(OnlineUnavailable, match="does not open"):
         open_online(f"lmdb://{tmp_path}")
+
+
+def test_keys_leave_together_with_what_takes_their_place(store: OnlineStore) -> None:
+    store.put_many([(b"old", b"1"), (b"kept", b"2")])
+    store.put_many([(b"new", b"3")], gone=[b"old", b"never"])
+    assert store.get_many([b"old", b"kept", b"new"]) == [None, b"2", b"3"]

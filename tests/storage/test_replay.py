@@ -4,7 +4,7 @@ import pytest
 
 from modelyard.core.clock import Instant, ReplayClock, SystemClock
 from modelyard.core.errors import Conflict
-from modelyard.storage.database import Database
+from modelyard.storage.database import Database, Transaction
 from modelyard.storage.replay import advance_replay, begin_replay, clock_of, find_replay_instant
 
 
@@ -33,3 +33,16 @@ def test_a_replay_never_goes_back_or_begins_twice(database: Database) -> None:
         database.write(lambda tx: begin_replay(tx, Instant(5)))
     with database.read() as snapshot:
         assert find_replay_instant(snapshot) == 1_000
+
+
+def test_a_transaction_sees_the_clock_as_of_its_own_state(database: Database) -> None:
+    database.write(lambda tx: begin_replay(tx, Instant(1_000)))
+    other = database.with_clock(clock_of(database))
+
+    def moved(tx: Transaction) -> tuple[Instant, Instant]:
+        before = tx.now()
+        advance_replay(tx, Instant(2_000))
+        return before, tx.now()
+
+    assert other.write(moved) == (1_000, 2_000)
+    other.close()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -299,6 +300,24 @@ def test_a_long_log_is_read_from_its_last_checkpoint(local: Tables) -> None:
     assert local.append(NAME, numbers(9), key="k3") == 4
     assert local.row_count(NAME) == 60
     assert sorted(local.scan(NAME).collect()["n"]) == list(range(60))
+
+
+def test_a_thread_sees_at_once_what_others_have_appended(tables: Tables, place: tuple[str, dict[str, str]]) -> None:
+    other = Tables.open(*place)
+    assert tables.append(NAME, numbers(1)) == 1
+    assert other.append(NAME, numbers(2)) == 2
+    assert tables.version(NAME) == 2
+    assert in_parallel(lambda: tables.append(NAME, numbers(3))) == [3]
+    assert sorted(tables.scan(NAME).collect().to_series()) == sorted(other.scan(NAME).collect().to_series()) == [1, 2, 3]
+
+
+def test_a_table_that_was_replaced_is_opened_anew(local: Tables) -> None:
+    for value in (1, 2):
+        local.append(NAME, numbers(value))
+    shutil.rmtree(local.uri(NAME))
+    assert local.version(NAME) is None
+    local.append(NAME, numbers(3))
+    assert local.scan(NAME).collect().to_series().to_list() == [3]
 
 
 def test_any_reader_of_delta_lake_sees_the_same_rows(local: Tables) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from modelyard.access.domain import LOCAL, Authenticated, BadOrigin, NotAllowed, NotAuthenticated
 from modelyard.access.rules import CSRF_HEADER, SAFE_METHODS, checked_origin, is_csrf_token, scopes_for
-from modelyard.access.service import authenticated, note_use
+from modelyard.access.service import Proofs, authenticated, note_use
 from modelyard.core.errors import HTTP_STATUS, ErrorBody, ModelyardError
 from modelyard.storage.database import Database
 
@@ -57,6 +57,7 @@ class Access:
     def __init__(self, app: AsgiApp, gate: Gate) -> None:
         self._app = app
         self._gate = gate
+        self._proofs = Proofs(gate.database.clock)
         self._local = None if gate.asks_login else Authenticated(principal=LOCAL, by="no_login", csrf=secrets.token_hex(32))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,9 +94,16 @@ class Access:
     async def _authenticated(self, headers: Mapping[str, str]) -> Authenticated | None:
         if "authorization" not in headers and "cookie" not in headers:
             return None
+        token = headers.get("authorization")
+        proven = None if token is None else self._proofs.find(token)
+        if proven is not None:
+            return proven
+        changes = self._proofs.count_changes()
         found = await asyncio.get_running_loop().run_in_executor(self._gate.pool, self._read, headers)
         if found is not None:
             note_use(self._gate.database, found)
+            if token is not None:
+                self._proofs.keep(token, found, changes)
         return found
 
     def _read(self, headers: Mapping[str, str]) -> Authenticated | None:

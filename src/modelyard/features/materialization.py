@@ -21,6 +21,7 @@ from modelyard.storage.online import OnlineStore
 Put = tuple[bytes, bytes]
 AT_ONCE = 20_000
 """Keys that are written or asked for at once."""
+FEW = 32
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,8 +80,14 @@ def carry_out(store: OnlineStore, changes: Sequence[Change]) -> None:
             _put(store, change.puts)
             _delete(store, change.deletes)
             _put(store, change.closing)
-    _put(store, [put for change in steady for put in change.puts] + [put for change in steady for put in change.closing])
-    _delete(store, [key for change in steady for key in change.deletes])
+    puts = [put for change in steady for put in change.puts] + [put for change in steady for put in change.closing]
+    deletes = [key for change in steady for key in change.deletes]
+    if len(puts) + len(deletes) <= AT_ONCE:
+        if puts or deletes:
+            store.put_many(puts, gone=deletes)
+        return
+    _put(store, puts)
+    _delete(store, deletes)
 
 
 def _put(store: OnlineStore, puts: Sequence[Put]) -> None:
@@ -137,10 +144,9 @@ def _plain_rows(history: History, codes: Ints, upto_at: int) -> list[Put]:
     line, view = history.timeline, history.view
     places = line.rows[visible_until(line.entities, line.since, codes, np.full(len(codes), upto_at)) - 1]
     start, names, row = prefix(view.digest) + ENTITY, history.names, PlainRow(view)
-    return [
-        (start + names[code], row.packed(values[0], values[1], values[2:]))
-        for code, values in zip(codes.tolist(), history.shown[places].iter_rows(), strict=True)
-    ]
+    # A few rows are picked one by one: to gather them together would take longer.
+    shown = map(history.shown.row, places.tolist()) if len(places) <= FEW else history.shown[places].iter_rows()
+    return [(start + names[code], row.packed(values[0], values[1], values[2:])) for code, values in zip(codes.tolist(), shown, strict=True)]
 
 
 def _aggregate_rows(history: History, store: OnlineStore | None, codes: Ints, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
@@ -177,7 +183,7 @@ def _new_rows(history: History, span: tuple[int, int], tile: int, longest: int) 
         is_needed = (event // tile >= (latest - longest) // tile) | (event == event.max().over(CODE)) | (available == latest)
         rows = rows.filter(is_needed)
     found: dict[int, list[NewRow]] = {}
-    for code, event_at, available_at, *values in rows.iter_rows():
+    for code, event_at, available_at, *values in rows.rows():
         found.setdefault(code, []).append(NewRow(event_at, available_at, tuple(values)))
     return found
 

@@ -1,5 +1,6 @@
 """The feature store's tables and all SQL over them: views and their versions, sets, materializations, consumers. Owns rows."""
 
+import functools
 from collections.abc import Sequence
 
 import msgspec
@@ -92,6 +93,13 @@ _VIEW_COLUMNS = ["team_id", "number", "root", "definition", "applied_at", "appli
 _SET_COLUMNS = ["team_id", "definition", "applied_at", "applied_by"]
 _BROUGHT = ["team_id", "upto_at", "newest_event_at", "row_count", "entity_count", "source", "recorded_at"]
 
+# Asked at every materialization, so they are said once.
+_NAMES: sa.BindParameter[list[str]] = sa.bindparam("names", expanding=True)
+_ALL_VIEWS = sa.select(VIEWS).order_by(VIEWS.c.name)
+_SOME_VIEWS = _ALL_VIEWS.where(VIEWS.c.name.in_(_NAMES))
+_ALL_BROUGHT = sa.select(MATERIALIZATIONS)
+_SOME_BROUGHT = _ALL_BROUGHT.where(MATERIALIZATIONS.c.view_name.in_(_NAMES))
+
 
 def put_view(tx: Transaction, applied: AppliedView) -> None:
     """Makes `applied` the version under its name, and keeps it among the versions."""
@@ -120,10 +128,8 @@ def find_view(snapshot: Snapshot, name: str, digest: Digest | None = None) -> Ap
 
 def list_views(snapshot: Snapshot, names: Sequence[str] | None = None) -> list[AppliedView]:
     """The versions that stand, by name; of all views or of some."""
-    query = sa.select(VIEWS).order_by(VIEWS.c.name)
-    if names is not None:
-        query = query.where(VIEWS.c.name.in_(names))
-    return [_view(row) for row in snapshot.connection.execute(query)]
+    found = snapshot.connection.execute(_ALL_VIEWS) if names is None else snapshot.connection.execute(_SOME_VIEWS, {"names": list(names)})
+    return [_view(row) for row in found]
 
 
 def list_view_versions(snapshot: Snapshot, name: str) -> list[AppliedView]:
@@ -187,9 +193,9 @@ def put_materializations(tx: Transaction, items: Sequence[tuple[Materialization,
 
 def list_materializations(snapshot: Snapshot, views: Sequence[str] | None = None) -> dict[tuple[str, Digest], Materialization]:
     """How far versions have been brought online, by view and digest; of all views or of some."""
-    query = sa.select(MATERIALIZATIONS)
-    if views is not None:
-        query = query.where(MATERIALIZATIONS.c.view_name.in_(views))
+    chosen = (
+        snapshot.connection.execute(_ALL_BROUGHT) if views is None else snapshot.connection.execute(_SOME_BROUGHT, {"names": list(views)})
+    )
     found = [
         Materialization(
             view=row.view_name,
@@ -201,7 +207,7 @@ def list_materializations(snapshot: Snapshot, views: Sequence[str] | None = None
             source=Digest(row.source),
             recorded_at=Instant(row.recorded_at),
         )
-        for row in snapshot.connection.execute(query)
+        for row in chosen
     ]
     return {(item.view, item.digest): item for item in found}
 
@@ -234,9 +240,15 @@ def list_consumers(snapshot: Snapshot, views: Sequence[str] | None = None) -> li
     ]
 
 
+@functools.lru_cache(maxsize=1024)
+def _declared(definition: bytes) -> FeatureView:
+    # A definition is asked for again and again, and checks itself whenever it is made.
+    return msgspec.json.decode(definition, type=FeatureView)
+
+
 def _view(row: sa.Row[tuple[object, ...]]) -> AppliedView:
     return AppliedView(
-        view=msgspec.json.decode(row.definition, type=FeatureView),
+        view=_declared(row.definition),
         digest=Digest(row.digest),
         number=row.number,
         team_id=TeamId(row.team_id),

@@ -115,9 +115,12 @@ class StoredEntry(msgspec.Struct, frozen=True, kw_only=True):
     leaf: bytes
 
 
+_WAIT = sa.insert(OUTBOX)
+
+
 def put_pending(tx: Transaction, entry: PendingEntry) -> None:
     """Lets `entry` wait for its index."""
-    tx.connection.execute(sa.insert(OUTBOX), [msgspec.structs.asdict(entry)])
+    tx.connection.execute(_WAIT, [msgspec.structs.asdict(entry)])
 
 
 def list_pending(tx: Transaction, limit: int) -> dict[int, PendingEntry]:

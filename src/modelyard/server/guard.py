@@ -35,8 +35,11 @@ def request_values(request: Request[Any, Any, Any]) -> dict[type, Any]:
     return {} if found is None else {Principal: found.principal, Authenticated: found}
 
 
-def guard(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Refuses whoever lacks the role that the table asks for. Objects of other teams are refused inside the services."""
+async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Refuses whoever lacks the role that the table asks for. Objects of other teams are refused inside the services.
+
+    It waits for nothing; Litestar would carry a plain function to a thread and back at every request.
+    """
     least = least_of(str(connection.scope.get("method", "GET")), connection.scope["path_template"])
     if least == PUBLIC:
         return

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import sqlalchemy as sa
 
-from modelyard.core.clock import Clock, Instant
+from modelyard.core.clock import Clock, Instant, ReplayClock
 from modelyard.core.errors import InvalidInput, Kind, ModelyardError, Overloaded
 
 T = TypeVar("T")
@@ -37,6 +37,14 @@ class DatabaseUnavailable(ModelyardError):
     kind = Kind.UNREACHABLE
 
 
+class StoredClock(ReplayClock):
+    """A replay's clock that lies in the database: a transaction reads it on its own connection, as of its own state."""
+
+    def __init__(self, read: Callable[[], Instant], read_in: Callable[[sa.Connection], Instant]) -> None:
+        super().__init__(read, fresh_s=0.0)
+        self.read_in = read_in
+
+
 class Snapshot:
     """A read transaction: one consistent state, and the clock."""
 
@@ -47,7 +55,7 @@ class Snapshot:
 
     def now(self) -> Instant:
         """The event time."""
-        return self.clock.now()
+        return self.clock.read_in(self.connection) if isinstance(self.clock, StoredClock) else self.clock.now()
 
     def wall(self) -> Instant:
         """The machine's time."""

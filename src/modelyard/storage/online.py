@@ -35,8 +35,11 @@ class OnlineStore(Protocol):
         """The values in the order of `keys`, None for a key that is not there. Raises OnlineUnavailable."""
         ...
 
-    def put_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Writes the values; of two for one key the later stays. Every process sees them when this returns."""
+    def put_many(self, items: Iterable[tuple[bytes, bytes]], *, gone: Iterable[bytes] = ()) -> None:
+        """Writes the values; of two for one key the later stays. Every process sees them when this returns.
+
+        The keys `gone` are removed, no sooner than the values stand.
+        """
         ...
 
     def delete_many(self, keys: Iterable[bytes]) -> None:
@@ -102,25 +105,21 @@ class LmdbStore:
         except lmdb.Error as error:
             raise _translated(error, keys) from error
 
-    def put_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Writes all of the values or, if it raises or the process dies, none."""
-        given = list(items)
+    def put_many(self, items: Iterable[tuple[bytes, bytes]], *, gone: Iterable[bytes] = ()) -> None:
+        """Writes all of the values and removes the keys `gone` or, if it raises or the process dies, does nothing."""
+        given, leaving = list(items), [key for key in gone if key]
 
         def work(transaction: "lmdb.Transaction[bytes]") -> None:
             with transaction.cursor() as cursor:
                 cursor.putmulti(given)
+            for key in leaving:
+                transaction.delete(key)
 
-        self._write(work, [key for key, _ in given])
+        self._write(work, [*leaving, *(key for key, _ in given)])
 
     def delete_many(self, keys: Iterable[bytes]) -> None:
         """Removes all of the keys or, if it raises or the process dies, none."""
-        given = [key for key in keys if key]
-
-        def work(transaction: "lmdb.Transaction[bytes]") -> None:
-            for key in given:
-                transaction.delete(key)
-
-        self._write(work, given)
+        self.put_many((), gone=keys)
 
     def close(self) -> None:
         """Closes the folder."""

@@ -37,11 +37,12 @@ class RedisStore:
             return cast(list[bytes | None], self._call(lambda: self._client.mget(keys)))
         return list(itertools.chain.from_iterable(self._pipeline(_parts(keys), lambda pipeline, part: pipeline.mget(part))))
 
-    def put_many(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Writes the values, 1,000 at a time."""
+    def put_many(self, items: Iterable[tuple[bytes, bytes]], *, gone: Iterable[bytes] = ()) -> None:
+        """Writes the values, 1,000 at a time, then removes the keys `gone`."""
         given = list(items)
         check_keys(key for key, _ in given)
         self._pipeline(_parts(given), lambda pipeline, part: pipeline.mset(dict(part)))
+        self.delete_many(gone)
 
     def delete_many(self, keys: Iterable[bytes]) -> None:
         """Removes the keys, 1,000 at a time."""

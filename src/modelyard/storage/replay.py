@@ -2,15 +2,22 @@
 
 import sqlalchemy as sa
 
-from modelyard.core.clock import Clock, Instant, ReplayClock, SystemClock, iso
+from modelyard.core.clock import Clock, Instant, SystemClock, iso
 from modelyard.core.errors import Conflict
-from modelyard.storage.database import Database, Snapshot, Transaction
+from modelyard.storage.database import Database, Snapshot, StoredClock, Transaction
 from modelyard.storage.schema import REPLAY_CLOCK
+
+# Asked by every transaction of a replay, so it goes to the driver as it stands.
+_NOW = str(sa.select(REPLAY_CLOCK.c.now_at))
 
 
 def find_replay_instant(snapshot: Snapshot) -> Instant | None:
     """Where the replay stands, or None in a folder that serves real time."""
-    found = snapshot.connection.execute(sa.select(REPLAY_CLOCK.c.now_at)).scalar()
+    return _found(snapshot.connection)
+
+
+def _found(connection: sa.Connection) -> Instant | None:
+    found = connection.exec_driver_sql(_NOW).scalar()
     return None if found is None else Instant(found)
 
 
@@ -36,11 +43,15 @@ def clock_of(database: Database) -> Clock:
     with database.read() as snapshot:
         if find_replay_instant(snapshot) is None:
             return SystemClock()
-    return ReplayClock(lambda: _read(database), fresh_s=0.0)
+    return StoredClock(lambda: _read(database), _read_in)
 
 
 def _read(database: Database) -> Instant:
     with database.read() as snapshot:
-        found = find_replay_instant(snapshot)
+        return _read_in(snapshot.connection)
+
+
+def _read_in(connection: sa.Connection) -> Instant:
+    found = _found(connection)
     assert found is not None
     return found

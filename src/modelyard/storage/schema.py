@@ -1,12 +1,13 @@
 """The one metadata that every component's tables stand on, and the upsert that both databases share."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from modelyard.storage.database import Transaction
+from modelyard.storage.database import Dialect, Transaction
 
 METADATA = sa.MetaData(
     naming_convention={
@@ -37,11 +38,14 @@ def upsert(
 
     `keys` are the columns of a unique constraint or of the primary key. No two of `rows` may share their keys.
     """
-    if not rows:
-        return
-    insert = (postgresql.insert if tx.dialect == "postgresql" else sqlite.insert)(table)
+    if rows:
+        tx.connection.execute(_upserting(tx.dialect, table, tuple(keys), tuple(update)), [dict(row) for row in rows])
+
+
+@functools.lru_cache(maxsize=256)
+def _upserting(dialect: Dialect, table: sa.Table, keys: tuple[str, ...], update: tuple[str, ...]) -> sa.Insert:
+    # Kept: building it anew takes as long as running it.
+    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
     if update:
-        statement = insert.on_conflict_do_update(index_elements=list(keys), set_={name: insert.excluded[name] for name in update})
-    else:
-        statement = insert.on_conflict_do_nothing(index_elements=list(keys))
-    tx.connection.execute(statement, [dict(row) for row in rows])
+        return insert.on_conflict_do_update(index_elements=list(keys), set_={name: insert.excluded[name] for name in update})
+    return insert.on_conflict_do_nothing(index_elements=list(keys))

@@ -17,9 +17,11 @@ from modelyard.access.service.accounts import (
 )
 from modelyard.access.service.guard import require
 from modelyard.access.service.login import authenticated, change_password, choose_password, get_link, login, logout, note_use
+from modelyard.access.service.proofs import Proofs
 from modelyard.access.service.tokens import create_token, list_lent, list_tokens, revoke_token
 
 __all__ = [
+    "Proofs",
     "authenticated",
     "change_password",
     "choose_password",

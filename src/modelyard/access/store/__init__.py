@@ -22,6 +22,7 @@ from modelyard.access.store.accounts import (
     roles_of,
     take_link,
 )
+from modelyard.access.store.changes import count_changes
 from modelyard.access.store.logins import (
     Try,
     delete_old_tries,
@@ -42,6 +43,7 @@ __all__ = [
     "TOKEN",
     "Try",
     "count_admins",
+    "count_changes",
     "delete_links",
     "delete_old_tries",
     "delete_role",

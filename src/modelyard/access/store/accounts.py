@@ -6,6 +6,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from modelyard.access.domain import PrincipalId, Role, Team, TeamId, User
+from modelyard.access.store.changes import note_change
 from modelyard.access.store.tables import ACCOUNT, LINK, MEMBERSHIP, PASSWORD, TEAM
 from modelyard.core.clock import Instant
 from modelyard.storage.database import Snapshot, Transaction
@@ -38,16 +39,19 @@ def insert_account(tx: Transaction, user: User) -> None:
 
 def put_role(tx: Transaction, account: PrincipalId, team: TeamId, role: Role) -> None:
     """Gives the account that role in the team, instead of the one it has."""
+    note_change(tx)
     upsert(tx, MEMBERSHIP, [{"account_id": account, "team_id": team, "role": role.value}], ["account_id", "team_id"], ["role"])
 
 
 def delete_role(tx: Transaction, account: PrincipalId, team: TeamId) -> None:
     """Takes the account's role in the team."""
+    note_change(tx)
     tx.connection.execute(sa.delete(MEMBERSHIP).where(MEMBERSHIP.c.account_id == account, MEMBERSHIP.c.team_id == team))
 
 
 def put_active(tx: Transaction, account: PrincipalId, *, is_active: bool) -> None:
     """Enables or disables the account."""
+    note_change(tx)
     tx.connection.execute(sa.update(ACCOUNT).where(ACCOUNT.c.id == account).values(is_active=is_active))
 
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from modelyard.access.domain import PrincipalId, Role, Scope, TeamId, Token, TokenId, User
 from modelyard.access.store.accounts import roles_of
+from modelyard.access.store.changes import note_change
 from modelyard.access.store.tables import ACCOUNT, MEMBERSHIP, TOKEN
 from modelyard.core.clock import Instant
 from modelyard.storage.database import Snapshot, Transaction
@@ -88,6 +89,7 @@ def list_tokens(snapshot: Snapshot, account: PrincipalId) -> list[Token]:
 
 def put_revoked(tx: Transaction, tokens: Iterable[TokenId], at: Instant) -> None:
     """Revokes those tokens that are not revoked yet."""
+    note_change(tx)
     tx.connection.execute(sa.update(TOKEN).where(TOKEN.c.id.in_(list(tokens)), TOKEN.c.revoked_at.is_(None)).values(revoked_at=at))
 
 
