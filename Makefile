@@ -6,7 +6,7 @@ SYNC := UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --quiet
 
 TEST_WORKERS ?= 2
 
-.PHONY: test check setup setup-server format
+.PHONY: test check bench setup setup-server format
 
 test: setup ## every test, those against real PostgreSQL, Redis, S3 and Chromium included
 	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup
@@ -18,6 +18,9 @@ check: setup ## format, lint, types, import contracts, budgets, docs; runs no te
 	$(PY) tools/budgets.py
 	$(PY) tools/docs.py
 	.venv/bin/mypy
+
+bench: setup ## all benchmarks, peers included where they are installed; writes bench/results.json
+	$(PY) bench/run.py
 
 format: setup
 	.venv/bin/ruff format .
