@@ -36,6 +36,6 @@ def fleet(registered: Fleet) -> Fleet:
     """The same, its first version delivered, watched and answering."""
     registered.deliver(1)
     registered.world.watch(*ALL)
-    registered.world.train(1, *ALL, views={"wind": "weather"})
+    registered.world.train(1, *ALL)
     registered.world.release(1)
     return registered

@@ -1,4 +1,4 @@
-"""`yard questions`, `trace`: the six questions answered, and what a prediction was made from, as a tree."""
+"""`yard portfolio`, `questions`, `trace`: every model, the six questions answered, and what a prediction was made from, as a tree."""
 
 from typing import Annotated
 
@@ -7,13 +7,52 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import CONSOLE, print_json
+from modelyard.cli.output import CONSOLE, print_json, print_table
 from modelyard.core.clock import iso
-from modelyard.fleet.domain import Node, Trace
+from modelyard.fleet.domain import Node, Row, Trace
 
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="One JSON document on standard output.")]
 COLOURS = {"good": "green", "warn": "yellow", "bad": "red", "idle": "dim", "busy": "blue"}
 LONG_ID = 30
+
+
+def portfolio(*, json: Json = False) -> int:
+    """Every model, worst first: what is live, how it does, and what waits for whom. Example: yard portfolio"""
+    with connected() as client:
+        found = client.get_portfolio()
+    if json:
+        print_json(found)
+        return 0
+    rows = [
+        (
+            f"[{COLOURS[row.tone]}]{row.word}[/]",
+            escape(row.model),
+            escape(row.owner),
+            row.risk,
+            _live(row),
+            "" if row.answered is None else f"{row.answered:,}",
+            _quality(row),
+            str(sum(row.alerts.values()) or ""),
+            "" if row.delivery is None else str(row.delivery.state).replace("_", " "),
+            escape(row.next),
+        )
+        for row in found.rows
+    ]
+    heads = ("state", "model", "owner", "risk", "live", "since yesterday#", "quality", "alerts#", "last delivery", "next")
+    print_table(f"{found.healthy} of {found.live} live models are healthy", heads, rows)
+    return 0
+
+
+def _live(row: Row) -> str:
+    canary = f", v{row.canary} {row.canary_share:.0%}" if row.canary is not None else ""
+    return "" if row.version is None else f"v{row.version}{canary}"
+
+
+def _quality(row: Row) -> str:
+    if row.quality is None or row.quality.value is None:
+        return ""
+    difference = f" ({row.quality.difference:+.3f})" if row.quality.difference is not None else ""
+    return f"{row.quality.metric} {row.quality.value:.3f}{difference}"
 
 
 def questions(*, json: Json = False) -> int:

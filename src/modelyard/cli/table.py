@@ -21,6 +21,7 @@ COMMANDS = (
     Command("status", "modelyard.cli.standing:status", "What is live, since when, its health, and what waits for whom", "Deliver"),
     Command("approve", "modelyard.cli.deliveries:approve", "Approve what waits", "Deliver"),
     Command("reject", "modelyard.cli.deliveries:reject", "Reject what waits, with a reason", "Deliver"),
+    Command("portfolio", "modelyard.cli.fleet:portfolio", "Every model, worst first, and what waits for whom", "Watch"),
     Command("questions", "modelyard.cli.fleet:questions", "The six questions, answered from records", "Deliver"),
     Command("trace", "modelyard.cli.fleet:trace", "What a prediction, version or run was made from", "Deliver"),
     Command("rollback", "modelyard.cli.traffic:rollback", "A model back to the version before, at once", "Deliver"),

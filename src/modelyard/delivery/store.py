@@ -127,6 +127,19 @@ def list_deliveries(snapshot: Snapshot, model: str | None, state: DeliveryState 
     return [msgspec.json.decode(found, type=Delivery) for found in snapshot.connection.execute(query).scalars()]
 
 
+def list_latest_deliveries(snapshot: Snapshot) -> list[Delivery]:
+    """The latest delivery of every model, by model."""
+    latest = sa.select(sa.func.max(DELIVERIES.c.id)).group_by(DELIVERIES.c.model)
+    query = sa.select(DELIVERIES.c.document).where(DELIVERIES.c.id.in_(latest)).order_by(DELIVERIES.c.model)
+    return [msgspec.json.decode(found, type=Delivery) for found in snapshot.connection.execute(query).scalars()]
+
+
+def list_deliveries_since(snapshot: Snapshot, since: Instant, limit: int) -> list[Delivery]:
+    """Deliveries that began at `since` or later, newest first."""
+    query = sa.select(DELIVERIES.c.document).where(DELIVERIES.c.created_at >= since).order_by(DELIVERIES.c.id.desc()).limit(limit)
+    return [msgspec.json.decode(found, type=Delivery) for found in snapshot.connection.execute(query).scalars()]
+
+
 def put_stages(tx: Transaction, stages: tuple[Stage, ...]) -> None:
     """Inserts or overwrites stages as they are, leases apart."""
     order = list(StageName)

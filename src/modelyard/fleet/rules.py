@@ -1,12 +1,16 @@
-"""What fleet decides without records: what kind of thing an id names, and in which order models are shown. Pure functions."""
+"""What fleet decides without records: what an id names, how a model stands, in which order models are shown. Pure functions."""
 
 import re
 from collections.abc import Iterable
 from enum import StrEnum
 
+import msgspec
+
 from modelyard.core.digests import Digest
 from modelyard.core.names import NAME
-from modelyard.fleet.domain import Row
+from modelyard.delivery.domain import CauseKind, Delivery, DeliveryState
+from modelyard.fleet.domain import Deliveries, Row, Tone
+from modelyard.monitoring.domain import SEVERITY, AlertKind
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 RUN = re.compile(r"[0-9a-f]{32}")
@@ -78,3 +82,54 @@ def worst_first(rows: Iterable[Row]) -> tuple[Row, ...]:
 def needs_a_look(row: Row) -> bool:
     """Whether somebody should look at the model: it fails, has changed, or waits for a person."""
     return row.tone in ("bad", "warn")
+
+
+WORDS: dict[AlertKind, tuple[Tone, str]] = {
+    AlertKind.DEGRADATION: ("bad", "Degraded"),
+    AlertKind.STALE: ("bad", "Stale"),
+    AlertKind.QUALITY: ("warn", "Bad values"),
+    AlertKind.DRIFT: ("warn", "Drifting"),
+    AlertKind.SKEW: ("warn", "Skewed"),
+}
+"""How a model stands by its worst open alert."""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides how a model stands: open alerts, whether somebody must approve, whether it is delivered, served, watched."""
+
+    alerts: Iterable[AlertKind] = ()
+    waits: bool = False
+    is_delivered: bool = False
+    is_live: bool = False
+    is_watched: bool = False
+
+
+def stand(seen: Seen) -> tuple[Tone, str]:
+    """How a model stands, as a tone and a word: by its worst alert, else by what is waited for, else by whether it is live.
+
+    >>> stand(Seen(is_live=True, is_watched=True)), stand(Seen(alerts=[AlertKind.DRIFT], waits=True, is_live=True))
+    (('good', 'Healthy'), ('warn', 'Drifting'))
+    """
+    worst = min(seen.alerts, key=SEVERITY.index, default=None)
+    if worst is not None:
+        return WORDS[worst]
+    if seen.waits:
+        return "warn", "Waiting"
+    if seen.is_delivered:
+        return "busy", "Delivering"
+    if not seen.is_live:
+        return "idle", "Not served"
+    return ("good", "Healthy") if seen.is_watched else ("idle", "Not watched")
+
+
+def summed(deliveries: Iterable[Delivery]) -> Deliveries:
+    """Deliveries, counted by how they began and ended."""
+    found = list(deliveries)
+    states = [one.state for one in found]
+    return Deliveries(
+        started=len(found),
+        triggered=sum(one.cause.kind is not CauseKind.PERSON for one in found),
+        done=states.count(DeliveryState.DONE),
+        refused=states.count(DeliveryState.REFUSED),
+        rolled_back=states.count(DeliveryState.ROLLED_BACK),
+    )

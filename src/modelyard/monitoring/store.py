@@ -18,6 +18,8 @@ from modelyard.monitoring.domain import (
     AlertId,
     AlertKind,
     Day,
+    Level,
+    Measured,
     NewReference,
     OutcomeCell,
     Report,
@@ -173,6 +175,63 @@ def find_reference(snapshot: Snapshot, model: ModelName, version: int) -> Versio
 def _content(content: bytes) -> NewReference:
     # A reference never changes and is asked for at every tick.
     return msgspec.json.decode(content, type=NewReference)
+
+
+class Approved(msgspec.Struct, frozen=True):
+    """The small part of a reference: the levels at approval, and which view each column comes from."""
+
+    levels: tuple[Level, ...] = ()
+    views: dict[str, str] = {}
+
+
+class Brief(msgspec.Struct, frozen=True):
+    """The small part of a report: whose it is, and the metrics of the last look."""
+
+    version: int
+    measured: tuple[Measured, ...] = ()
+
+
+class DailyMetric(msgspec.Struct, frozen=True):
+    """The small part of a cell of outcomes: its metrics."""
+
+    version: int
+    arm: str
+    since_at: Instant
+    measured: tuple[Measured, ...] = ()
+
+
+_approved = msgspec.json.Decoder(Approved)
+_brief = msgspec.json.Decoder(Brief)
+_daily = msgspec.msgpack.Decoder(DailyMetric)
+
+
+def list_approved(snapshot: Snapshot, live: Sequence[tuple[ModelName, int]]) -> dict[ModelName, Approved]:
+    """The small part of the references of those versions."""
+    columns = sa.select(REFERENCES.c.model, REFERENCES.c.content)
+    rows = snapshot.connection.execute(columns.where(sa.tuple_(REFERENCES.c.model, REFERENCES.c.version).in_(live))) if live else ()
+    return {ModelName(model): _approved.decode(content) for model, content in rows}
+
+
+def list_briefs(snapshot: Snapshot) -> dict[ModelName, Brief]:
+    """The small part of every report."""
+    rows = snapshot.connection.execute(sa.select(REPORTS.c.model, REPORTS.c.content))
+    return {ModelName(model): _brief.decode(content) for model, content in rows}
+
+
+def list_daily(snapshot: Snapshot, since: Instant) -> dict[ModelName, list[DailyMetric]]:
+    """The metrics of every model's cells of outcomes that began at `since` or later, oldest first."""
+    query = sa.select(OUTCOMES.c.model, OUTCOMES.c.content).where(OUTCOMES.c.since_at >= since)
+    found: dict[ModelName, list[DailyMetric]] = {}
+    for model, content in snapshot.connection.execute(query.order_by(OUTCOMES.c.model, OUTCOMES.c.since_at)):
+        found.setdefault(model, []).append(_daily.decode(content))
+    return found
+
+
+def count_days(snapshot: Snapshot, since: Instant) -> dict[tuple[ModelName, Instant], int]:
+    """How many requests each model answered on each day since then, by the day's beginning."""
+    query = sa.select(DAYS.c.model, DAYS.c.since_at, sa.func.sum(DAYS.c.rows)).where(DAYS.c.since_at >= since)
+    rows = snapshot.connection.execute(query.group_by(DAYS.c.model, DAYS.c.since_at))
+    return {(ModelName(model), Instant(day)): int(count) for model, day, count in rows}
 
 
 def put_days(tx: Transaction, watched: Watched, version: int, days: Iterable[Day]) -> None:

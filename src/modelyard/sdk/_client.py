@@ -8,7 +8,7 @@ from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Deliv
 from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, ViewFreshness, ViewSummary
 from modelyard.features.online import OnlineValues
-from modelyard.fleet.domain import Questions, Trace
+from modelyard.fleet.domain import Portfolio, Questions, Trace
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
 from modelyard.monitoring.domain.alerts import Alert, AlertId, Why
 from modelyard.monitoring.domain.findings import ViewSkew
@@ -161,6 +161,11 @@ class Client(Transport):
     def get_monitoring(self, model: ModelName) -> ModelMonitoring:
         """How a model stands: monitors, approved levels, the last findings, its views, open alerts. Raises ModelNotMonitored."""
         answer: ModelMonitoring = self.call("GET", "/monitoring/{model}", {"path": {"model": model}}, ModelMonitoring)
+        return answer
+
+    def get_portfolio(self) -> Portfolio:
+        """Every model that the caller may see, worst first, with what is live, how it does, and what waits for whom."""
+        answer: Portfolio = self.call("GET", "/fleet/portfolio", {}, Portfolio)
         return answer
 
     def get_prediction(self, prediction: str) -> FoundPrediction:

@@ -81,6 +81,8 @@ GET /api/v1/runs/{run_id}
 GET /api/v1/runs/{run_id}/artifacts
 GET /api/v1/runs/{run_id}/curves
 GET /api/v1/runs/{run_id}/history
+GET /
+GET /api/v1/fleet/portfolio
 GET /api/v1/fleet/questions
 GET /questions
 GET /api/v1/traces/{id}

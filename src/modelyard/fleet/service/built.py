@@ -1,22 +1,72 @@
-"""Two of the questions whose records reproduction and governance make. Owns their sentences."""
+"""Two of the questions, about what reproduction and governance made. Owns their sentences."""
 
-from modelyard.fleet.domain import Answer
-from modelyard.fleet.service.sight import Sight
+import msgspec
+
+from modelyard.delivery.domain import Reproduction, ReproductionState, Verdict
+from modelyard.delivery.reproductions import list_reproductions
+from modelyard.fleet.domain import Answer, Figure, Proof
+from modelyard.fleet.service.sight import Sight, entries_about
 
 REPRODUCIBLE = "If a data scientist leaves, can someone else reproduce their best model?"
 AUDIT = "From training data to deployment decision, how long for a complete audit trail?"
+SAME = (Verdict.IDENTICAL, Verdict.EQUAL_WITHIN_TOLERANCE)
+MOST_PROOFS = 8
 
 
 def answer_reproducible(sight: Sight) -> Answer:
     """Whether versions were rebuilt from their records, and with what verdict."""
-    return Answer(
+    answer = Answer(
         number=3,
         component="tracking",
         question=REPRODUCIBLE,
         is_answered=False,
         tone="idle",
         sentence="No version has been rebuilt from its records yet.",
+        next="yard reproduce MODEL/VERSION",
     )
+    listed = list_reproductions(sight.snapshot, sight.principal)
+    found = [one for one in listed if one.state is ReproductionState.ENDED and one.verdict is not None]
+    if not found:
+        return answer
+    last, same = found[0], sum(one.verdict in SAME for one in found)
+    entries = entries_about(sight, f"model:{last.model}/{last.version}")
+    return msgspec.structs.replace(
+        answer,
+        is_answered=True,
+        tone="good" if last.verdict in SAME else "bad",
+        sentence=_rebuilt(last) + f" Of {len(found)} {'rebuild' if len(found) == 1 else 'rebuilds'}, {same} came out the same.",
+        figures=(
+            Figure(name="verdict", value=str(last.verdict)),
+            Figure(name="version", value=f"{last.model}/{last.version}"),
+            Figure(name="duration", value=None if last.duration_s is None else round(last.duration_s, 1), unit="s"),
+            Figure(name="rebuilds", value=len(found)),
+            Figure(name="same", value=same),
+        ),
+        proofs=(
+            *(Proof(text=f"{one.model} v{one.version}: {_word(one)}", href=_page(one)) for one in found[:MOST_PROOFS]),
+            *(Proof(text=entry.type, entry=entry.index) for entry in entries if entry.data.get("reproduction") == last.id),
+        ),
+        source="GET /api/v1/reproductions",
+        next="",
+    )
+
+
+def _rebuilt(last: Reproduction) -> str:
+    took = f" in {last.duration_s:.0f} s" if last.duration_s is not None else ""
+    name = f"{last.model} v{last.version}"
+    if last.verdict is Verdict.FAILED:
+        return f"No: rebuilding {name} from its records failed{took}: {last.reason}."
+    return (
+        f"{'Yes' if last.verdict in SAME else 'No'}: {name} was rebuilt from its records in a fresh environment{took} and is {_word(last)}."
+    )
+
+
+def _word(one: Reproduction) -> str:
+    return str(one.verdict).replace("_", " ")
+
+
+def _page(one: Reproduction) -> str:
+    return f"/models/{one.model}/versions/{one.version}"
 
 
 def answer_audit(sight: Sight) -> Answer:

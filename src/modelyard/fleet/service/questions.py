@@ -143,14 +143,12 @@ def answer_manual(sight: Sight) -> Answer:
     if not found:
         return answer
     human, rules = (sum(map(len, parts)) for parts in ([one.by_people for one in found], [one.by_rules for one in found]))
-    most, last = max(len(one.by_people) for one in found), found[0]
+    last = found[0]
     return msgspec.structs.replace(
         answer,
         is_answered=True,
         tone="good",
-        sentence=f"{_count(len(last.by_people))} by people for the last one, {last.delivery.model} v{last.delivery.version}; "
-        f"{human / len(found):.1f} on average over {len(found)} that reached production, {most} at most. "
-        f"{rules} more were taken by policy or a trigger.",
+        sentence=_steps_said(found, human, rules),
         figures=(
             Figure(name="human_last", value=len(last.by_people)),
             Figure(name="human_average", value=round(human / len(found), 2)),
@@ -161,6 +159,15 @@ def answer_manual(sight: Sight) -> Answer:
         proofs=_step_proofs(last),
         next="",
     )
+
+
+def _steps_said(found: Sequence[Steps], human: int, rules: int) -> str:
+    last = found[0]
+    said = f"{_count(len(last.by_people))} by people for the last one, {last.delivery.model} v{last.delivery.version}"
+    if len(found) > 1:
+        most = max(len(one.by_people) for one in found)
+        said += f"; {human / len(found):.1f} on average over the {len(found)} that reached production, {most} at most"
+    return f"{said}. Policies and triggers took {_count(rules)} more."
 
 
 def _count(steps: int) -> str:
@@ -176,7 +183,7 @@ def _step_proofs(last: Steps) -> tuple[Proof, ...]:
 def answer_drop(sight: Sight) -> Answer:
     """When the newest loss was told, after how many outcomes, how long after its probable onset, and how often it was nothing."""
     found = monitoring.list_losses(sight.snapshot, sight.principal)
-    watched = [one for one in monitoring.list_monitoring(sight.snapshot, sight.principal) if one.watched.performances]
+    watched = [one for one in monitoring.list_health(sight.snapshot, sight.principal).values() if one.watched.performances]
     answer = Answer(
         number=5,
         component="monitoring",

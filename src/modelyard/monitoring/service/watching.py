@@ -122,16 +122,17 @@ def _watched(snapshot: Snapshot, principal: Principal, model: ModelName) -> Watc
 
 def get_monitoring(snapshot: Snapshot, principal: Principal, model: ModelName) -> ModelMonitoring:
     """How a model stands: monitors, approved levels, the last findings, its views, open alerts. Raises ModelNotMonitored."""
-    return _standing(snapshot, _watched(snapshot, principal, model), _views(snapshot))
+    return _standing(snapshot, _watched(snapshot, principal, model), view_states(snapshot))
 
 
 def list_monitoring(snapshot: Snapshot, principal: Principal) -> list[ModelMonitoring]:
     """The same for every watched model that the caller may see, by name."""
-    views = _views(snapshot)
+    views = view_states(snapshot)
     return [_standing(snapshot, watched, views) for watched in store.list_watched(snapshot) if principal.may(Role.VIEWER, watched.team_id)]
 
 
-def _views(snapshot: Snapshot) -> dict[str, ViewState]:
+def view_states(snapshot: Snapshot) -> dict[str, ViewState]:
+    """How every view stands now, by name."""
     return {
         one.view: ViewState(
             view=one.view, newest_event_at=one.newest_event_at, promised_s=one.promised_s, lag_s=one.lag_s, is_stale=one.is_stale

@@ -39,6 +39,11 @@ def list_endpoints(snapshot: Snapshot, principal: Principal) -> list[Endpoint]:
     return [_endpoint(snapshot, row) for row in store.list_endpoints(snapshot, principal.teams)]
 
 
+def list_live(snapshot: Snapshot, principal: Principal) -> dict[ModelName, RevisionDetail]:
+    """The live revision of every endpoint that the caller may see, by model: for lists, which ask once."""
+    return {one.revision.model: one for one in store.list_live_revisions(snapshot, principal.teams)}
+
+
 def get_endpoint(snapshot: Snapshot, principal: Principal, model: ModelName) -> Endpoint:
     """The endpoint of a model. Raises NoSuchEndpoint."""
     return _endpoint(snapshot, _seen(snapshot, principal, model))

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from modelyard.access.domain import TeamId
 from modelyard.core.clock import Instant
 from modelyard.registry.domain import ModelName
-from modelyard.serving.domain import Deployment, RevisionDetail, RevisionState, ServedVersion, Switch
+from modelyard.serving.domain import Deployment, Revision, RevisionDetail, RevisionState, ServedVersion, Switch
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import METADATA, upsert
 
@@ -51,6 +51,15 @@ SWITCH = sa.Table(
     sa.Column("gateway", sa.String(120), primary_key=True),
     sa.Column("switched_at", sa.BigInteger, nullable=False),
 )
+
+
+class _Document(msgspec.Struct, frozen=True):
+    """The part of a deployment's document that is asked for most; the versions in it are large and are skipped."""
+
+    revision: Revision
+
+
+_documents = msgspec.json.Decoder(_Document)
 
 
 class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +132,14 @@ def list_revisions(snapshot: Snapshot, model: ModelName, before: int | None, lim
     return [_detail(row) for row in snapshot.connection.execute(query).mappings()]
 
 
+def list_live_revisions(snapshot: Snapshot, teams: Sequence[TeamId] | None) -> list[RevisionDetail]:
+    """The live revision of each endpoint of those teams, or of all, by model; without the gateways' switches."""
+    live = (ENDPOINT.c.model == REVISION.c.model) & (ENDPOINT.c.live == REVISION.c.number)
+    query = sa.select(REVISION).join(ENDPOINT, live).order_by(REVISION.c.model)
+    query = query if teams is None else query.where(ENDPOINT.c.team_id.in_(teams))
+    return [_detail(row) for row in snapshot.connection.execute(query).mappings()]
+
+
 def put_version(tx: Transaction, model: ModelName, team: TeamId, version: ServedVersion) -> None:
     """Keeps what gateways need of a version, as it was when it was first served. Versions never change."""
     row = {"model": model, "number": version.number, "team_id": team, "document": msgspec.json.encode(version)}
@@ -165,9 +182,8 @@ def _row(row: sa.RowMapping) -> EndpointRow:
 
 
 def _detail(row: Any) -> RevisionDetail:
-    deployment = msgspec.json.decode(row["document"], type=Deployment)
     return RevisionDetail(
-        revision=deployment.revision,
+        revision=_documents.decode(row["document"]).revision,
         state=RevisionState(row["state"]),
         prepared_at=row["prepared_at"],
         active_at=row["active_at"],
