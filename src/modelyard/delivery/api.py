@@ -1,4 +1,4 @@
-"""Delivery's operations: declarations, deliveries, approvals. Decides nothing."""
+"""Delivery's operations: declarations, deliveries, approvals, reproductions. Decides nothing."""
 
 from modelyard.delivery import service
 from modelyard.web.operations import Operation, operation
@@ -11,6 +11,10 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("GET", "/deliveries", service.list_deliveries),
     operation("GET", "/deliveries/{delivery}", service.get_delivery),
     operation("POST", "/deliveries/{delivery}/cancellation", service.cancel_delivery),
+    operation("POST", "/models/{model}/versions/{version}/reproductions", service.start_reproduction),
+    operation("GET", "/models/{model}/versions/{version}/reproductions", service.list_version_reproductions),
+    operation("GET", "/reproductions", service.list_reproductions),
+    operation("GET", "/reproductions/{reproduction}", service.get_reproduction),
     operation("GET", "/approvals", service.list_approvals),
     operation("POST", "/approvals/{approval}/approval", service.approve),
     operation("POST", "/approvals/{approval}/rejection", service.reject),

@@ -3,9 +3,11 @@
 Owns how an environment comes to be. What runs in it is `training`'s business.
 """
 
+import contextlib
 import io
 import logging
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,8 @@ from modelyard.core.errors import Kind, ModelyardError
 
 LOCK = "uv.lock"
 BUILD_TIMEOUT_S = 900.0
+PYTHON = ".".join(map(str, sys.version_info[:3]))
+CPU_FACTS = Path("/proc/cpuinfo")
 OUTSIDE_WORDS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -63,17 +67,29 @@ def locked_requirements(source: Path) -> bytes:
     return _uv([*command, "--quiet"], source)
 
 
-def built_environment(root: Path, source: Path) -> Environment:
-    """The environment of the project at `source`, built below `root` unless it stands there already."""
-    requirements, own = locked_requirements(source), own_package()
-    python = ".".join(map(str, sys.version_info[:3]))
+def processor() -> str:
+    """The family of processors that this machine's belongs to: the same sums in floating point are expected within one alone."""
+    told: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        lines = CPU_FACTS.read_text("utf-8", "replace").split("\n\n", 1)[0].splitlines()
+        told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    words = [told[name] for name in ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part") if name in told]
+    return " ".join([platform.machine(), *words])
+
+
+def built_environment(root: Path, source: Path, own: bytes, python: str = PYTHON, *, use_cache: bool = True) -> Environment:
+    """The environment of the project at `source`, built below `root` unless it stands there already.
+
+    `own` is Modelyard's own package as an archive. Without the cache every file is downloaded anew.
+    """
+    requirements = locked_requirements(source)
     parts = (digest_bytes(requirements), digest_bytes(own), python)
     third_party = root / digest_bytes(f"{parts[0]} {python}".encode()).removeprefix("sha256:")[:24]
     own_folder = root / f"modelyard-{parts[1].removeprefix('sha256:')[:24]}"
     if not own_folder.exists():
         _made(own_folder, lambda folder: _unpack(own, folder))
     if not third_party.exists():
-        _made(third_party, lambda folder: _install(requirements, folder))
+        _made(third_party, lambda folder: _install(requirements, folder, python, use_cache=use_cache))
     return Environment(
         digest=digest_bytes(" ".join(parts).encode()),
         requirements=parts[0],
@@ -110,12 +126,13 @@ def _unpack(archive: bytes, folder: Path) -> None:
         opened.extractall(folder, filter="data")
 
 
-def _install(requirements: bytes, folder: Path) -> None:
-    _uv(["venv", "--quiet", "--python", sys.executable, str(folder)], folder.parent)
+def _install(requirements: bytes, folder: Path, python: str, *, use_cache: bool) -> None:
+    _uv(["venv", "--quiet", "--python", sys.executable if python == PYTHON else python, str(folder)], folder.parent)
     lock = folder / "requirements.txt"
     lock.write_bytes(requirements)
     interpreter = str(folder / "bin" / "python")
-    _uv(["pip", "install", "--quiet", "--require-hashes", "--no-deps", "--python", interpreter, "-r", str(lock)], folder)
+    cache = [] if use_cache else ["--no-cache"]
+    _uv(["pip", "install", "--quiet", *cache, "--require-hashes", "--no-deps", "--python", interpreter, "-r", str(lock)], folder)
 
 
 def _uv(arguments: list[str], folder: Path) -> bytes:

@@ -4,7 +4,7 @@
 from modelyard.access.domain import Invitation, Me, NewToken, Role, Team, TeamId, Token, TokenId, TokenOrder, User
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
-from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Delivery, DeliveryDetail, DeliveryId, DeliveryState, NewDelivery
+from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Delivery, DeliveryDetail, DeliveryId, DeliveryState, NewDelivery, NewReproduction, Reproduction, ReproductionId
 from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, ViewFreshness, ViewSummary
 from modelyard.features.online import OnlineValues
@@ -178,6 +178,11 @@ class Client(Transport):
         answer: Questions = self.call("GET", "/fleet/questions", {}, Questions)
         return answer
 
+    def get_reproduction(self, reproduction: ReproductionId) -> Reproduction:
+        """One reproduction with every comparison. Raises NotFound, also where it is another team's."""
+        answer: Reproduction = self.call("GET", "/reproductions/{reproduction}", {"path": {"reproduction": reproduction}}, Reproduction)
+        return answer
+
     def get_revision(self, model: ModelName, number: int) -> RevisionDetail:
         """A revision and when each gateway switched to it. Raises NoSuchEndpoint and NoSuchRevision."""
         answer: RevisionDetail = self.call("GET", "/endpoints/{model}/revisions/{number}", {"path": {"model": model, "number": number}}, RevisionDetail)
@@ -303,6 +308,11 @@ class Client(Transport):
         answer: list[Alert] = self.call("GET", "/open-alerts", {}, list[Alert])
         return answer
 
+    def list_reproductions(self, *, model: str | None = None) -> list[Reproduction]:
+        """Reproductions of the caller's teams, newest first, at most 200."""
+        answer: list[Reproduction] = self.call("GET", "/reproductions", {"query": {"model": model}}, list[Reproduction])
+        return answer
+
     def list_revisions(self, model: ModelName, *, before: int | None = None, limit: int = 50) -> list[RevisionDetail]:
         """A model's revisions, newest first, those before the number `before`."""
         answer: list[RevisionDetail] = self.call("GET", "/endpoints/{model}/revisions", {"path": {"model": model}, "query": {"before": before, "limit": limit}}, list[RevisionDetail])
@@ -336,6 +346,11 @@ class Client(Transport):
     def list_users(self, *, after: str = '', limit: int = 100) -> list[User]:
         """The accounts of the teams that the caller administers or audits, by name; `after` is the last name of the page before."""
         answer: list[User] = self.call("GET", "/users", {"query": {"after": after, "limit": limit}}, list[User])
+        return answer
+
+    def list_version_reproductions(self, model: ModelName, version: int) -> list[Reproduction]:
+        """The reproductions of one version, newest first, at most 200."""
+        answer: list[Reproduction] = self.call("GET", "/models/{model}/versions/{version}/reproductions", {"path": {"model": model, "version": version}}, list[Reproduction])
         return answer
 
     def list_versions(self, model: ModelName, *, before: int = 0, limit: int = 100) -> list[VersionDetail]:
@@ -448,6 +463,11 @@ class Client(Transport):
     def start_delivery(self, body: NewDelivery) -> Delivery:
         """Starts a delivery of the model as it is declared now. Raises ModelNotDeclared, DeliveryUnderWay and NotAllowed."""
         answer: Delivery = self.call("POST", "/deliveries", {"body": body}, Delivery)
+        return answer
+
+    def start_reproduction(self, model: ModelName, version: int, body: NewReproduction) -> Reproduction:
+        """Asks for a version to be made again; one of that version that has not ended, or of that key, is the one that is asked for."""
+        answer: Reproduction = self.call("POST", "/models/{model}/versions/{version}/reproductions", {"path": {"model": model, "version": version}, "body": body}, Reproduction)
         return answer
 
     def step_rollout(self, model: ModelName, body: RolloutStep) -> RevisionDetail:

@@ -74,6 +74,9 @@ GET /api/v1/models/{model}/comparison
 GET /api/v1/models/{model}/versions
 GET /api/v1/models/{model}/versions/{version}
 GET /api/v1/models/{model}/versions/{version}/lineage
+GET /api/v1/models/{model}/versions/{version}/reproductions
+GET /api/v1/reproductions
+GET /api/v1/reproductions/{reproduction}
 GET /api/v1/prediction-log/position
 GET /api/v1/prediction-log/segments
 GET /api/v1/predictions/{prediction}
@@ -129,6 +132,7 @@ POST /api/v1/feature-sets/{feature_set}/join
 POST /api/v1/gateways/{gateway}/heartbeat
 POST /api/v1/models
 POST /api/v1/models/{model}/versions
+POST /api/v1/models/{model}/versions/{version}/reproductions
 POST /api/v1/models/{model}/versions/{version}/retirement
 POST /api/v1/prediction-log/seal
 PUT /api/v1/models/{model}

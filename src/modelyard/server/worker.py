@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from modelyard.core.clock import ReplayClock
 from modelyard.core.errors import ModelyardError
 from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
 from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended
@@ -14,24 +15,34 @@ from modelyard.delivery.stages import Yard, staged
 from modelyard.ledger.service import tick as ledger_tick
 from modelyard.monitoring.service import tick as monitoring_tick
 from modelyard.server.installation import Installation
+from modelyard.server.leases import Heart
 from modelyard.server.observe import JOB_ID
+from modelyard.server.reproducing import reproduce_once
 from modelyard.serving.service import tick as log_tick
 from modelyard.tracking.service import tick as tracking_tick
 
 LOG = logging.getLogger("modelyard.worker")
-HEARTBEATS_A_LEASE = 3
 SCHEDULES_EVERY_S = 1.0
 TICK_S = 2.0
+REPLAY_S = 0.02
+"""How often the log of a replay is looked after: its days pass in less than a second, and somebody waits at the end of each."""
 
 
 def work_until(stop: threading.Event, installation: Installation, holder: str) -> None:
     """Works until `stop` is set. A turn that finds nothing waits for a moment."""
-    ticks = _ticks(installation, holder)
+    log, ticks = _log_tick(installation, holder), _ticks(installation, holder)
     while not stop.is_set():
-        for one in ticks:
+        for one in (log, *ticks):
             one.run()
-        if not work_once(installation, holder):
-            stop.wait(installation.settings.worker.poll_s)
+        if not work_once(installation, holder) and not reproduce_once(installation, holder):
+            _rest(stop, log, installation.settings.worker.poll_s)
+
+
+def _rest(stop: threading.Event, log: "_Tick", poll_s: float) -> None:
+    """Waits so long, or until `stop` is set; the log is looked after at its own pace meanwhile."""
+    until = time.monotonic() + poll_s
+    while (left_s := until - time.monotonic()) > 0 and not stop.wait(min(left_s, log.every_s)):
+        log.run()
 
 
 def work_once(installation: Installation, holder: str) -> bool:
@@ -51,7 +62,7 @@ def work_once(installation: Installation, holder: str) -> bool:
 
 def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDetail) -> None:
     database, lease_s = installation.database, installation.settings.worker.lease_s
-    with _Heart(installation, held, lease_s) as heart:
+    with Heart(database, lambda tx: extended(tx, held, lease_s), lease_s) as heart:
         try:
             outcome: Outcome = staged(held.stage, _yard(installation, heart.check), detail)
             database.write(lambda tx: ended(tx, held, outcome))
@@ -76,55 +87,28 @@ def _yard(installation: Installation, beat: Callable[[], None]) -> Yard:
     )
 
 
-class _Heart:
-    """Extends a claim's lease in the background while the block runs; `check` raises once the claim was lost."""
-
-    def __init__(self, installation: Installation, held: Claim, lease_s: float) -> None:
-        self._installation, self._held, self._lease_s = installation, held, lease_s
-        self._stop = threading.Event()
-        self._lost: FencedOff | None = None
-        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
-
-    def __enter__(self) -> "_Heart":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raises FencedOff where another worker has taken the stage up."""
-        if self._lost is not None:
-            raise self._lost
-
-    def _beat(self) -> None:
-        while not self._stop.wait(self._lease_s / HEARTBEATS_A_LEASE):
-            try:
-                self._installation.database.write(lambda tx: extended(tx, self._held, self._lease_s))
-            except FencedOff as error:
-                self._lost = error
-                return
-            except ModelyardError:
-                LOG.warning("the lease of %s could not be extended", self._held.delivery, exc_info=True)
-
-
 class _Tick:
     """Something done again and again, no faster than every so many seconds; a failure is logged and does not end the worker."""
 
     def __init__(self, name: str, every_s: float, work: Callable[[], object]) -> None:
-        self._name, self._every_s, self._work = name, every_s, work
+        self.every_s = every_s
+        self._name, self._work = name, work
         self._next = 0.0
 
     def run(self) -> None:
         now = time.monotonic()
         if now < self._next:
             return
-        self._next = now + self._every_s
+        self._next = now + self.every_s
         try:
             self._work()
         except Exception:  # the worker loop
             LOG.exception("%s failed and is tried again", self._name)
+
+
+def _log_tick(installation: Installation, holder: str) -> _Tick:
+    every_s = REPLAY_S if isinstance(installation.clock, ReplayClock) else TICK_S
+    return _Tick("prediction log", every_s, lambda: log_tick(installation.database, installation.blobs, installation.tables, holder))
 
 
 def _ticks(installation: Installation, holder: str) -> list[_Tick]:
@@ -132,7 +116,6 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
     checkpoint_s = settings.ledger.checkpoint_s
     return [
         _Tick("ledger", settings.worker.poll_s, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
-        _Tick("prediction log", TICK_S, lambda: log_tick(database, installation.blobs, installation.tables, holder)),
         _Tick("tracking", TICK_S, lambda: tracking_tick(database)),
         _Tick("monitoring", TICK_S, lambda: monitoring_tick(database, installation.tables)),
         _Tick("alerts", SCHEDULES_EVERY_S, lambda: database.write(follow_alerts)),

@@ -1,5 +1,7 @@
 """The stages about data: the training snapshot, as of this instant, and whether it is fit to learn from."""
 
+from pathlib import Path
+
 import polars as pl
 
 from modelyard.core.clock import Instant, moment
@@ -19,7 +21,7 @@ def snapshot(yard: Yard, job: Job) -> Outcome:
     """Reads the rows whose label is known by now, joins the features as they were visible, and stores the table by digest."""
     with yard.database.read() as state:
         now = state.now()
-    labels = labelled_rows(job, now)
+    labels = labelled_rows(job.declaration, job.root, now)
     roots = {view.name: job.root for view in job.declaration.features.views}
     found = training_rows(job.declaration.features, labels, AS_OF, roots)
     yard.beat()
@@ -34,14 +36,13 @@ def snapshot(yard: Yard, job: Job) -> Outcome:
     return Done(facts=facts)
 
 
-def labelled_rows(job: Job, now: Instant) -> pl.DataFrame:
+def labelled_rows(declaration: ModelDeclaration, root: Path, now: Instant) -> pl.DataFrame:
     """The observations whose label is known at `now`, with keys, request fields, the instant `as_of` and the label.
 
     Raises InvalidInput where the source has no such column or no such row.
     """
-    declaration = job.declaration
     observations = declaration.observations
-    rows = pl.scan_parquet(job.root / observations.source.path)
+    rows = pl.scan_parquet(root / observations.source.path)
     wanted = dict.fromkeys(
         [*(key.name for key in declaration.features.keys), *(field.name for field in declaration.request), declaration.label]
     )

@@ -9,27 +9,26 @@ import numpy as np
 import polars as pl
 
 from modelyard.core.digests import Digest
-from modelyard.delivery.children import ChildLimits, ran
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
-from modelyard.delivery.environments import Environment, built_environment, child_words
+from modelyard.delivery.environments import Environment, built_environment, own_package, processor
 from modelyard.delivery.expressions import decided
 from modelyard.delivery.machine import Done, Outcome, Stopped
 from modelyard.delivery.sources import unpack_source
 from modelyard.delivery.stages.artifacts import champion_of, fetched, put_artifact
 from modelyard.delivery.stages.runs import logged_metrics, started_run
 from modelyard.delivery.stages.yard import Job, Yard, snapshot_of, split
+from modelyard.delivery.training import Lesson, lesson_of, trained
 from modelyard.monitoring.domain import METRICS, Metric
 from modelyard.monitoring.rules.comparison import paired_difference
 from modelyard.monitoring.rules.metrics import measured
-from modelyard.registry.domain import DType, Output, Signature
-from modelyard.registry.encoding import matrix, signature_of
+from modelyard.registry.domain import Signature
+from modelyard.registry.encoding import matrix
 from modelyard.registry.formats import load
 from modelyard.storage.database import Transaction
 
 THREADS = 2
 SEED = 20130101
-TRAIN_TIMEOUT_S = 3600.0
 FEWEST_SLICE_ROWS = 200
 MOST_SLICES = 12
 Vector = np.ndarray[Any, np.dtype[np.float64]]
@@ -37,28 +36,18 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 def train(yard: Yard, job: Job) -> Outcome:
     """Trains in a process of its own, in the project's locked environment, on the earlier rows only."""
-    declaration = job.declaration
-    rows, _ = split(snapshot_of(yard, job), declaration.holdout)
-    signature = signature_of({name: rows[name] for name in declaration.inputs}, _dtypes(rows, declaration), _output(declaration))
+    rows, _ = split(snapshot_of(yard, job), job.declaration.holdout)
+    lesson = lesson_of(job.declaration, rows, job.delivery.parameters, seed=SEED, threads=THREADS)
+    own = own_package()
     with tempfile.TemporaryDirectory(prefix="modelyard-train-") as scratch:
-        source, table, model = Path(scratch, "source"), Path(scratch, "rows.parquet"), Path(scratch, "model")
+        source, model = Path(scratch, "source"), Path(scratch, "model")
         unpack_source(yard.blobs.get_bytes(job.source), source)
-        rows.select(*declaration.inputs, declaration.label).write_parquet(table)
-        environment = built_environment(yard.folder / "environments", source)
+        environment = built_environment(yard.folder / "environments", source, own)
         yard.beat()
-        asked = {
-            "type": "train",
-            "function": declaration.function,
-            "rows": str(table),
-            "signature": signature,
-            "parameters": job.delivery.parameters,
-            "seed": SEED,
-            "folder": str(model),
-        }
-        limits = ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=yard.beat)
-        answer = msgspec.json.decode(ran(environment.interpreter, child_words(environment, THREADS), asked, source, limits))
+        answer = trained(environment, source, lesson, model, yard.beat)
         artifact = put_artifact(yard, model)
-    facts = _trained_facts(job, environment, signature, rows.height) | artifact | {"kind": answer["kind"], "format": answer["format"]}
+    yard.blobs.put_bytes(own)
+    facts = _trained_facts(job, environment, lesson, rows.height) | artifact | {"kind": answer.kind, "format": answer.format}
 
     def apply(tx: Transaction) -> Facts:
         return {"run": started_run(tx, job, facts)}
@@ -66,16 +55,18 @@ def train(yard: Yard, job: Job) -> Outcome:
     return Done(facts=facts, apply=apply)
 
 
-def _trained_facts(job: Job, environment: Environment, signature: Signature, rows: int) -> Facts:
+def _trained_facts(job: Job, environment: Environment, lesson: Lesson, rows: int) -> Facts:
     return {
         "rows": rows,
-        "signature": msgspec.to_builtins(signature),
+        "signature": msgspec.to_builtins(lesson.signature),
         "source": job.source,
         "environment": environment.digest,
         "requirements": environment.requirements,
+        "modelyard": environment.modelyard,
         "python": environment.python,
-        "seed": SEED,
-        "threads": THREADS,
+        "processor": processor(),
+        "seed": lesson.seed,
+        "threads": lesson.threads,
     }
 
 
@@ -84,7 +75,7 @@ def evaluate(yard: Yard, job: Job) -> Outcome:
     _, rows = split(snapshot_of(yard, job), job.declaration.holdout)
     labels = rows[job.declaration.label].cast(pl.Float64).to_numpy()
     scores = scored(yard, job, rows)
-    metrics = {name: measured(name, labels, scores) for name in _metrics(job.declaration)}
+    metrics = {name: measured(name, labels, scores) for name in metrics_of(job.declaration)}
     facts: Facts = {
         "rows": rows.height,
         "from": int(rows["as_of"].cast(pl.Int64)[0]),
@@ -108,8 +99,8 @@ def challenge(yard: Yard, job: Job) -> Outcome:
     if champion is not None:
         _, rows = split(snapshot_of(yard, job), job.declaration.holdout)
         labels = rows[job.declaration.label].cast(pl.Float64).to_numpy()
-        theirs = _predicted(yard, champion.artifact, rows, champion.signature)
-        found = paired_difference(_metrics(job.declaration)[0], labels, theirs, scored(yard, job, rows))
+        theirs = predicted(yard, champion.artifact, rows, champion.signature)
+        found = paired_difference(metrics_of(job.declaration)[0], labels, theirs, scored(yard, job, rows))
         facts["challenge"] = msgspec.to_builtins(found)
     known = {
         "metrics": job.facts(StageName.EVALUATE)["metrics"],
@@ -132,10 +123,11 @@ def scored(yard: Yard, job: Job, rows: pl.DataFrame, *, at_once: int | None = No
     """What the trained version answers for `rows`, all together, or so many at once."""
     facts = job.facts(StageName.TRAIN)
     signature = msgspec.convert(facts["signature"], Signature)
-    return _predicted(yard, facts["artifact"], rows, signature, at_once)
+    return predicted(yard, facts["artifact"], rows, signature, at_once)
 
 
-def _predicted(yard: Yard, artifact: str, rows: pl.DataFrame, signature: Signature | None, at_once: int | None = None) -> Vector:
+def predicted(yard: Yard, artifact: str, rows: pl.DataFrame, signature: Signature | None, at_once: int | None = None) -> Vector:
+    """What a stored artifact answers for `rows`, shape (rows,), all together or so many at once."""
     assert signature is not None  # delivered versions have one
     encoded = matrix({name: rows[name] for name in signature.names}, signature)
     size = at_once or max(rows.height, 1)
@@ -144,13 +136,14 @@ def _predicted(yard: Yard, artifact: str, rows: pl.DataFrame, signature: Signatu
         return np.concatenate([predictor.predict(encoded[start : start + size]) for start in range(0, rows.height, size)])
 
 
-def _metrics(declaration: ModelDeclaration) -> tuple[Metric, ...]:
+def metrics_of(declaration: ModelDeclaration) -> tuple[Metric, ...]:
+    """What a model of its task is measured by; the first is what it is compared by."""
     wanted = ("roc_auc", "log_loss", "brier", "accuracy") if declaration.task == "binary" else ("rmse", "mae")
     return tuple(name for name in METRICS if name in wanted)
 
 
 def _slices(declaration: ModelDeclaration, rows: pl.DataFrame, labels: Vector, scores: Vector) -> list[Facts]:
-    metric, found = _metrics(declaration)[0], []
+    metric, found = metrics_of(declaration)[0], []
     for column in declaration.slices:
         counts = rows[column].value_counts().drop_nulls().sort("count", descending=True).head(MOST_SLICES)
         for value, count in counts.rows():
@@ -161,19 +154,3 @@ def _slices(declaration: ModelDeclaration, rows: pl.DataFrame, labels: Vector, s
                     {"column": column, "value": value, "metric": metric, "is": one.value, "error": one.standard_error, "rows": count}
                 )
     return found
-
-
-def _dtypes(rows: pl.DataFrame, declaration: ModelDeclaration) -> dict[str, DType]:
-    return {name: _dtype(rows.schema[name]) for name in declaration.inputs}
-
-
-def _dtype(kind: pl.DataType) -> DType:
-    if kind == pl.Boolean:
-        return "bool"
-    if kind.is_integer():
-        return "int64"
-    return "float64" if kind.is_float() else "string"
-
-
-def _output(declaration: ModelDeclaration) -> Output:
-    return Output(name="value", kind="probability" if declaration.task == "binary" else "number", label=declaration.label)

@@ -1,0 +1,76 @@
+"""What was rebuilt beside what was recorded, and the verdict that follows. Pure: computes nothing of a model itself.
+
+Owns the tolerance. On processors of the same family nothing but equal bits counts; elsewhere sums may be rounded otherwise.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from modelyard.core.digests import Digest, digest_bytes
+from modelyard.delivery.domain import Comparison, Verdict
+
+TOLERANCE = 1e-6
+"""The most by which a metric or a prediction may differ on another family of processors, relative to the larger of 1 and its size."""
+
+MODEL = "model content"
+PREDICTIONS = "predictions"
+Vector = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def compared(what: str, recorded: Digest | str, rebuilt: Digest | str, *, decides: bool, note: str = "") -> Comparison:
+    """Two texts or digests side by side."""
+    return Comparison(what=what, recorded=recorded, rebuilt=rebuilt, is_equal=recorded == rebuilt, decides=decides, note=note)
+
+
+def compared_metrics(recorded: Mapping[str, float | None], rebuilt: Mapping[str, float]) -> list[Comparison]:
+    """Each recorded metric beside the rebuilt one; one that is no number on both sides is equal."""
+    return [_metric(name, _number(value), _number(rebuilt.get(name))) for name, value in recorded.items()]
+
+
+def compared_predictions(recorded: Vector, rebuilt: Vector) -> Comparison:
+    """The answers of both models for the same rows, shape (rows,): equal where every bit is."""
+    is_equal = recorded.tobytes() == rebuilt.tobytes()
+    with np.errstate(invalid="ignore"):
+        apart = np.where(recorded == rebuilt, 0.0, np.abs(recorded - rebuilt))
+    largest = float(apart.max(initial=0.0))
+    different = int((recorded.view(np.int64) != rebuilt.view(np.int64)).sum())
+    scale = max(1.0, float(np.abs(recorded[np.isfinite(recorded)]).max(initial=0.0)))
+    note = f"{recorded.size:,} rows" if is_equal else f"{different:,} of {recorded.size:,} rows differ, by up to {largest:.3g}"
+    return Comparison(
+        what=PREDICTIONS,
+        recorded=digest_bytes(recorded.tobytes()),
+        rebuilt=digest_bytes(rebuilt.tobytes()),
+        is_equal=is_equal,
+        difference=largest / scale if math.isfinite(largest) else None,
+        note=note,
+    )
+
+
+def verdict_of(comparisons: Sequence[Comparison], *, is_same_family: bool) -> tuple[Verdict, str]:
+    """The verdict, and in words what it rests on.
+
+    >>> one = Comparison(what="metric rmse", recorded="1.0", rebuilt="1.0000000001", is_equal=False, difference=1e-10)
+    >>> verdict_of([one], is_same_family=False)[0].value, verdict_of([one], is_same_family=True)[0].value
+    ('equal_within_tolerance', 'different')
+    """
+    different = [one for one in comparisons if one.decides and not one.is_equal]
+    if not different:
+        return Verdict.IDENTICAL, "the model computes the same, bit for bit"
+    beyond = [one for one in different if one.what != MODEL and (one.difference is None or one.difference > TOLERANCE)]
+    if not is_same_family and not beyond:
+        return Verdict.EQUAL_WITHIN_TOLERANCE, f"on another family of processors, every number is within {TOLERANCE:g}"
+    named = ", ".join(one.what for one in (beyond if beyond and not is_same_family else different))
+    return Verdict.DIFFERENT, f"different: {named}"
+
+
+def _metric(name: str, recorded: float | None, rebuilt: float | None) -> Comparison:
+    apart = None if recorded is None or rebuilt is None else abs(recorded - rebuilt) / max(1.0, abs(recorded))
+    texts = ["none" if value is None else repr(value) for value in (recorded, rebuilt)]
+    return Comparison(what=f"metric {name}", recorded=texts[0], rebuilt=texts[1], is_equal=recorded == rebuilt, difference=apart)
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

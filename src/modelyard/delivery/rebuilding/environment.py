@@ -1,0 +1,87 @@
+"""A fresh environment: built anew in a folder of its own, its files checked against what each package says of them.
+
+Owns freshness. The kept environments are never looked at; uv's download cache may serve files, if they are what they should be.
+"""
+
+import base64
+import csv
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from modelyard.delivery.environments import Environment, EnvironmentFailed, built_environment, own_package
+from modelyard.delivery.rebuilding.records import RecordedTraining
+from modelyard.storage.blobs import Blobs
+
+BUILDERS_OWN = frozenset({"_virtualenv.py", "_virtualenv.pth"})
+"""What uv itself puts into every environment."""
+
+
+class Fresh(msgspec.Struct, frozen=True, kw_only=True):
+    """A fresh environment: how many files were checked, and the first that uv's cache held otherwise than its package says."""
+
+    environment: Environment
+    files: int
+    damaged: str = ""
+
+    @property
+    def said(self) -> str:
+        """What was done, in a sentence."""
+        start = f"built anew from the lock, {self.files:,} files checked"
+        return f"{start}; uv's cache held another {self.damaged}, so all was downloaded" if self.damaged else start
+
+
+def fresh_environment(blobs: Blobs, training: RecordedTraining, source: Path, folder: Path) -> Fresh:
+    """The recorded environment, built below `folder`, which must be empty.
+
+    Files are taken from uv's cache and checked; where one is not what its package says, all is downloaded and checked again.
+    Raises EnvironmentFailed, BlobMissing and Corrupted.
+    """
+    own = own_package() if training.modelyard is None else blobs.get_bytes(training.modelyard)
+    environment = built_environment(folder / "cached", source, own, training.python)
+    files, found = checked_files(environment)
+    if not found:
+        return Fresh(environment=environment, files=files)
+    shutil.rmtree(folder / "cached")
+    environment = built_environment(folder / "downloaded", source, own, training.python, use_cache=False)
+    files, again = checked_files(environment)
+    if again:
+        raise EnvironmentFailed(
+            f"{again[0]} is not what its package says, also when downloaded anew", hint="do you trust the package index?"
+        )
+    return Fresh(environment=environment, files=files, damaged=found[0])
+
+
+def checked_files(environment: Environment) -> tuple[int, list[str]]:
+    """How many files were held against their package's own list, and those that differ, are missing or stand in no list; sorted."""
+    listed, wrong = set(), []
+    for packages, name, expected in _recorded(environment):
+        path = (packages / name).resolve()
+        listed.add(path)
+        if not path.is_file() or (expected and _hash(path) != expected):
+            wrong.append(name)
+    for packages in _packages(environment):
+        there = (path for path in packages.rglob("*") if path.is_file() and path.name not in BUILDERS_OWN)
+        wrong += [path.relative_to(packages).as_posix() for path in there if path.resolve() not in listed]
+    return len(listed), sorted(wrong)
+
+
+def _recorded(environment: Environment) -> Iterator[tuple[Path, str, str]]:
+    """Each line of each package's RECORD: the folder that it counts from, the file, and its hash, empty where it has none."""
+    for packages in _packages(environment):
+        for record in packages.glob("*.dist-info/RECORD"):
+            with record.open(encoding="utf-8", newline="") as lines:
+                yield from ((packages, line[0], line[1]) for line in csv.reader(lines) if line)
+
+
+def _packages(environment: Environment) -> Iterator[Path]:
+    yield from sorted(Path(environment.interpreter).parents[1].glob("lib/python*/site-packages"))
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").digest()
+    return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,0 +1,80 @@
+"""Training itself, for a delivery and for a reproduction alike: what is taught, and the child process that learns it.
+
+Owns what reaches the training function. Which environment it runs in is `environments`' business.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from modelyard.delivery.children import ChildLimits, ran
+from modelyard.delivery.declaration import ModelDeclaration
+from modelyard.delivery.environments import Environment, child_words
+from modelyard.registry.domain import DType, Format, Output, Signature
+from modelyard.registry.encoding import signature_of
+
+TRAIN_TIMEOUT_S = 3600.0
+Parameters = Mapping[str, float | int | str | bool]
+
+
+class Lesson(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a training function is given, and what is pinned around it."""
+
+    function: str
+    rows: pl.DataFrame
+    signature: Signature
+    parameters: Parameters
+    seed: int
+    threads: int
+
+
+class Learned(msgspec.Struct, frozen=True, kw_only=True):
+    """What training left: the artifact's format, and its kind as the library names it."""
+
+    format: Format
+    kind: str
+
+
+def lesson_of(declaration: ModelDeclaration, rows: pl.DataFrame, parameters: Parameters, *, seed: int, threads: int) -> Lesson:
+    """The lesson of a declared model over `rows`; its signature, categories included, follows from them."""
+    dtypes = {name: _dtype(rows.schema[name]) for name in declaration.inputs}
+    output = Output(name="value", kind="probability" if declaration.task == "binary" else "number", label=declaration.label)
+    return Lesson(
+        function=declaration.function,
+        rows=rows.select(*declaration.inputs, declaration.label),
+        signature=signature_of({name: rows[name] for name in declaration.inputs}, dtypes, output),
+        parameters=parameters,
+        seed=seed,
+        threads=threads,
+    )
+
+
+def trained(environment: Environment, source: Path, lesson: Lesson, model: Path, beat: Callable[[], None]) -> Learned:
+    """Calls the training function of the project at `source` in a child and has the model saved in the folder `model`.
+
+    Raises TrainingFailed, and whatever `beat` raises once the claim was lost.
+    """
+    table = model.with_name(f"{model.name}-rows.parquet")
+    lesson.rows.write_parquet(table)
+    asked = {
+        "type": "train",
+        "function": lesson.function,
+        "rows": str(table),
+        "signature": lesson.signature,
+        "parameters": lesson.parameters,
+        "seed": lesson.seed,
+        "folder": str(model),
+    }
+    limits = ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=beat)
+    found = ran(environment.interpreter, child_words(environment, lesson.threads), asked, source, limits)
+    return msgspec.json.decode(found, type=Learned)
+
+
+def _dtype(kind: pl.DataType) -> DType:
+    if kind == pl.Boolean:
+        return "bool"
+    if kind.is_integer():
+        return "int64"
+    return "float64" if kind.is_float() else "string"

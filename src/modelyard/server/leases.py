@@ -1,0 +1,45 @@
+"""A claim's lease while work goes on: extended in the background, and known to be lost. Owns the thread alone."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from modelyard.core.errors import ModelyardError
+from modelyard.delivery.domain import FencedOff
+from modelyard.storage.database import Database, Transaction
+
+LOG = logging.getLogger("modelyard.worker")
+HEARTBEATS_A_LEASE = 3
+
+
+class Heart:
+    """Extends a claim's lease in the background while the block runs; `check` raises once the claim was lost."""
+
+    def __init__(self, database: Database, extend: Callable[[Transaction], object], lease_s: float) -> None:
+        self._database, self._extend, self._lease_s = database, extend, lease_s
+        self._stop = threading.Event()
+        self._lost: FencedOff | None = None
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> "Heart":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raises FencedOff where another worker has taken the work up."""
+        if self._lost is not None:
+            raise self._lost
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._lease_s / HEARTBEATS_A_LEASE):
+            try:
+                self._database.write(self._extend)
+            except FencedOff as error:
+                self._lost = error
+                return
+            except ModelyardError:
+                LOG.warning("a lease could not be extended", exc_info=True)

@@ -1,0 +1,62 @@
+"""The worker's turn for reproductions: takes one up under a lease and brings it to its end. Owns what becomes of an error."""
+
+import contextlib
+import logging
+
+from modelyard.core.errors import Kind, ModelyardError
+from modelyard.delivery.domain import FencedOff, Reproduction
+from modelyard.delivery.rebuilding import rebuilt
+from modelyard.delivery.reproductions import claimed_reproduction, ended_reproduction, extended_reproduction, failed, put_back
+from modelyard.delivery.stages import Yard
+from modelyard.server.installation import Installation
+from modelyard.server.leases import Heart
+from modelyard.server.observe import JOB_ID
+
+LOG = logging.getLogger("modelyard.worker")
+PASSING = frozenset({Kind.OVERLOADED, Kind.UNREACHABLE})
+"""Errors that another attempt may not meet; any other is the reproduction's answer."""
+
+
+def reproduce_once(installation: Installation, holder: str) -> bool:
+    """Takes up one reproduction that waits and brings it to its end; whether there was one."""
+    lease_s = installation.settings.worker.lease_s
+    held = installation.database.write(lambda tx: claimed_reproduction(tx, holder, lease_s))
+    if held is None:
+        return False
+    token = JOB_ID.set(f"{held.id}/{held.fence}")
+    try:
+        _brought_to_end(installation, held)
+    finally:
+        JOB_ID.reset(token)
+    return True
+
+
+def _brought_to_end(installation: Installation, held: Reproduction) -> None:
+    database, lease_s = installation.database, installation.settings.worker.lease_s
+    with Heart(database, lambda tx: extended_reproduction(tx, held, lease_s), lease_s) as heart:
+        yard = Yard(
+            database=database,
+            blobs=installation.blobs,
+            tables=installation.tables,
+            online=installation.online,
+            folder=installation.settings.folder,
+            beat=heart.check,
+        )
+        try:
+            found = rebuilt(yard, held)
+            database.write(lambda tx: ended_reproduction(tx, found))
+            LOG.info("reproduction %s of %s v%d: %s", held.id, held.model, held.version, found.verdict)
+        except FencedOff:
+            LOG.warning("reproduction %s was taken up by another worker", held.id)
+        except Exception as error:  # the worker loop
+            LOG.warning("reproduction %s broke down", held.id, exc_info=error)
+            with contextlib.suppress(FencedOff):
+                _ended_with(installation, held, error)
+
+
+def _ended_with(installation: Installation, held: Reproduction, error: Exception) -> None:
+    reason = f"{error.message} ({error.code})" if isinstance(error, ModelyardError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, ModelyardError) and error.kind not in PASSING:
+        installation.database.write(lambda tx: ended_reproduction(tx, failed(held, reason)))
+    else:
+        installation.database.write(lambda tx: put_back(tx, held, reason[:2000]))

@@ -1,0 +1,125 @@
+"""A project with three small models, shipped into an installation of its own: what the tests of reproduction work on."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from modelyard.access.domain import SYSTEM
+from modelyard.cli.projects import declarations
+from modelyard.core.settings import Settings, WorkerSettings
+from modelyard.delivery.domain import DeliveryState, NewDelivery, NewReproduction, Reproduction, ReproductionState, StageName
+from modelyard.delivery.service import DeclaredModel, declare_model, get_reproduction, start_delivery, start_reproduction
+from modelyard.delivery.sources import source_archive
+from modelyard.registry.domain import ModelName
+from modelyard.server.installation import Installation
+from modelyard.server.reproducing import reproduce_once
+from modelyard.server.worker import work_once
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROJECT = f"""
+[project]
+name = "mine"
+version = "0"
+requires-python = ">=3.11,<3.14"
+dependencies = ["modelyard", "lightgbm", "scikit-learn", "skops"]
+[tool.uv.sources]
+modelyard = {{ path = "{REPOSITORY}" }}
+"""
+MODELS = """
+import os
+import polars as pl
+from lightgbm import LGBMClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from modelyard import Entity, FeatureView, Parquet, model, numbers, rows
+
+airport = Entity("origin")
+weather = FeatureView("weather", airport, Parquet("weather.parquet", timestamp="at"), features=["wind"], ttl="3h")
+shared = dict(owner="ops", risk="minimal", purpose="Warn of late flights.", features=[weather], as_of="2h before scheduled_at",
+              rows=rows("flights.parquet", timestamp="scheduled_at", known="landed_at"), request={"distance": pl.Int64}, label="late")
+
+def boosted(rows, seed):
+    estimator = LGBMClassifier(n_estimators=20, verbose=-1, deterministic=True, force_row_wise=True, n_jobs=2, random_state=seed,
+                               subsample=0.5, subsample_freq=1)
+    return estimator.fit(numbers(rows.drop("late")), rows["late"].to_numpy())
+
+@model(**shared)
+def trees(rows):
+    return boosted(rows, 1)
+
+@model(**shared)
+def dice(rows):
+    return boosted(rows, int.from_bytes(os.urandom(3), "big"))
+
+@model(**shared)
+def line(rows):
+    return make_pipeline(StandardScaler(), LogisticRegression()).fit(numbers(rows.drop("late")), rows["late"].to_numpy())
+"""
+NAMES = ("trees", "line", "dice")
+
+
+def write_project(folder: Path) -> None:
+    """A month of invented flights whose lateness follows the wind, the models that learn it, and their lock."""
+    random, count, hours = np.random.default_rng(1), 2000, 30 * 24
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    airports, minutes = random.integers(0, 3, count), np.sort(random.integers(180, hours * 60, count))
+    wind, names = random.gamma(2, 5, (3, hours)), np.array(["EWR", "JFK", "LGA"])
+    late = (random.random(count) < 1 / (1 + np.exp(-(wind[airports, minutes // 60 - 2] - 12) / 3))).astype(int)
+    scheduled = [start + timedelta(minutes=int(minute)) for minute in minutes]
+    flights = {"origin": names[airports], "scheduled_at": scheduled, "landed_at": [at + timedelta(hours=3) for at in scheduled]}
+    pl.DataFrame(flights | {"distance": random.integers(100, 3000, count), "late": late}).write_parquet(folder / "flights.parquet")
+    weather = {"origin": np.repeat(names, hours), "at": [start + timedelta(hours=hour) for hour in range(hours)] * 3, "wind": wind.ravel()}
+    pl.DataFrame(weather).write_parquet(folder / "weather.parquet")
+    (folder / "modelyard.toml").write_text('[project]\nmodels = ["models"]\n')
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "models.py").write_text(MODELS)
+    subprocess.run([sys.executable, "-m", "uv", "lock", "--quiet"], cwd=folder, check=True, env={**os.environ, "VIRTUAL_ENV": ""})
+
+
+def settings_of(folder: Path) -> Settings:
+    """The settings of the project's data folder; its leases are short, so that an abandoned claim is free soon."""
+    return Settings(data=str(folder / ".yard"), worker=WorkerSettings(lease_s=1.0))
+
+
+def shipped(installation: Installation, folder: Path) -> None:
+    """Declares and delivers every model of the project as far as the registry."""
+    archive = source_archive(folder)
+    source = installation.blobs.put_bytes(archive)
+    for declaration in declarations(folder, archive):
+        declare_model(installation.database, SYSTEM, DeclaredModel(declaration=declaration, source=source, root=str(folder)))
+    for name in NAMES:
+        body = NewDelivery(model=name, until=StageName.REGISTER)
+        delivery = installation.database.write(lambda tx, body=body: start_delivery(tx, SYSTEM, body))  # type: ignore[misc]  # a bound default
+        while work_once(installation, "shipper"):
+            pass
+        with installation.database.read() as snapshot:
+            found = snapshot.connection.exec_driver_sql(f"SELECT state FROM deliveries WHERE id = '{delivery.id}'").scalar_one()
+        assert found == DeliveryState.DONE
+
+
+def asked(installation: Installation, model: str, key: str = "") -> Reproduction:
+    """A reproduction of the model's first version that nobody has taken up yet."""
+    body = NewReproduction(key=key)
+    return installation.database.write(lambda tx: start_reproduction(tx, SYSTEM, ModelName(model), 1, body))
+
+
+def standing(installation: Installation, reproduction: Reproduction) -> Reproduction:
+    """The reproduction as it stands now."""
+    with installation.database.read() as snapshot:
+        return get_reproduction(snapshot, SYSTEM, reproduction.id)
+
+
+def reproduced(installation: Installation, model: str) -> Reproduction:
+    """The model's first version, made again by a worker of this process."""
+    begun = asked(installation, model)
+    assert reproduce_once(installation, "tester")
+    found = standing(installation, begun)
+    assert found.state is ReproductionState.ENDED, msgspec.json.encode(found)
+    return found

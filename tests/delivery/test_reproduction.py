@@ -1,0 +1,225 @@
+"""Versions made again from their records: for real, with changed sources, tampered blobs, poisoned environments and killed workers."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import pytest
+
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role
+from modelyard.core.digests import Digest
+from modelyard.core.errors import NotFound
+from modelyard.delivery.domain import (
+    NewReproduction,
+    NotReproducible,
+    Reproduction,
+    ReproductionId,
+    ReproductionState,
+    SnapshotVerdict,
+    Verdict,
+)
+from modelyard.delivery.rebuilding.records import Records, records_of
+from modelyard.delivery.rebuilding.rows import snapshot_rows
+from modelyard.delivery.reproductions import check_reproducible
+from modelyard.delivery.service import list_reproductions, start_reproduction
+from modelyard.ledger.service import list_events, sequence_pending
+from modelyard.registry.domain import ModelName
+from modelyard.registry.service import show_version
+from modelyard.server.installation import Installation, opened
+from modelyard.server.reproducing import reproduce_once
+from tests.delivery.reproducing import asked, reproduced, settings_of, shipped, standing, write_project
+
+FLIGHTS = "flights.parquet"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's folder, every model of it delivered."""
+    made = tmp_path_factory.mktemp("mine")
+    write_project(made)
+    with opened(settings_of(made)) as installation:
+        shipped(installation, made)
+    return made
+
+
+@pytest.fixture
+def mine(folder: Path) -> Iterator[Installation]:
+    """The project's installation."""
+    with opened(settings_of(folder)) as installation:
+        yield installation
+
+
+@contextlib.contextmanager
+def changed(path: Path, content: bytes | None) -> Iterator[None]:
+    """A file that holds something else, or is gone, while the block runs."""
+    before = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def blob(folder: Path, digest: str) -> Path:
+    """Where a blob lies."""
+    return next(
+        path for path in (folder / ".yard" / "blobs").rglob("*") if path.is_file() and digest[7:] in path.as_posix().replace("/", "")
+    )
+
+
+def records(mine: Installation) -> Records:
+    """What is recorded of the first version of `trees`."""
+    with mine.database.read() as snapshot:
+        version = show_version(snapshot, SYSTEM, ModelName("trees"), 1).version
+        held = Reproduction(
+            id=ReproductionId("rpr_x"),
+            team_id=version.team_id,
+            model="trees",
+            version=1,
+            state=ReproductionState.RUNNING,
+            asked_by=SYSTEM.id,
+            asked_at=version.created_at,
+        )
+        return records_of(snapshot, held)
+
+
+def compared(found: Reproduction) -> dict[str, bool]:
+    """What was compared, and whether it is equal."""
+    return {one.what: one.is_equal for one in found.comparisons}
+
+
+@pytest.mark.parametrize("model", ["trees", "line"])
+def test_a_version_is_made_again_bit_for_bit_and_that_is_recorded(mine: Installation, model: str) -> None:
+    with mine.database.read() as snapshot:
+        before = show_version(snapshot, SYSTEM, ModelName(model), 1)
+    found = reproduced(mine, model)
+    assert (found.verdict, found.snapshot, found.tolerance) == (Verdict.IDENTICAL, SnapshotVerdict.REBUILT, None), found
+    what = compared(found)
+    assert all(what.values())
+    assert {"model content", "metric roc_auc", "predictions", "training snapshot", "environment", "Modelyard's own package"} <= set(what)
+    assert [one.name for one in found.steps] == ["records", "environment", "data", "train", "compare"]
+    sequence_pending(mine.database, "test")
+    with mine.database.read() as snapshot:
+        assert show_version(snapshot, SYSTEM, ModelName(model), 1) == before
+        assert found in list_reproductions(snapshot, SYSTEM, model)
+        event = [one for one in list_events(snapshot, -1, ("delivery.reproduced",), 100) if one.data["reproduction"] == found.id]
+    assert [one.subject for one in event] == [f"model:{model}/1"]
+    assert event[0].data["content"] == before.version.content
+
+
+def test_a_model_that_rolls_dice_is_different_and_the_differences_are_named(mine: Installation) -> None:
+    found = reproduced(mine, "dice")
+    assert found.verdict is Verdict.DIFFERENT
+    what = compared(found)
+    assert (what["model content"], what["predictions"], what["training snapshot"], what["environment"]) == (False, False, True, True)
+    predictions = next(one for one in found.comparisons if one.what == "predictions")
+    assert predictions.difference is not None
+    assert 0 < predictions.difference < 1
+    assert "model content" in found.reason
+    assert "predictions" in found.reason
+
+
+def test_where_a_source_has_changed_the_recorded_rows_are_learned_from_and_it_says_so(mine: Installation, folder: Path) -> None:
+    flights = pl.read_parquet(folder / FLIGHTS)
+    other = folder / "other.parquet"
+    flights.with_columns(late=1 - pl.col("late")).write_parquet(other)
+    with changed(folder / FLIGHTS, other.read_bytes()):
+        found = reproduced(mine, "trees")
+    assert (found.verdict, found.snapshot) == (Verdict.IDENTICAL, SnapshotVerdict.CHANGED)
+    note = next(one.note for one in found.comparisons if one.what == "training snapshot")
+    assert "other values in late" in note
+    assert FLIGHTS in note
+
+
+def test_where_a_source_is_gone_the_recorded_rows_are_learned_from_and_it_says_so(mine: Installation, folder: Path) -> None:
+    with changed(folder / "weather.parquet", None):
+        rows = snapshot_rows(mine.blobs, records(mine))
+    assert (rows.verdict, rows.frame.height) == (SnapshotVerdict.GONE, 2000)
+    assert "a source is gone" in rows.said
+
+
+def test_rows_of_the_sources_that_came_later_change_nothing(mine: Installation, folder: Path) -> None:
+    flights = pl.read_parquet(folder / FLIGHTS)
+    other = folder / "other.parquet"
+    later = flights.tail(1).with_columns(pl.col("scheduled_at", "landed_at").dt.offset_by("300d"))
+    pl.concat([flights, later]).write_parquet(other)
+    with changed(folder / FLIGHTS, other.read_bytes()):
+        assert snapshot_rows(mine.blobs, records(mine)).verdict is SnapshotVerdict.REBUILT
+
+
+@pytest.mark.parametrize("name", ["source", "artifact"])
+def test_a_blob_that_was_tampered_with_is_refused_by_its_digest(mine: Installation, folder: Path, name: str) -> None:
+    with mine.database.read() as snapshot:
+        digest: Digest = getattr(show_version(snapshot, SYSTEM, ModelName("trees"), 1).version, name)
+    path = blob(folder, digest)
+    content = path.read_bytes()
+    path.chmod(0o600)
+    with changed(path, content[:-1] + bytes([content[-1] ^ 1])):
+        found = reproduced(mine, "trees")
+    assert found.verdict is Verdict.FAILED
+    assert digest in found.reason
+
+
+def test_a_kept_environment_that_was_poisoned_does_not_matter(mine: Installation, folder: Path) -> None:
+    kept = next((folder / ".yard" / "environments").glob("*/lib/python*/site-packages/threadpoolctl.py"))
+    poison = b"raise SystemExit('poisoned')\n"
+    with changed(kept, poison), changed(next((folder / ".yard" / "environments").glob("modelyard-*/modelyard/sdk/child.py")), poison):
+        found = reproduced(mine, "line")
+    assert found.verdict is Verdict.IDENTICAL, found.reason
+    assert list((folder / ".yard" / "reproductions").iterdir()) == []
+
+
+def test_a_worker_killed_midway_is_followed_by_another(mine: Installation, folder: Path) -> None:
+    begun = asked(mine, "trees")
+    words = [sys.executable, "-m", "modelyard.cli.main", "worker", "--data", str(folder / ".yard")]
+    environment = {**os.environ, "MODELYARD_WORKER__LEASE_S": "1"}
+    with (folder / "worker.log").open("w") as log:
+        worker = subprocess.Popen(words, env=environment, stdout=log, stderr=log, cwd=folder, process_group=0)
+        until = time.monotonic() + 60
+        while standing(mine, begun).doing not in ("environment", "train") and time.monotonic() < until:
+            os.sched_yield()
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait()
+    assert standing(mine, begun).state is ReproductionState.RUNNING, (folder / "worker.log").read_text()
+    while not reproduce_once(mine, "second"):
+        os.sched_yield()
+    found = standing(mine, begun)
+    assert (found.verdict, found.fence, found.attempt, found.holder) == (Verdict.IDENTICAL, 2, 2, "second")
+    assert list((folder / ".yard" / "reproductions").iterdir()) == []
+
+
+def test_the_same_key_and_one_that_is_under_way_are_the_same_reproduction(mine: Installation) -> None:
+    first = asked(mine, "dice", key="k")
+    assert asked(mine, "dice").id == asked(mine, "dice", key="k").id == first.id
+    assert reproduce_once(mine, "tester")
+    assert asked(mine, "dice", key="k").state is ReproductionState.ENDED
+    assert asked(mine, "dice").id != first.id
+    assert reproduce_once(mine, "tester")
+
+
+def test_whoever_may_only_look_starts_none_and_other_teams_see_none(mine: Installation) -> None:
+    viewer = Principal(id=PrincipalId("usr_eve"), name="eve", kind="person", roles={DEFAULT_TEAM: Role.VIEWER})
+    stranger = Principal(id=PrincipalId("usr_max"), name="max", kind="person", roles={})
+    with pytest.raises(NotAllowed):
+        mine.database.write(lambda tx: start_reproduction(tx, viewer, ModelName("trees"), 1, NewReproduction()))
+    with pytest.raises(NotFound):
+        mine.database.write(lambda tx: start_reproduction(tx, stranger, ModelName("trees"), 1, NewReproduction()))
+    with mine.database.read() as snapshot:
+        assert list_reproductions(snapshot, stranger) == []
+
+
+def test_a_version_that_does_not_say_what_it_came_from_is_refused_at_once(mine: Installation) -> None:
+    with mine.database.read() as snapshot:
+        version = show_version(snapshot, SYSTEM, ModelName("trees"), 1).version
+    check_reproducible(version)
+    with pytest.raises(NotReproducible, match="no recorded source"):
+        check_reproducible(msgspec.structs.replace(version, source=None))
