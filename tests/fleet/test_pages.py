@@ -97,3 +97,10 @@ def test_a_trace_is_a_readable_chain_under_both_addresses_of_a_version(client: C
 def test_programs_read_the_same_as_people(client: Client, fleet: Fleet) -> None:
     answer = client.get("/", headers={"Accept": "application/json"}).json()
     assert [row["model"] for row in answer["portfolio"]["rows"]] == ["late"]
+
+
+def test_the_search_of_the_bar_leads_to_what_has_the_name(client: Client, fleet: Fleet) -> None:
+    text = shown(client, "/search?q=late")
+    assert 'href="/models/late"' in text
+    assert "Nothing found" in shown(client, "/search?q=late", "max")
+    assert "Find anything" in shown(client, "/search")

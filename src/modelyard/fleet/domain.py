@@ -70,6 +70,18 @@ class NothingToTrace(NotFound):
     """No record has that id, or none that the caller may see."""
 
 
+# -- search --
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a search found: of which kind, its name, its page, and what tells it from others."""
+
+    kind: str
+    title: str
+    href: str
+    detail: str = ""
+
+
 # -- the six questions --
 
 

@@ -1,4 +1,4 @@
-"""Fleet's pages: the portfolio, the six questions, a trace. Owns their contexts."""
+"""Fleet's pages: the portfolio, the six questions, a trace, the search. Owns their contexts."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Snapshot
 from modelyard.storage.tables import Tables
 from modelyard.web.pages import Nav, Page, page
-from modelyard.web.parts import Chip
+from modelyard.web.parts import Chip, Hit, HitGroup, SearchPage
 from modelyard.web.words import plural
 
 STATES: dict[DeliveryState, tuple[Tone, str]] = {
@@ -98,7 +98,18 @@ def show_version_trace(snapshot: Snapshot, principal: Principal, model: ModelNam
     return TracePage(trace=service.trace_version(snapshot, principal, model, version))
 
 
+def show_search(  # noqa: PLR0913 - all but one are injected
+    snapshot: Snapshot, principal: Principal, blobs: Blobs, tables: Tables, settings: Settings, q: str = ""
+) -> SearchPage:
+    """What has that name or id, by kind."""
+    groups: dict[str, list[Hit]] = {}
+    for one in service.search(snapshot, principal, blobs, tables, settings, q):
+        groups.setdefault(one.kind, []).append(Hit(title=one.title, href=one.href, detail=one.detail))
+    return SearchPage(q=q.strip(), groups=tuple(HitGroup(label=kind, hits=tuple(hits)) for kind, hits in groups.items()))
+
+
 PAGES: tuple[Page, ...] = (
+    page("/search", show_search, "web/search.html", title="Search"),
     page("/", show_portfolio, "fleet/portfolio.html", nav=Nav("", "Portfolio", 0)),
     page("/questions", show_questions, "fleet/questions.html", nav=Nav("", "Questions", 10)),
     page("/trace/{id}", show_trace, "fleet/trace.html", title="Trace"),

@@ -88,6 +88,7 @@ GET /
 GET /api/v1/fleet/portfolio
 GET /api/v1/fleet/questions
 GET /questions
+GET /search
 GET /api/v1/traces/{id}
 GET /trace/{id}
 GET /trace/{model}/{version}

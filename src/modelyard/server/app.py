@@ -18,10 +18,11 @@ from modelyard.access.rules import allowed_hosts
 from modelyard.core.clock import Clock
 from modelyard.core.errors import InvalidInput
 from modelyard.core.settings import Settings
+from modelyard.fleet.service import count_waiting
 from modelyard.ledger.service import LogKey, list_events, log_facts
 from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
-from modelyard.server.guard import guard, request_values, unruled
+from modelyard.server.guard import found_of, guard, request_values, unruled
 from modelyard.server.installation import Installation
 from modelyard.server.joins import join_route
 from modelyard.server.mounts import Mounts, authenticated_viewer, mlflow_refusal
@@ -36,7 +37,7 @@ from modelyard.tracking.wire.app import PREFIXES as MLFLOW
 from modelyard.tracking.wire.app import mlflow_app
 from modelyard.web.assets import asset_route, load_assets
 from modelyard.web.binding import Resources
-from modelyard.web.frame import Shell
+from modelyard.web.frame import Shell, WebRequest
 from modelyard.web.headers import secured
 from modelyard.web.http import operation_handler
 from modelyard.web.live import Change, Feed, Hub, live_route
@@ -125,6 +126,7 @@ def _site(installation: Installation, pool: ThreadPoolExecutor, hub: Hub) -> Sit
         pages=PAGES,
         viewer=viewer_of,
         csrf=csrf_of,
+        counts=lambda request: _waiting(installation.database, request),
         position=hub.position,
         request_id=REQUEST_ID.get,
     )
@@ -135,6 +137,15 @@ def _site(installation: Installation, pool: ThreadPoolExecutor, hub: Hub) -> Sit
         injectable=INJECTABLE,
         request_values=request_values,
     )
+
+
+def _waiting(database: Database, request: WebRequest) -> dict[str, int]:
+    """What waits in each room for whoever asks; nothing where nobody is logged in."""
+    found = found_of(request)
+    if found is None:
+        return {}
+    with database.read() as snapshot:
+        return count_waiting(snapshot, found.principal)
 
 
 def _feed(database: Database) -> Feed:

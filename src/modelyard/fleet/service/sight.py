@@ -25,11 +25,11 @@ class Sight(msgspec.Struct, frozen=True):
 
 
 def found_or_none(read: Callable[[], Found]) -> Found | None:
-    """What `read` gives; None where there is nothing that the caller may see."""
+    """What `read` gives; None where there is nothing that the caller may see, or the id is none that could be there."""
     try:
         return read()
     except ModelyardError as error:
-        if error.kind is not Kind.MISSING:
+        if error.kind not in (Kind.MISSING, Kind.INVALID):
             raise
         return None
 
