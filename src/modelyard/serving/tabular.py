@@ -6,14 +6,13 @@ in the order that `layout` says, so that one table holds every model and version
 
 from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import polars as pl
 
 from modelyard.serving.domain import Arm, Cell
-from modelyard.serving.keys import key_text
-from modelyard.serving.log.frames import ID_BYTES, CellKind, Field, Frame, LabelFrame, Layout, PredictionFrame
+from modelyard.serving.keys import id_texts, key_text
+from modelyard.serving.log.frames import CellKind, Field, Frame, LabelFrame, Layout, PredictionFrame
 
 PREDICTIONS = "serving/predictions"
 LABELS = "serving/labels"
@@ -54,7 +53,7 @@ def _rows(layout: Layout, group: Sequence[PredictionFrame], segment: str) -> pl.
     keys = [column for column, field in zip(columns, layout.fields, strict=True) if field.role == "key"]
     ids = b"".join(frame.ids for frame in group)
     given = {
-        "id": [str(UUID(bytes=ids[n : n + ID_BYTES])) for n in range(0, len(ids), ID_BYTES)],
+        "id": id_texts(ids),
         "arm": [arm for frame in group for arm in _arms(frame)],
         "value": [value for frame in group for value in frame.values],
         "reason": [reason for frame in group for reason in (frame.reasons or [None] * len(frame.values))],

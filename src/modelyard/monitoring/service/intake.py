@@ -9,8 +9,9 @@ import msgspec
 import polars as pl
 
 from modelyard.core.clock import Instant
+from modelyard.core.ids import new_id
 from modelyard.ledger.domain import CursorMoved
-from modelyard.ledger.service import advance, cursor, list_events
+from modelyard.ledger.service import advance, cursor, list_events, sequence_pending
 from modelyard.monitoring import store
 from modelyard.monitoring.domain import PREDICTION, Day, OutcomeCell, VersionReference, Watched
 from modelyard.monitoring.rules.degradation import DAY_US
@@ -40,6 +41,8 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 def take_in(database: Database, tables: Tables) -> tuple[int, int]:
     """Takes in all segments that were compacted since the last time; the numbers of predictions and of outcomes."""
+    # What was compacted a moment ago is taken in now, and not when some worker comes round to giving its entry an index.
+    sequence_pending(database, new_id("mon"))
     predictions = outcomes = 0
     while True:
         with database.read() as snapshot:

@@ -19,6 +19,7 @@ from modelyard.serving import rules
 from modelyard.serving.domain import Arm, CannotAnswer, Cell, Deployment, NoSuchRevision
 from modelyard.serving.gateway.model import NOTHING_READ, Computed, LoadedVersion, taken
 from modelyard.serving.gateway.rows import Asked, form_of
+from modelyard.serving.keys import id_texts
 from modelyard.serving.log.frames import ID_BYTES, PredictionFrame, encoded
 from modelyard.serving.log.writer import Entry, LogWriter
 
@@ -219,12 +220,3 @@ def prediction_ids(rows: int) -> bytes:
     """
     first = uuid7().int & ~0xFFFF
     return b"".join([(first | row).to_bytes(ID_BYTES, "big") for row in range(rows)])
-
-
-def id_texts(ids: bytes) -> list[str]:
-    """The ids as people write them."""
-    text = ids.hex()
-    starts = range(0, len(text), 2 * ID_BYTES)
-    return [
-        f"{text[n : n + 8]}-{text[n + 8 : n + 12]}-{text[n + 12 : n + 16]}-{text[n + 16 : n + 20]}-{text[n + 20 : n + 32]}" for n in starts
-    ]

@@ -18,6 +18,8 @@ from modelyard.storage.replay import find_replay_instant
 
 AGAIN_S = 1.0
 SOON_S = 0.1
+REPLAY_S = 0.05
+"""In a replay days pass in less than a second, and at the end of each somebody waits for the log."""
 
 
 def heartbeat(tx: Transaction, principal: Principal, gateway: str, body: Heartbeat) -> Assignment:
@@ -43,7 +45,8 @@ def _assignment(tx: Transaction, body: Heartbeat, registered: tuple[str, ...]) -
     active = tuple((row.model, row.live) for row in endpoints if row.live is not None)
     prepare = tuple((row.model, row.coming) for row in endpoints if row.coming is not None)
     ready = {(one.model, one.revision) for one in body.held if one.prepared_at is not None}
-    wall, seal_before = tx.wall(), store.seal_before(tx)
+    wall, seal_before, replay_at = tx.wall(), store.seal_before(tx), find_replay_instant(tx)
+    again_s = AGAIN_S if replay_at is None else REPLAY_S
     return Assignment(
         prepare=prepare,
         active=active,
@@ -52,8 +55,8 @@ def _assignment(tx: Transaction, body: Heartbeat, registered: tuple[str, ...]) -
         tokens_until=Instant(wall + round(TOKEN_LEASE_S * SECOND)),
         registered=registered,
         seal_before=seal_before,
-        replay_at=find_replay_instant(tx),
-        again_s=SOON_S if prepare or body.sealed_through_at < seal_before else AGAIN_S,
+        replay_at=replay_at,
+        again_s=min(SOON_S, again_s) if prepare or body.sealed_through_at < seal_before else again_s,
     )
 
 
