@@ -1,0 +1,93 @@
+"""Two models of the flights out of New York. Both answer two hours before the hour of departure, from what is known then."""
+
+import polars as pl
+from lightgbm import LGBMClassifier
+
+from modelyard import Entity, FeatureView, Parquet, Window, canary, constant, drift, gate, model, numbers, on, performance, quality, rows
+
+airport = Entity("origin", description="One of the three airports of New York")
+plane = Entity("tailnum", description="A plane by its tail number")
+
+weather = FeatureView(
+    "weather",
+    airport,
+    Parquet("data/weather.parquet", timestamp="observed_at", created="reported_at"),
+    features=["temp", "wind_speed", "precip", "visib", "pressure"],
+    ttl="4h",
+    freshness="12h",
+    owner="ops-analytics",
+)
+airport_delays = FeatureView(
+    "airport_delays",
+    airport,
+    Parquet("data/departures.parquet", timestamp="departed_at"),
+    aggregate={"dep_delay": ["mean", "count"]},
+    windows=[Window("2h"), Window("1d")],
+    freshness="12h",
+    owner="ops-analytics",
+    description="How late flights have left each airport",
+)
+inbound = FeatureView(
+    "inbound",
+    plane,
+    Parquet("data/landings.parquet", timestamp="landed_at"),
+    features=["arr_delay"],
+    ttl="12h",
+    owner="ops-analytics",
+    description="How late the plane was when it last landed",
+)
+
+# What both models are asked with, beside the keys `origin` and `tailnum`.
+REQUEST = {"carrier": pl.String, "dest": pl.String, "distance": pl.Int64, "hour": pl.Int64, "weekday": pl.Int64}
+FLIGHTS = "data/flights.parquet"
+
+
+@model(
+    owner="ops-analytics",
+    risk="limited",
+    purpose="Warn passengers of a late arrival, two hours before the hour of their departure.",
+    features=[weather, airport_delays, inbound],
+    request=REQUEST,
+    rows=rows(FLIGHTS, timestamp="scheduled_at", known="landed_at", history="180d"),
+    as_of="2h before scheduled_hour",
+    label="late_arrival",
+    slices=["origin", "carrier"],
+    gates=[gate("metrics.roc_auc >= 0.62"), gate("champion == null || challenge.p_worse < 0.05")],
+    rollout=canary(10, 50, bake="12h"),
+    monitors=[drift(), quality(), performance("roc_auc", drop=0.03, window="14d")],
+    retrain=on.degradation(cooldown="14d") | on.schedule("0 0 1 * *"),
+    fallback=constant(0.25),
+)
+def late_arrival(rows: pl.DataFrame, *, trees: int = 120, leaves: int = 31, learning_rate: float = 0.06) -> LGBMClassifier:
+    """A classifier of `late_arrival`: at least 15 minutes late at the gate of the destination."""
+    return fitted(rows, "late_arrival", LGBMClassifier(n_estimators=trees, num_leaves=leaves, learning_rate=learning_rate, **STEADY))
+
+
+@model(
+    owner="ground-handling",
+    risk="limited",
+    purpose="Plan crews and gates for flights that will leave late.",
+    features=[weather, airport_delays, inbound],
+    request=REQUEST,
+    rows=rows(FLIGHTS, timestamp="scheduled_at", known="departed_at", history="180d"),
+    as_of="2h before scheduled_hour",
+    label="late_departure",
+    slices=["origin", "carrier"],
+    gates=[gate("metrics.roc_auc >= 0.62"), gate("champion == null || challenge.p_worse < 0.05")],
+    rollout=canary(10, 50, bake="12h"),
+    monitors=[drift(), quality(), performance("roc_auc", drop=0.03, window="14d")],
+    retrain=on.degradation(cooldown="14d") | on.schedule("0 0 1 * *"),
+    fallback=constant(0.22),
+)
+def late_departure(rows: pl.DataFrame, *, trees: int = 120) -> LGBMClassifier:
+    """A classifier of `late_departure`: at least 15 minutes late away from the gate."""
+    return fitted(rows, "late_departure", LGBMClassifier(n_estimators=trees, learning_rate=0.06, **STEADY))
+
+
+# The same rows give the same trees.
+STEADY = {"min_child_samples": 100, "deterministic": True, "force_row_wise": True, "n_jobs": 2, "random_state": 1, "verbose": -1}
+
+
+def fitted(rows: pl.DataFrame, label: str, estimator: LGBMClassifier) -> LGBMClassifier:
+    """The estimator, fitted on the rows as the gateway will encode them."""
+    return estimator.fit(numbers(rows.drop(label)), rows[label].to_numpy())

@@ -1,0 +1,175 @@
+"""The replay: hour by hour the clock moves, features are brought online, flights are asked about, labels arrive.
+
+Owns the order of an hour and of a day's end. Nothing of it depends on the machine's speed: the clock stands while a
+delivery works, and monitoring looks once the day's log is in the tables.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from demo.installation import Place, ProcessFailed, Records
+from demo.traffic import HOUR, Outcomes, Step, Traffic
+from demo.wire import Refused, Wire
+from modelyard.access.domain import SYSTEM
+from modelyard.core.clock import Instant
+from modelyard.delivery.domain import DeliveryState, Stage, StageState
+from modelyard.delivery.service import fire_schedules, follow_alerts, get_delivery, list_deliveries
+from modelyard.ledger.service import sequence_pending
+from modelyard.monitoring import service as monitoring
+from modelyard.serving.service import log_position, request_seal
+from modelyard.storage.replay import advance_replay
+
+DAY = 24 * HOUR
+PAUSE_S = 0.002
+PATIENCE_S = 120.0
+HOLDER = "demo/replay"
+MATERIALIZE = "/api/v1/feature-materializations"
+
+
+class Prediction(msgspec.Struct, frozen=True, gc=False):
+    """What the driver keeps of an answer."""
+
+    id: str
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """The gateway's answer to a request."""
+
+    predictions: list[Prediction]
+
+
+class Asked:
+    """One model: its connection, the ids that its flights were answered under, and the labels that are to come."""
+
+    def __init__(self, model: str, wire: Wire, traffic: Traffic) -> None:
+        self.model, self.wire = model, wire
+        self.ids: list[str | None] = [None] * traffic.count
+        self.labels: Outcomes = traffic.outcomes(model)
+        self.served = 0
+
+
+class Replay:
+    """The replay of one installation, from `begins` on."""
+
+    def __init__(self, place: Place, records: Records, traffic: Traffic, models: Sequence[str], begins: Instant) -> None:  # noqa: PLR0913 - what a replay is made of
+        self.place, self.records, self.traffic = place, records, traffic
+        self.now = begins
+        self.control = Wire(place.url, place.token)
+        self.labels = Wire(place.gateway_url, place.token)
+        self.asked = {model: Asked(model, Wire(place.gateway_url, place.token), traffic) for model in models}
+        self.brought: list[str] | None = None
+        """The views that are brought online; all of them while it is None."""
+        self.spent: dict[str, float] = {}
+        self._answers = msgspec.json.Decoder(Answer)
+
+    def hour(self, step: Step) -> None:
+        """Asks every model about the flights of a step, at its instant."""
+        self.move(step.at)
+        self.materialize()
+        body, headers = self.traffic.body(step), {"Modelyard-At": str(step.at)}
+        with self._timed("predict"):
+            for one in self.asked.values():
+                one.wire.send(f"/predict/{one.model}", body, headers)
+            for one in self.asked.values():
+                self._take(one, step)
+        self.tell()
+
+    def _take(self, one: Asked, step: Step) -> None:
+        try:
+            found = self._answers.decode(one.wire.receive())
+        except Refused:
+            return
+        one.ids[step.first : step.last] = [prediction.id for prediction in found.predictions]
+        one.served += len(found.predictions)
+
+    def move(self, at: Instant) -> None:
+        """Moves the clock on to `at`, stopping wherever a delivery wakes up on the way."""
+        while (wake := self._wakes()) is not None and wake <= at:
+            self._advance(max(wake, self.now))
+            self.tell()
+            self.settle_log()
+            self._advance(Instant(self.now + 1))
+            self.rest()
+        self._advance(at)
+
+    def _advance(self, at: Instant) -> None:
+        if at > self.now:
+            with self._timed("clock"):
+                self.records.own.write(lambda tx: advance_replay(tx, at))
+            self.now = at
+
+    def materialize(self) -> None:
+        """Brings online what has become available by now."""
+        with self._timed("materialize"):
+            self.control.ask(MATERIALIZE, msgspec.json.encode({} if self.brought is None else {"views": self.brought}))
+
+    def tell(self) -> None:
+        """Sends the labels that have become known by now."""
+        with self._timed("labels"):
+            for one in self.asked.values():
+                body = one.labels.until(self.now, one.ids)
+                if body:
+                    self.labels.ask(f"/labels/{one.model}", body)
+
+    def day_end(self, midnight: Instant) -> None:
+        """The end of a day: its labels are in, its log is in the tables, monitoring looks, schedules and alerts start what they start."""
+        self.move(midnight)
+        self.tell()
+        self.settle_log()
+        with self._timed("look"):
+            monitoring.tick(self.records.database, self.records.tables)
+            sequence_pending(self.records.own, HOLDER)
+            self.records.database.write(follow_alerts)
+            self.records.database.write(fire_schedules)
+        self.rest()
+
+    def settle_log(self) -> None:
+        """Waits until all that was answered so far is in the tables, and its events have their places."""
+        with self._timed("settle"):
+            seal = self.records.own.write(lambda tx: request_seal(tx, SYSTEM))
+            self.await_that("the prediction log to be in the tables", lambda: self._complete_through() >= seal.before_at)
+            sequence_pending(self.records.own, HOLDER)
+
+    def _complete_through(self) -> Instant:
+        with self.records.own.read() as snapshot:
+            return log_position(snapshot).complete_through_at
+
+    def rest(self) -> None:
+        """Waits until no delivery works: each has ended, bakes, or waits for a person."""
+        with self._timed("deliveries"):
+            self.await_that("a delivery's stage to end", lambda: not any(self._is_at_work(stage) for stage in self.open_stages()))
+
+    def open_stages(self) -> list[Stage]:
+        """The stages of deliveries under way that are neither over nor behind another one."""
+        with self.records.database.read() as snapshot:
+            running = list_deliveries(snapshot, SYSTEM, state=DeliveryState.RUNNING)
+            details = [get_delivery(snapshot, SYSTEM, one.id) for one in running]
+        states = (StageState.READY, StageState.RUNNING, StageState.WAITING)
+        return [stage for detail in details for stage in detail.stages if stage.state in states]
+
+    def _is_at_work(self, stage: Stage) -> bool:
+        is_due = stage.wake_at is not None and stage.wake_at <= self.now
+        return stage.state is not StageState.WAITING or is_due
+
+    def _wakes(self) -> Instant | None:
+        wakes = [stage.wake_at for stage in self.open_stages() if stage.wake_at is not None]
+        return min(wakes, default=None)
+
+    def await_that(self, what: str, is_so: Callable[[], bool]) -> None:
+        """Waits until `is_so`. Raises ProcessFailed after two minutes."""
+        until = time.monotonic() + PATIENCE_S
+        while not is_so():
+            if time.monotonic() > until:
+                raise ProcessFailed(f"waited {PATIENCE_S:.0f} s for {what}; the logs are in {self.place.state}")
+            time.sleep(PAUSE_S)
+
+    @contextmanager
+    def _timed(self, name: str):  # noqa: ANN202
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - began
