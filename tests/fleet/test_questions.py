@@ -5,7 +5,8 @@ import pytest
 
 from modelyard.access.domain import DEFAULT_TEAM, Principal
 from modelyard.core.clock import Instant
-from modelyard.delivery.domain import CauseKind
+from modelyard.delivery import store as delivery_store
+from modelyard.delivery.domain import CauseKind, Reproduction, ReproductionId, ReproductionState, Verdict
 from modelyard.fleet.domain import Answer
 from modelyard.fleet.service import get_questions
 from modelyard.monitoring import store as monitoring_store
@@ -107,3 +108,17 @@ def test_an_alarm_is_false_only_where_the_level_came_back_before_any_later_look(
     with fleet.database.read() as snapshot:
         assert [(one.alert.id, one.end) for one in list_losses(snapshot, EVE)] == [(closed[0].id, "recovered")]
         assert list_losses(snapshot, MAX) == []
+
+
+@pytest.mark.parametrize(("verdict", "tone", "same"), [(Verdict.IDENTICAL, "good", 1), (Verdict.DIFFERENT, "bad", 0)])
+def test_a_rebuild_is_told_with_its_verdict_and_how_long_it_took(fleet: Fleet, verdict: Verdict, tone: str, same: int) -> None:
+    made = Reproduction(
+        id=ReproductionId("rpr_1"), team_id=DEFAULT_TEAM, model=LATE, version=1, state=ReproductionState.ENDED, asked_by=EVE.id,
+        asked_at=fleet.world.clock.now(), verdict=verdict, duration_s=41.2,
+    )  # fmt: skip
+    fleet.database.write(lambda tx: delivery_store.put_reproduction(tx, made, "key"))
+    answer = asked(fleet, 3)
+    assert (answer.tone, figures(answer)["verdict"], figures(answer)["same"]) == (tone, verdict.value, same)
+    assert "late v1 was rebuilt from its records in a fresh environment in 41 s" in answer.sentence
+    assert answer.proofs[0].href == "/reproductions/rpr_1"
+    assert not asked(fleet, 3, MAX).is_answered

@@ -66,7 +66,7 @@ def _word(one: Reproduction) -> str:
 
 
 def _page(one: Reproduction) -> str:
-    return f"/models/{one.model}/versions/{one.version}"
+    return f"/reproductions/{one.id}"
 
 
 def answer_audit(sight: Sight) -> Answer:

@@ -215,10 +215,11 @@ def _told(sight: Sight, found: Sequence[monitoring.Loss], evidence: DegradationE
     days = (alert.opened_at - alert.since_at) / SECOND / 86400
     said = f"By an alert on {iso(alert.opened_at)[:10]}: {alert.model}'s {alert.title}"
     said += f"; it came after {rows:,} outcomes, {days:.1f} days after the probable onset"
-    times = "alarm was" if false == 1 else "alarms were"
+    kinds = f"{len(found)} such {'alarm' if len(found) == 1 else 'alarms'} so far"
+    were = "none false" if not false else f"{false} false: over before a later day's outcomes had confirmed the loss"
     return {
         "tone": "warn" if alert.is_open else "good",
-        "sentence": f"{said}. Of {len(found)} such alarms, {false} false {times} closed without confirmation.",
+        "sentence": f"{said}. {kinds}, {were}.",
         "figures": (
             Figure(name="opened_at", value=alert.opened_at),
             Figure(name="outcomes", value=rows),
