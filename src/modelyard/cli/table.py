@@ -23,6 +23,7 @@ COMMANDS = (
     Command("reject", "modelyard.cli.deliveries:reject", "Reject what waits, with a reason", "Deliver"),
     Command("portfolio", "modelyard.cli.fleet:portfolio", "Every model, worst first, and what waits for whom", "Watch"),
     Command("questions", "modelyard.cli.fleet:questions", "The six questions, answered from records", "Deliver"),
+    Command("reproduce", "modelyard.cli.reproductions:reproduce", "A version made again from its records, and compared", "Deliver"),
     Command("trace", "modelyard.cli.fleet:trace", "What a prediction, version or run was made from", "Deliver"),
     Command("rollback", "modelyard.cli.traffic:rollback", "A model back to the version before, at once", "Deliver"),
     Command("retire", "modelyard.cli.traffic:retire", "A model or a version out of service for good, with a reason", "Deliver"),

@@ -53,6 +53,8 @@ def start_reproduction(tx: Transaction, principal: Principal, model: ModelName, 
         asked_at=tx.now(),
     )
     store.put_reproduction(tx, reproduction, f"{found.team_id}/{body.key}" if body.key else reproduction.id)
+    data = {"reproduction": reproduction.id}
+    record(tx, NewEntry(type="delivery.reproduction_asked", subject=f"model:{model}/{version}", actor=principal.id, data=data))
     return reproduction
 
 

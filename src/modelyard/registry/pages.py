@@ -124,6 +124,8 @@ class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
     life: tuple[Moment, ...]
     others: tuple[Choice, ...]
     same: tuple[Link, ...]
+    sections: tuple[Section, ...]
+    side: tuple[Section, ...]
     may_change: bool
     is_retired: bool
 
@@ -268,8 +270,10 @@ def _choices(details: Iterable[VersionDetail], chosen: int) -> tuple[Choice, ...
 # -- one version --
 
 
-def show_version(snapshot: Snapshot, principal: Principal, blobs: Blobs, model: ModelName, version: int) -> VersionPage:
-    """One version: what it is, what it came from, what happened to it."""
+def show_version(  # noqa: PLR0913 - what is injected does not count
+    snapshot: Snapshot, principal: Principal, contributors: Contributors, blobs: Blobs, model: ModelName, version: int
+) -> VersionPage:
+    """One version: what it is, what it came from, what happened to it, and what the other components say."""
     owner = service.get_model(snapshot, principal, model)
     detail = service.show_version(snapshot, principal, model, version)
     actors = [detail.version.author, *(change.actor for change in detail.states)]
@@ -278,6 +282,9 @@ def show_version(snapshot: Snapshot, principal: Principal, blobs: Blobs, model: 
     content = detail.version.content
     same = [one for one in service.versions_of_digest(snapshot, principal, content) if one.content == content] if content else []
     files, error = _files(blobs, detail)
+    said = sorted(
+        (section for one in contributors.on_version for section in one(snapshot, principal, detail.version)), key=lambda one: one.order
+    )
     return VersionPage(
         model=owner.model,
         detail=detail,
@@ -290,6 +297,8 @@ def show_version(snapshot: Snapshot, principal: Principal, blobs: Blobs, model: 
         life=tuple(_life(change, names) for change in reversed(detail.states)),
         others=_choices((one for one in others if one.version.number != version), _before(others, version)),
         same=tuple(_version_link(one.model, one.number) for one in same if (one.model, one.number) != (model, version)),
+        sections=tuple(one for one in said if one.place == "main"),
+        side=tuple(one for one in said if one.place == "side"),
         may_change=principal.may(Role.CONTRIBUTOR, owner.model.team_id),
         is_retired=detail.state is VersionState.RETIRED,
     )

@@ -1,5 +1,5 @@
-"""What others say on a model's page: plain data that its template draws. Serving, delivery and monitoring lie above the registry,
-so the composition root hands their functions down as one value, and the page asks each of them.
+"""What others say on a model's page and on a version's: plain data that their templates draw. Serving, delivery and monitoring
+lie above the registry, so the composition root hands their functions down as one value, and the page asks each of them.
 
 Owns the shapes; no HTML travels in them.
 """
@@ -11,7 +11,7 @@ import msgspec
 
 from modelyard.access.domain import Principal
 from modelyard.core.clock import Instant
-from modelyard.registry.domain import ModelName
+from modelyard.registry.domain import ModelName, ModelVersion
 from modelyard.storage.database import Snapshot
 from modelyard.web.charts import Chart
 from modelyard.web.parts import Link, Moment, Step, Tone
@@ -55,6 +55,13 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[tuple[Cell, ...], ...]
 
 
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """A button of a section that does something: it posts to `href`."""
+
+    label: str
+    href: str
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """A card on the page: in the wide column or at the side, in the order of `order`. What is not given is not drawn.
 
@@ -74,6 +81,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     table: Table | None = None
     moments: tuple[Moment, ...] = ()
     links: tuple[Link, ...] = ()
+    acts: tuple[Act, ...] = ()
     empty: str = ""
     command: str = ""
 
@@ -101,7 +109,12 @@ Contributor = Callable[[Snapshot, Principal, ModelName], Contribution]
 """What a component offers: its contribution to a model's page, read in the page's own snapshot."""
 
 
+VersionContributor = Callable[[Snapshot, Principal, ModelVersion], tuple[Section, ...]]
+"""What a component says on the page of one version."""
+
+
 class Contributors(msgspec.Struct, frozen=True, kw_only=True):
     """The components that have something to say, in the order of their sentences. Injected into the page."""
 
     functions: tuple[Contributor, ...] = ()
+    on_version: tuple[VersionContributor, ...] = ()

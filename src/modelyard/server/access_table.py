@@ -77,6 +77,7 @@ GET /api/v1/models/{model}/versions/{version}/lineage
 GET /api/v1/models/{model}/versions/{version}/reproductions
 GET /api/v1/reproductions
 GET /api/v1/reproductions/{reproduction}
+GET /reproductions/{reproduction}
 GET /api/v1/prediction-log/position
 GET /api/v1/prediction-log/segments
 GET /api/v1/predictions/{prediction}
@@ -135,6 +136,7 @@ POST /api/v1/models
 POST /api/v1/models/{model}/versions
 POST /api/v1/models/{model}/versions/{version}/reproductions
 POST /api/v1/models/{model}/versions/{version}/retirement
+POST /models/{model}/versions/{version}/reproduce
 POST /api/v1/prediction-log/seal
 PUT /api/v1/models/{model}
 PUT /api/v1/models/{model}/aliases/{alias}

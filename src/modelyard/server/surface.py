@@ -9,6 +9,7 @@ from modelyard.core.settings import Settings
 from modelyard.delivery.api import OPERATIONS as DELIVERY_OPERATIONS
 from modelyard.delivery.pages import ACTIONS as DELIVERY_ACTIONS
 from modelyard.delivery.pages import PAGES as DELIVERY_PAGES
+from modelyard.delivery.sections import on_versions_page as delivery_on_versions_page
 from modelyard.features.api import OPERATIONS as FEATURE_OPERATIONS
 from modelyard.features.pages import PAGES as FEATURE_PAGES
 from modelyard.fleet.api import OPERATIONS as FLEET_OPERATIONS
@@ -62,4 +63,4 @@ PAGES: tuple[Page, ...] = (
     *ACCESS_PAGES,
 )
 ACTIONS: tuple[Action, ...] = (*ACCESS_ACTIONS, *DELIVERY_ACTIONS, *REGISTRY_ACTIONS, *SERVING_ACTIONS, *MONITORING_ACTIONS)
-CONTRIBUTORS = Contributors(functions=(monitoring_on_models_page,))
+CONTRIBUTORS = Contributors(functions=(monitoring_on_models_page,), on_version=(delivery_on_versions_page,))

@@ -4,7 +4,18 @@ import msgspec
 
 from modelyard.access.domain import PrincipalId
 from modelyard.core.clock import SECOND, Instant
-from modelyard.delivery.domain import ENDED, CauseKind, Delivery, DeliveryDetail, DeliveryState, Facts, Stage, StageName, StageState
+from modelyard.delivery.domain import (
+    ENDED,
+    CauseKind,
+    Delivery,
+    DeliveryDetail,
+    DeliveryState,
+    Facts,
+    Stage,
+    StageName,
+    StageState,
+    Verdict,
+)
 from modelyard.delivery.pages.evidence import Evidence
 from modelyard.delivery.rules import current_stage
 from modelyard.web.parts import Step, StepState, Tone
@@ -17,6 +28,12 @@ STATES: dict[DeliveryState, tuple[Tone, str]] = {
     DeliveryState.ROLLED_BACK: ("bad", "Rolled back"),
     DeliveryState.FAILED: ("bad", "Failed"),
     DeliveryState.CANCELLED: ("idle", "Cancelled"),
+}
+REPRODUCED: dict[Verdict, tuple[Tone, str]] = {
+    Verdict.IDENTICAL: ("good", "Identical"),
+    Verdict.EQUAL_WITHIN_TOLERANCE: ("good", "Equal within tolerance"),
+    Verdict.DIFFERENT: ("bad", "Different"),
+    Verdict.FAILED: ("bad", "Failed"),
 }
 STEPS: dict[StageState, StepState] = {
     StageState.PENDING: "next",

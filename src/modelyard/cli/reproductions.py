@@ -1,0 +1,130 @@
+"""`yard reproduce`: has a version made again from its records, follows it live, and ends with what was found."""
+
+import sys
+import time
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.live import Live
+from rich.table import Table
+
+from modelyard.cli.connection import connected
+from modelyard.cli.output import CONSOLE, Json, plain, print_json, print_table, tell
+from modelyard.core.errors import EXIT_CODE, InvalidInput, Kind
+from modelyard.delivery.domain import Comparison, NewReproduction, Reproduction, ReproductionState, SnapshotVerdict, Verdict
+from modelyard.registry.domain import ModelName
+from modelyard.sdk.client import Client
+
+FOLLOW_S = 0.25
+STEPS = ("records", "environment", "data", "train", "compare")
+COLOURS = {Verdict.IDENTICAL: "green", Verdict.EQUAL_WITHIN_TOLERANCE: "green", Verdict.DIFFERENT: "red", Verdict.FAILED: "red"}
+SNAPSHOTS = {
+    SnapshotVerdict.REBUILT: "rebuilt from the sources, identical",
+    SnapshotVerdict.CHANGED: "a source has changed, so the recorded snapshot was learned from",
+    SnapshotVerdict.GONE: "a source is gone, so the recorded snapshot was learned from",
+}
+WIDEST = 24
+
+
+def reproduce(
+    version: Annotated[str, Parameter(help="MODEL/VERSION, the version by its number or an alias.")],
+    /,
+    *,
+    follow: Annotated[bool, Parameter(help="--no-follow starts it and returns.", show_default=False)] = True,
+    key: Annotated[str, Parameter(help="An idempotency key: the same key again follows the same reproduction.")] = "",
+    json: Json = False,
+) -> int:
+    """Makes a version again from its records in a fresh environment, compares, and records what was found.
+
+    Ends with 0 where it is identical, or equal within the tolerance for another processor; 3 where it is different; 1 where it failed.
+    Ctrl-C stops watching, not the work.
+
+    Example: yard reproduce late_arrival/3
+    """
+    model, _, name = version.partition("/")
+    if not model or not name:
+        raise InvalidInput(f"{version!r} names no version", hint="write MODEL/VERSION, such as late_arrival/3 or late_arrival/champion")
+    with connected() as client:
+        begun = client.start_reproduction(ModelName(model), _number(client, ModelName(model), name), NewReproduction(key=key))
+        found = _followed(client, begun, quiet=json) if follow else begun
+    if json:
+        print_json(found)
+    elif found.verdict is not None:
+        _tell_verdict(found)
+    else:
+        CONSOLE.print(f"{found.id} is {found.state}; the worker takes it up")
+    return _exit_code(found)
+
+
+def _number(client: Client, model: ModelName, name: str) -> int:
+    if name.removeprefix("v").isdigit():
+        return int(name.removeprefix("v"))
+    aliases = {alias.name: alias.version for alias in client.list_aliases(model)}
+    if name not in aliases:
+        known = ", ".join(sorted(aliases)) or "none yet"
+        raise InvalidInput(f"{model} has no version or alias {name!r}", hint=f"a number, or an alias: {known}")
+    return next(number for alias, number in aliases.items() if alias == name)
+
+
+def _followed(client: Client, begun: Reproduction, *, quiet: bool) -> Reproduction:
+    if quiet or not CONSOLE.is_terminal:
+        return _polled(client, begun, quiet=quiet)
+    found = begun
+    with Live(_steps(found), console=CONSOLE, refresh_per_second=8) as live:
+        while found.state is not ReproductionState.ENDED:
+            time.sleep(FOLLOW_S)
+            found = client.get_reproduction(begun.id)
+            live.update(_steps(found))
+    return found
+
+
+def _polled(client: Client, begun: Reproduction, *, quiet: bool) -> Reproduction:
+    found, told = begun, 0
+    while True:
+        for step in found.steps[told:] if not quiet else ():
+            sys.stdout.write(f"{step.name:<13}{step.took_s:.1f} s  {step.said}\n")
+        told = len(found.steps)
+        if found.state is ReproductionState.ENDED:
+            return found
+        time.sleep(FOLLOW_S)
+        found = client.get_reproduction(begun.id)
+
+
+def _steps(found: Reproduction) -> Table:
+    title = f"{found.model} v{found.version}  {found.id}"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), show_header=False)
+    done = {step.name: step for step in found.steps}
+    for name in STEPS:
+        if name in done:
+            table.add_row(name, "[green]done[/]", f"{done[name].took_s:.1f} s", plain(done[name].said))
+        else:
+            table.add_row(name, "[blue]running[/]" if name == found.doing else "[dim]pending[/]", "", "")
+    return table
+
+
+def _tell_verdict(found: Reproduction) -> None:
+    assert found.verdict is not None  # it has ended
+    if found.comparisons:
+        print_table("Compared", ("what", "equal", "recorded!", "rebuilt!", ""), map(_row, found.comparisons))
+    word = found.verdict.replace("_", " ")
+    within = f" ({found.tolerance:g})" if found.verdict is Verdict.EQUAL_WITHIN_TOLERANCE else ""
+    took = f", {found.duration_s:.1f} s" if found.duration_s is not None else ""
+    CONSOLE.print(f"{found.model} v{found.version} is [{COLOURS[found.verdict]}]{word}{within}[/]{took}: {plain(found.reason)}")
+    if found.snapshot is not None:
+        CONSOLE.print(f"Training snapshot: {SNAPSHOTS[found.snapshot]}.")
+    tell(f"recorded as {found.id}")
+
+
+def _row(one: Comparison) -> tuple[str, ...]:
+    return one.what, "[green]yes[/]" if one.is_equal else "[red]no[/]", _short(one.recorded), _short(one.rebuilt), plain(one.note)
+
+
+def _short(text: str) -> str:
+    text = text.removeprefix("sha256:")[:12] if text.startswith("sha256:") else text
+    return plain(text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…")
+
+
+def _exit_code(found: Reproduction) -> int:
+    if found.verdict is Verdict.DIFFERENT:
+        return EXIT_CODE[Kind.REFUSED]
+    return 1 if found.verdict is Verdict.FAILED else 0
