@@ -6,10 +6,12 @@ import pytest
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant
-from modelyard.monitoring.domain import ModelNotMonitored, ViewSkew, drift
-from modelyard.monitoring.service import Span, list_skew, measure_skew
+from modelyard.features import service as features
+from modelyard.features.domain import FeatureSet, FeatureView
+from modelyard.monitoring.domain import AlertKind, ModelNotMonitored, ViewSkew, drift
+from modelyard.monitoring.service import Span, list_alerts, list_open_alerts, list_skew, measure_due, measure_skew
 from tests.conftest import START
-from tests.monitoring.world import DAY, LATE, World, drawn
+from tests.monitoring.world import DAY, LATE, SET, World, drawn
 
 HOUR = DAY // 24
 
@@ -21,6 +23,13 @@ def measured(world: World) -> World:
     world.clock.advance(DAY / 1e6)
     world.bring(*range(24))
     return world
+
+
+def one_of(world: World) -> ViewSkew:
+    """All comparisons together."""
+    with world.database.read() as snapshot:
+        (found,) = list_skew(snapshot, SYSTEM, LATE)
+    return found
 
 
 def span() -> Span:
@@ -47,10 +56,80 @@ def test_a_value_that_differs_in_its_last_bit_is_skew_where_the_view_was_up_to_d
     assert (found.compared, found.different, found.unverifiable) == (4, 2, 0)
 
 
-def test_a_difference_is_unverifiable_where_the_view_lagged(measured: World) -> None:
+def test_what_was_read_of_a_view_that_lagged_is_recomputed_as_it_was_then(measured: World) -> None:
     asked(measured, [0.0, 0.0, 2.0], upto=START)
     (found,) = measure_skew(measured.database, measured.tables, span())
+    assert (found.compared, found.different, found.unverifiable) == (3, 1, 0)
+
+
+def test_a_difference_is_unverifiable_where_a_request_was_dated_before_what_the_store_held(measured: World) -> None:
+    asked(measured, [0.0, np.nan, 2.0], upto=START + DAY)
+    (found,) = measure_skew(measured.database, measured.tables, span())
     assert (found.compared, found.different, found.unverifiable) == (2, 0, 1)
+
+
+def test_nothing_is_verifiable_once_the_source_is_gone(measured: World) -> None:
+    asked(measured, [0.0, 1.0])
+    (measured.folder / "w.parquet").unlink()
+    (found,) = measure_skew(measured.database, measured.tables, span())
+    assert (found.compared, found.different, found.unverifiable) == (0, 0, 2)
+
+
+def test_reads_of_a_set_that_was_superseded_are_compared(measured: World) -> None:
+    asked(measured, [0.0, 1.0])
+    narrower = FeatureSet(SET.name, [FeatureView("rain", SET.views[0].entity, SET.views[0].source, features={"wind": "float64"})])
+    measured.database.write(lambda tx: features.apply_view(tx, SYSTEM, narrower.views[0], str(measured.folder)))
+    measured.database.write(lambda tx: features.apply_set(tx, SYSTEM, narrower))
+    (found,) = measure_skew(measured.database, measured.tables, span())
+    assert (found.view, found.compared) == ("weather", 2)
+
+
+def test_a_long_span_is_compared_in_parts(measured: World) -> None:
+    asked(measured, [float(hour) for hour in range(24)])
+    whole = measure_skew(measured.database, measured.tables, span())
+    assert measure_skew(measured.database, measured.tables, span(), most_rows=5) == whole
+    assert whole[0].compared == 24
+
+
+def test_a_finished_day_is_measured_once_when_its_log_is_complete(measured: World) -> None:
+    asked(measured, [0.0, 1.0])
+    assert measure_due(measured.database, measured.tables) == 0
+    assert measure_due(measured.database, measured.tables) == 1
+    assert measure_due(measured.database, measured.tables) == 0
+    assert one_of(measured).compared == 2
+    measured.clock.advance(DAY / 1e6)
+    measured.ask(drawn(measured.random, 3), at=START + DAY)
+    for _ in range(2):
+        measure_due(measured.database, measured.tables)
+    assert one_of(measured).compared == 5
+
+
+def test_a_day_waits_until_gateways_have_sealed_what_they_answered_in_it(measured: World) -> None:
+    asked(measured, [0.0, 1.0])
+    measured.gateway.beat(sealed_through_at=measured.clock.wall())
+    measure_due(measured.database, measured.tables)
+    measured.gateway.beat(sealed_through_at=Instant(measured.clock.wall() - 1))
+    assert measure_due(measured.database, measured.tables) == 0
+    measured.gateway.beat(sealed_through_at=measured.clock.wall())
+    assert measure_due(measured.database, measured.tables) == 1
+
+
+def test_skew_opens_an_alert_which_is_over_when_a_day_without_follows(measured: World) -> None:
+    asked(measured, [0.0, 7.0])
+    for _ in range(2):
+        measure_due(measured.database, measured.tables)
+    with measured.database.read() as snapshot:
+        (alert,) = list_open_alerts(snapshot, SYSTEM)
+    assert (alert.kind, alert.subject, alert.title) == (AlertKind.SKEW, "weather", "1 of 2 reads of weather differ from its source")
+    one = drawn(measured.random, 1)
+    measured.ask(msgspec.structs.replace(one, wind=np.array([23.0])), at=START + DAY + HOUR)
+    measured.clock.advance(DAY / 1e6)
+    for _ in range(2):
+        measure_due(measured.database, measured.tables)
+    with measured.database.read() as snapshot:
+        assert list_open_alerts(snapshot, SYSTEM) == []
+        (over,) = list_alerts(snapshot, SYSTEM)
+    assert over.closed_why == "weather reads online as its source says again"
 
 
 def test_comparisons_add_up_and_a_repeated_one_counts_once(measured: World) -> None:

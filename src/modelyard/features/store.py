@@ -167,6 +167,12 @@ def find_set(snapshot: Snapshot, name: str, digest: Digest | None = None) -> App
     return next((_set(row) for row in snapshot.connection.execute(query)), None)
 
 
+def find_set_of(snapshot: Snapshot, digest: Digest) -> AppliedSet | None:
+    """A set with that digest, whether or not it stands under its name."""
+    query = sa.select(SET_VERSIONS).where(SET_VERSIONS.c.digest == digest).limit(1)
+    return next((_set(row) for row in snapshot.connection.execute(query)), None)
+
+
 def list_sets(snapshot: Snapshot) -> list[AppliedSet]:
     """The sets that stand, by name."""
     return [_set(row) for row in snapshot.connection.execute(sa.select(SETS).order_by(SETS.c.name))]

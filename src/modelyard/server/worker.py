@@ -13,6 +13,7 @@ from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended
 from modelyard.delivery.service import fire_schedules, follow_alerts
 from modelyard.delivery.stages import Yard, staged
 from modelyard.ledger.service import tick as ledger_tick
+from modelyard.monitoring.service import measure_due
 from modelyard.monitoring.service import tick as monitoring_tick
 from modelyard.server.installation import Installation
 from modelyard.server.leases import Heart
@@ -118,6 +119,7 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
         _Tick("ledger", settings.worker.poll_s, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
         _Tick("tracking", TICK_S, lambda: tracking_tick(database)),
         _Tick("monitoring", TICK_S, lambda: monitoring_tick(database, installation.tables)),
+        _Tick("skew", TICK_S, lambda: measure_due(database, installation.tables)),
         _Tick("alerts", SCHEDULES_EVERY_S, lambda: database.write(follow_alerts)),
         _Tick("schedules", SCHEDULES_EVERY_S, lambda: database.write(fire_schedules)),
     ]

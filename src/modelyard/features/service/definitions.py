@@ -162,6 +162,12 @@ def get_set(snapshot: Snapshot, principal: Principal, feature_set: str, digest: 
     return found
 
 
+def find_applied_set(snapshot: Snapshot, digest: Digest) -> FeatureSet | None:
+    """The set with that digest, also where another one stands under its name by now: for what reads it, which may see it."""
+    found = store.find_set_of(snapshot, digest)
+    return None if found is None else found.set
+
+
 def list_sets(snapshot: Snapshot, principal: Principal) -> list[AppliedSet]:
     """The sets that the principal may see, by name."""
     return [one for one in store.list_sets(snapshot) if principal.may(Role.VIEWER, one.team_id)]

@@ -76,6 +76,7 @@ from modelyard.monitoring.domain.watching import (
     NewWatch,
     OutcomeCell,
     Report,
+    SkewDue,
     Ticked,
     VersionReference,
     ViewState,
@@ -89,6 +90,6 @@ __all__ = [
     "EmptySample", "Evidence", "Histogram", "Level", "Measured", "Metric", "ModelMonitoring", "ModelNotMonitored", "Moments",
     "Monitor", "NewReference", "NewWatch", "NoOutcomes", "Noted", "NumberColumn", "NumberCounts", "Observation", "OutcomeCell",
     "Outcomes", "PairedDifference", "Performance", "Quality", "QualityEvidence", "QualityKind", "Reference", "Report", "Rollback",
-    "Silence", "SkewEvidence", "StaleEvidence", "Suspect", "Ticked", "UnknownMetric", "UnusableReference", "VersionReference",
+    "Silence", "SkewDue", "SkewEvidence", "StaleEvidence", "Suspect", "Ticked", "UnknownMetric", "UnusableReference", "VersionReference",
     "ViewSkew", "ViewState", "Watched", "Why", "WindowSummary", "cause_of", "drift", "performance", "quality",
 ]  # fmt: skip

@@ -55,8 +55,9 @@ class ColumnQuality(msgspec.Struct, frozen=True, kw_only=True):
 class ViewSkew(msgspec.Struct, frozen=True, kw_only=True):
     """Logged online feature vectors of a view held against their recomputation from source, bit for bit.
 
-    Of the `compared`, `different` ones differ though the online store was up to date; where it was not, a difference is
-    `unverifiable`: the value was right for what had been brought online by then, or not, and the log cannot say which.
+    Of the `compared`, `different` ones are not what their source gives for their instant and for what had been brought
+    online by then. An `unverifiable` one could not be told: its source can no longer be read, the log does not say how
+    far the view had been brought online, or the request was dated before that.
     """
 
     model: ModelName

@@ -15,11 +15,19 @@ PREDICTION = "prediction"
 """The column that a reference has for what the model answers, where it is known."""
 
 
+class SkewDue(msgspec.Struct, frozen=True, kw_only=True):
+    """Days up to `until_at` that are over, and when that was first seen on the machine's clock."""
+
+    until_at: Instant
+    seen_wall_at: Instant
+
+
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """A model and its monitors, and how far each has looked.
 
     `live` is the version whose requests are watched, live since `live_at`. `drift_to` is the end of the last day that
     drift was looked for in, `quality_at` the last look at quality, `outcomes_to` the end of the last closed cell of outcomes.
+    `skew_to` is the end of the last day whose reads were recomputed; `skew_due` are days that wait until their log is complete.
     """
 
     model: ModelName
@@ -34,6 +42,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     drift_to: Instant | None = None
     quality_at: Instant | None = None
     outcomes_to: Instant | None = None
+    skew_to: Instant | None = None
+    skew_due: SkewDue | None = None
 
     @property
     def drift(self) -> Drift | None:

@@ -21,7 +21,10 @@ from modelyard.monitoring.domain import (
     Performance,
     QualityEvidence,
     QualityKind,
+    SkewEvidence,
     StaleEvidence,
+    ViewSkew,
+    Watched,
     cause_of,
 )
 from modelyard.monitoring.rules.drift import has_recovered
@@ -167,6 +170,21 @@ def _hours(seconds: float) -> str:
     if not isfinite(seconds):
         return "for ever"
     return f"{seconds / 86400:.1f} days" if seconds >= 2 * 86400 else f"{seconds / 3600:.1f} h"
+
+
+def skew_found(watched: Watched, view: str, days: Sequence[ViewSkew]) -> Found:
+    """Values of a view that were read otherwise than its source gives them, as a cause: since the first day with any."""
+    compared, different = (sum(getattr(day, name) for day in days) for name in ("compared", "different"))
+    return Found(
+        kind=AlertKind.SKEW,
+        subject=view,
+        model=watched.model,
+        version=watched.live,
+        models=(watched.model,),
+        title=f"{different} of {compared} reads of {view} differ from its source",
+        since_at=min(day.since_at for day in days if day.different),
+        evidence=SkewEvidence(view=view, compared=compared, different=different),
+    )
 
 
 def degradation_found(model: ModelName, version: int, found: Degradation, declared: Performance) -> Found:

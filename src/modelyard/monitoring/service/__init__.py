@@ -12,7 +12,7 @@ from modelyard.monitoring.service.alerts import (
 )
 from modelyard.monitoring.service.overview import Health, Loss, list_health, list_losses
 from modelyard.monitoring.service.showing import Shown, show_monitoring
-from modelyard.monitoring.service.skew import Span, list_skew, measure_skew
+from modelyard.monitoring.service.skew import Span, list_skew, measure_due, measure_skew
 from modelyard.monitoring.service.ticking import tick
 from modelyard.monitoring.service.watching import (
     Scored,
@@ -26,7 +26,7 @@ from modelyard.monitoring.service.watching import (
 
 __all__ = [
     "Health", "Loss", "Scored", "Shown", "Span", "acknowledge_alert", "always_valid", "get_alert", "get_monitoring", "levels_of",
-    "list_alerts", "list_health", "list_losses", "list_monitoring", "list_open_alerts", "list_skew", "measure_skew", "measured",
-    "paired_difference", "put_reference", "reference_of", "set_monitors", "show_monitoring", "silence_alert", "tick",
+    "list_alerts", "list_health", "list_losses", "list_monitoring", "list_open_alerts", "list_skew", "measure_due", "measure_skew",
+    "measured", "paired_difference", "put_reference", "reference_of", "set_monitors", "show_monitoring", "silence_alert", "tick",
     "why_alert",
 ]  # fmt: skip

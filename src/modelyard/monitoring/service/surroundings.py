@@ -11,7 +11,7 @@ from modelyard.monitoring.domain import MIN_EFFECT, Alert, DriftEvidence, StaleE
 from modelyard.monitoring.rules.causes import Context, Release
 from modelyard.monitoring.rules.quality import raised
 from modelyard.registry.domain import ModelName
-from modelyard.serving.domain import RevisionDetail
+from modelyard.serving.domain import NoSuchEndpoint, RevisionDetail
 from modelyard.serving.service import list_revisions
 from modelyard.storage.database import Snapshot
 
@@ -35,7 +35,10 @@ def freshness(snapshot: Snapshot) -> list[ViewFreshness]:
 
 def releases_of(snapshot: Snapshot, model: ModelName) -> tuple[Release, ...]:
     """The versions that answered as champion, newest first, each since it began to; a new share or a stale view is no release."""
-    return releases(list_revisions(snapshot, SYSTEM, model, limit=50))
+    try:
+        return releases(list_revisions(snapshot, SYSTEM, model, limit=50))
+    except NoSuchEndpoint:
+        return ()
 
 
 def releases(revisions: Sequence[RevisionDetail]) -> tuple[Release, ...]:

@@ -82,7 +82,7 @@ def set_monitors(tx: Transaction, principal: Principal, model: ModelName, watch:
         return before
     made = Watched(model=model, team_id=team, monitors=watch.monitors, is_binary=watch.is_binary, set_by=principal.id, set_at=tx.now())
     if before is not None:
-        looks = ("live", "live_at", "ticked_at", "drift_to", "quality_at", "outcomes_to")
+        looks = ("live", "live_at", "ticked_at", "drift_to", "quality_at", "outcomes_to", "skew_to", "skew_due")
         made = msgspec.structs.replace(made, **{name: getattr(before, name) for name in looks})
     store.put_watched(tx, made)
     data = {"monitors": msgspec.to_builtins(made.monitors)}

@@ -3,6 +3,7 @@
 from modelyard.serving.service.gateways import heartbeat, list_gateways, remove_gateway
 from modelyard.serving.service.log import (
     compact_segment,
+    count_predictions,
     get_prediction,
     list_segments,
     log_position,
@@ -28,6 +29,7 @@ from modelyard.serving.service.revisions import (
 
 __all__ = [
     "compact_segment",
+    "count_predictions",
     "get_endpoint",
     "get_prediction",
     "get_revision",

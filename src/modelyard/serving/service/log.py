@@ -141,6 +141,21 @@ def read_labelled(tables: Tables, query: PredictionQuery) -> pl.DataFrame:
     return tabular.spread(tabular.labelled(_scan(tables, query), labels).sort("at", "id").collect(), query.only)
 
 
+class PredictionCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many predictions a query asks for, and the event times of the first and the last; both 0 where there is none."""
+
+    rows: int
+    first_at: Instant
+    last_at: Instant
+
+
+def count_predictions(tables: Tables, query: PredictionQuery) -> PredictionCount:
+    """How many logged predictions `query` asks for, and from when to when."""
+    at = pl.col("at")
+    (found,) = _scan(tables, query).select(pl.len().alias("rows"), at.min().alias("first"), at.max().alias("last")).collect().rows()
+    return PredictionCount(rows=found[0], first_at=Instant(found[1] or 0), last_at=Instant(found[2] or 0))
+
+
 def _scan(tables: Tables, query: PredictionQuery) -> pl.LazyFrame:
     if tables.version(PREDICTIONS) is None:
         return pl.LazyFrame(schema=tabular.PREDICTION_SCHEMA)
