@@ -328,9 +328,9 @@ class Client(Transport):
         answer: list[LoggedSegment] = self.call("GET", "/prediction-log/segments", {"query": {"before": before, "limit": limit}}, list[LoggedSegment])
         return answer
 
-    def list_skew(self, *, model: ModelName | None = None) -> list[ViewSkew]:
+    def list_skew(self, *, model: ModelName | None = None, view: str | None = None) -> list[ViewSkew]:
         """What all comparisons found together, by model and view, of the models that the caller may see."""
-        answer: list[ViewSkew] = self.call("GET", "/skew", {"query": {"model": model}}, list[ViewSkew])
+        answer: list[ViewSkew] = self.call("GET", "/skew", {"query": {"model": model, "view": view}}, list[ViewSkew])
         return answer
 
     def list_teams(self) -> list[Team]:
