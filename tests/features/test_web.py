@@ -11,11 +11,13 @@ from litestar import Litestar, Request, Response
 from litestar.testing import TestClient
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal
+from modelyard.core.clock import Instant
 from modelyard.features import domain, service
 from modelyard.features.api import OPERATIONS
 from modelyard.features.domain import AppliedFeatures, FeatureView
 from modelyard.features.pages import PAGES, definition_of
-from modelyard.storage.database import Database
+from modelyard.features.sections import Parities, Parity
+from modelyard.storage.database import Database, Snapshot
 from modelyard.storage.online import LmdbStore, OnlineStore
 from modelyard.web.assets import load_assets
 from modelyard.web.binding import Resources
@@ -26,7 +28,8 @@ from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
 from tests.features.conftest import DELAYS, LATE, WEATHER, at
 
-INJECTABLE = frozenset({Principal, OnlineStore, Database})
+INJECTABLE = frozenset({Principal, OnlineStore, Parities, Database})
+READS = Parity(reader="late_arrival", href="/monitoring/late_arrival", compared=330_000, different=0, unverifiable=7, until_at=Instant(0))
 HTML = {"accept": "text/html"}
 Client = TestClient[Litestar]
 
@@ -38,11 +41,17 @@ def answered(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     return error_response(*described(error))
 
 
+def parities_of(snapshot: Snapshot, principal: Principal, view: str) -> tuple[Parity, ...]:
+    """What is known of the weather's reads."""
+    return (READS,) if view == "weather" else ()
+
+
 @pytest.fixture
 def client(database: Database, online: LmdbStore) -> Iterator[Client]:
     """A browser, or a program, in front of the feature store's routes."""
     with ThreadPoolExecutor(2) as pool:
-        resources = Resources(database=database, values={OnlineStore: online, Database: database, Principal: SYSTEM}, pool=pool)
+        values = {OnlineStore: online, Database: database, Principal: SYSTEM, Parities: Parities(of=parities_of)}
+        resources = Resources(database=database, values=values, pool=pool)
         shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: "")
         site = Site(
             shell=shell, templates=templates(load_assets(), PAGES), resources=resources, injectable=INJECTABLE, request_values=lambda _: {}
@@ -112,3 +121,10 @@ def test_the_page_of_a_view_shows_its_definition_its_values_and_who_reads_it(cli
 @pytest.mark.parametrize("view", [WEATHER, DELAYS])
 def test_the_definition_on_the_page_can_be_pasted(view: FeatureView, database: Database) -> None:
     assert eval(definition_of(view), vars(domain)) == view  # noqa: S307 - our own text
+
+
+def test_a_views_page_says_whether_its_reads_were_those_of_its_source(client: Client, applied: AppliedFeatures) -> None:
+    weather, delays = (client.get(f"/features/{view}", headers=HTML).text for view in ("weather", "delays"))
+    assert "Identical" in weather
+    assert '<td class="num">330,000</td>' in weather
+    assert "No day measured yet" in delays

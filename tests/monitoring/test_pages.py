@@ -13,6 +13,7 @@ from modelyard.monitoring.api import OPERATIONS
 from modelyard.monitoring.domain import drift, performance, quality
 from modelyard.monitoring.pages import ACTIONS, PAGES
 from modelyard.monitoring.sections import on_models_page
+from modelyard.monitoring.service import measure_due
 from modelyard.registry.domain import ModelName
 from modelyard.registry.sections import Contribution
 from modelyard.web.assets import load_assets
@@ -112,6 +113,18 @@ def test_a_models_page_shows_performance_columns_views_and_alerts(client: Client
         assert words in page, words
     assert "carrier" in html(client, "/monitoring/late?column=carrier&days=30")
     assert html(client, "/monitoring/late?days=365")
+
+
+def test_reads_that_differ_from_their_source_are_counted_on_the_models_and_the_alerts_page(client: Client, ill: World) -> None:
+    assert "No day measured yet" in html(client, "/monitoring/late")
+    ill.gateway.beat(sealed_through_at=ill.clock.wall())
+    for _ in range(2):
+        measure_due(ill.database, ill.tables)
+    page = html(client, "/monitoring/late")
+    for words in ("Online as offline", "Skew", "Unverifiable", "the request was dated before what the online store held"):
+        assert words in page
+    (skew,) = (one for one in client.get("/api/v1/open-alerts").json() if one["kind"] == "skew")
+    assert "Different from the source" in html(client, f"/alerts/{skew['id']}")
 
 
 def test_a_model_without_outcomes_or_a_release_says_so(client: Client, world: World) -> None:

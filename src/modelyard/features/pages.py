@@ -8,6 +8,7 @@ from modelyard.access.domain import Principal
 from modelyard.core.clock import Instant
 from modelyard.features import service
 from modelyard.features.domain import AppliedView, ColumnProfile, FeatureConsumer, FeatureView, Materialization, Reason, ViewFreshness
+from modelyard.features.sections import Parities, Parity
 from modelyard.storage.database import Snapshot
 from modelyard.storage.online import OnlineStore
 from modelyard.web.pages import Nav, Page, page
@@ -64,6 +65,7 @@ class ViewPage(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[FeatureRow, ...]
     consumers: tuple[FeatureConsumer, ...]
     versions: tuple[AppliedView, ...]
+    parities: tuple[Parity, ...]
     sampled: int
     read_at: Instant
     paste: str
@@ -82,7 +84,7 @@ def show_catalogue(snapshot: Snapshot, principal: Principal) -> CataloguePage:
     )
 
 
-def show_view(snapshot: Snapshot, principal: Principal, online: OnlineStore, view: str) -> ViewPage:
+def show_view(snapshot: Snapshot, principal: Principal, online: OnlineStore, parities: Parities, view: str) -> ViewPage:
     """One view: what it computes, how fresh it is, who reads it, and what its values look like online."""
     applied = service.get_view(snapshot, principal, view)
     freshness = service.view_freshness(snapshot, principal, view)
@@ -107,6 +109,7 @@ def show_view(snapshot: Snapshot, principal: Principal, online: OnlineStore, vie
         ),
         consumers=tuple(service.list_consumers(snapshot, principal, view)),
         versions=tuple(service.list_view_versions(snapshot, principal, view)),
+        parities=parities.of(snapshot, principal, view),
         sampled=sample.entities,
         read_at=snapshot.now(),
         paste=f'{applied.view.name}["{applied.view.names[0]}"]' if len(applied.view.names) == 1 else applied.view.name,

@@ -23,7 +23,9 @@ from modelyard.monitoring.domain import (
     Performance,
     QualityEvidence,
     Report,
+    SkewEvidence,
     StaleEvidence,
+    ViewSkew,
     ViewState,
     Why,
 )
@@ -94,6 +96,8 @@ class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
     column: Chart | None
     quality: tuple[ColumnQuality, ...]
     views: tuple[ViewState, ...]
+    skews: tuple[ViewSkew, ...]
+    skew_to: Instant | None
     alerts: tuple[Alert, ...]
     past: tuple[Moment, ...]
     stands: dict[str, Stand]
@@ -110,6 +114,7 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     quality: tuple[ColumnQuality, ...]
     loss: Degradation | None
     stale: StaleEvidence | None
+    skew: SkewEvidence | None
     is_silent: bool
     may_act: bool
 
@@ -145,6 +150,8 @@ def show_model(snapshot: Snapshot, principal: Principal, model: ModelName, days:
         column=shape_chart(chosen.found.column, chosen.parts) if chosen and chosen.parts else None,
         quality=_worst_quality(report),
         views=standing.views,
+        skews=tuple(service.list_skew(snapshot, principal, model)),
+        skew_to=standing.watched.skew_to,
         alerts=tuple(sorted(standing.alerts, key=lambda one: SEVERITY.index(one.kind))),
         past=tuple(_moment(alert) for alert in shown.alerts if not alert.is_open),
         stands=_stands(),
@@ -164,6 +171,7 @@ def show_alert(snapshot: Snapshot, principal: Principal, alert: AlertId) -> Aler
         quality=evidence.columns if isinstance(evidence, QualityEvidence) else (),
         loss=evidence.found if isinstance(evidence, DegradationEvidence) else None,
         stale=evidence if isinstance(evidence, StaleEvidence) else None,
+        skew=evidence if isinstance(evidence, SkewEvidence) else None,
         is_silent=found.is_silent(snapshot.now()),
         may_act=found.is_open and principal.may(Role.CONTRIBUTOR, found.team_id),
     )

@@ -1,9 +1,10 @@
-"""What monitoring says on a model's page: its state, a phrase, its performance, and what is open. Owns the words, no figure."""
+"""What monitoring says on others' pages: a model's state, performance and open alerts, and a view's parity. Owns the words, no figure."""
 
 from modelyard.access.domain import Principal
+from modelyard.features.sections import Parity
 from modelyard.monitoring.charts import performance_chart
 from modelyard.monitoring.domain import SEVERITY, AlertKind, ModelNotMonitored
-from modelyard.monitoring.service import Shown, show_monitoring
+from modelyard.monitoring.service import Shown, list_skew, show_monitoring
 from modelyard.monitoring.words import WELL, WORDS
 from modelyard.registry.domain import ModelName
 from modelyard.registry.sections import Cell, Contribution, Fact, Phrase, Section, Table
@@ -11,6 +12,21 @@ from modelyard.storage.database import Snapshot
 from modelyard.web.parts import Link
 
 DAYS = 90
+
+
+def on_views_page(snapshot: Snapshot, principal: Principal, view: str) -> tuple[Parity, ...]:
+    """How the online reads of a view compare with its source, by the model that read it."""
+    return tuple(
+        Parity(
+            reader=one.model,
+            href=f"/monitoring/{one.model}",
+            compared=one.compared,
+            different=one.different,
+            unverifiable=one.unverifiable,
+            until_at=one.until_at,
+        )
+        for one in list_skew(snapshot, principal, view=view)
+    )
 
 
 def on_models_page(snapshot: Snapshot, principal: Principal, model: ModelName) -> Contribution:

@@ -18,6 +18,7 @@ from modelyard.access.rules import allowed_hosts
 from modelyard.core.clock import Clock
 from modelyard.core.errors import InvalidInput
 from modelyard.core.settings import Settings
+from modelyard.features.sections import Parities
 from modelyard.fleet.service import count_waiting
 from modelyard.ledger.service import LogKey, list_events, log_facts
 from modelyard.registry.sections import Contributors
@@ -27,7 +28,7 @@ from modelyard.server.installation import Installation
 from modelyard.server.joins import join_route
 from modelyard.server.mounts import Mounts, authenticated_viewer, mlflow_refusal
 from modelyard.server.observe import REQUEST_ID, Observed
-from modelyard.server.surface import ACTIONS, CONTRIBUTORS, INJECTABLE, OPERATIONS
+from modelyard.server.surface import ACTIONS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES
 from modelyard.server.surface import PAGES as OWN_PAGES
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
@@ -113,6 +114,7 @@ def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resour
         Database: installation.database,
         LogKey: installation.log_key,
         OnlineStore: installation.online,
+        Parities: PARITIES,
         Settings: installation.settings,
         Tables: installation.tables,
     }

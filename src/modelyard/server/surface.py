@@ -12,6 +12,7 @@ from modelyard.delivery.pages import PAGES as DELIVERY_PAGES
 from modelyard.delivery.sections import on_versions_page as delivery_on_versions_page
 from modelyard.features.api import OPERATIONS as FEATURE_OPERATIONS
 from modelyard.features.pages import PAGES as FEATURE_PAGES
+from modelyard.features.sections import Parities
 from modelyard.fleet.api import OPERATIONS as FLEET_OPERATIONS
 from modelyard.fleet.pages import PAGES as FLEET_PAGES
 from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
@@ -21,6 +22,7 @@ from modelyard.monitoring.api import OPERATIONS as MONITORING_OPERATIONS
 from modelyard.monitoring.pages import ACTIONS as MONITORING_ACTIONS
 from modelyard.monitoring.pages import PAGES as MONITORING_PAGES
 from modelyard.monitoring.sections import on_models_page as monitoring_on_models_page
+from modelyard.monitoring.sections import on_views_page
 from modelyard.registry.api import OPERATIONS as REGISTRY_OPERATIONS
 from modelyard.registry.pages import ACTIONS as REGISTRY_ACTIONS
 from modelyard.registry.pages import PAGES as REGISTRY_PAGES
@@ -38,7 +40,7 @@ from modelyard.web.operations import Operation
 from modelyard.web.pages import Action, Page
 
 INJECTABLE: frozenset[type] = frozenset(
-    {Authenticated, Contributors, Principal, Clock, Settings, LogKey, Blobs, Database, OnlineStore, Tables}
+    {Authenticated, Contributors, Parities, Principal, Clock, Settings, LogKey, Blobs, Database, OnlineStore, Tables}
 )
 OPERATIONS: tuple[Operation, ...] = (
     *ACCESS_OPERATIONS,
@@ -63,4 +65,5 @@ PAGES: tuple[Page, ...] = (
     *ACCESS_PAGES,
 )
 ACTIONS: tuple[Action, ...] = (*ACCESS_ACTIONS, *DELIVERY_ACTIONS, *REGISTRY_ACTIONS, *SERVING_ACTIONS, *MONITORING_ACTIONS)
+PARITIES = Parities(of=on_views_page)
 CONTRIBUTORS = Contributors(functions=(monitoring_on_models_page,), on_version=(delivery_on_versions_page,))
