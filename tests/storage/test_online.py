@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.core.errors import InvalidInput
+from modelyard.core.errors import InvalidInput, Overloaded
 from modelyard.storage.online import LmdbStore, OnlineStore, OnlineUnavailable, open_online
 from tests.servers import free_port
 
@@ -259,3 +259,40 @@ def test_keys_leave_together_with_what_takes_their_place(store: OnlineStore) -> 
     store.put_many([(b"old", b"1"), (b"kept", b"2")])
     store.put_many([(b"new", b"3")], gone=[b"old", b"never"])
     assert store.get_many([b"old", b"kept", b"new"]) == [None, b"2", b"3"]
+
+
+LOCKER = """
+import sys
+from modelyard.storage.online import open_online
+store = open_online(sys.argv[1])
+with store.alone(0.0):
+    print("alone", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_one_process_at_a_time_is_alone(store: OnlineStore, url: str) -> None:
+    with store.alone(0.0):
+        pass
+    with subprocess.Popen([sys.executable, "-c", LOCKER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "alone\n"
+        with pytest.raises(Overloaded, match="another process"), store.alone(0.02):
+            pass
+        other.stdin.write("\n")
+        other.stdin.flush()
+        with store.alone(10.0):
+            assert store.get_many([b"none"]) == [None]
+
+
+def test_a_killed_process_holds_an_embedded_store_no_longer(tmp_path: Path) -> None:
+    url = f"lmdb://{tmp_path / 'online'}"
+    store = open_online(url)
+    with subprocess.Popen([sys.executable, "-c", LOCKER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "alone\n"
+        other.kill()
+        with store.alone(10.0):
+            pass
+    store.close()

@@ -12,7 +12,6 @@ from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
 from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended
 from modelyard.delivery.service import fire_schedules, follow_alerts
 from modelyard.delivery.stages import Yard, staged
-from modelyard.features.service import materialize_due
 from modelyard.ledger.service import tick as ledger_tick
 from modelyard.monitoring.service import measure_due
 from modelyard.monitoring.service import tick as monitoring_tick

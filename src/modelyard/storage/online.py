@@ -3,21 +3,28 @@
 Owns bytes under keys; knows neither features nor their ages, and keeps no history.
 """
 
+import contextlib
+import fcntl
 import importlib
+import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, cast
 
 import lmdb
 
-from modelyard.core.errors import InvalidInput, Kind, ModelyardError
+from modelyard.core.errors import InvalidInput, Kind, ModelyardError, Overloaded
 
 MOST_KEY_BYTES = 511
 MAP_BYTES = 64 << 30
 READERS = 512
 # Readers that died without a word pin old pages; each of so many writes looks for them.
 CHECK_READERS_EVERY = 64
+WRITER = "writer.lock"
+LOOK_EVERY_S = 0.005
 
 _Work = Callable[["lmdb.Transaction[bytes]"], None]
 
@@ -44,6 +51,13 @@ class OnlineStore(Protocol):
 
     def delete_many(self, keys: Iterable[bytes]) -> None:
         """Removes the keys; those that are not there are no error."""
+        ...
+
+    def alone(self, wait_s: float) -> AbstractContextManager[None]:
+        """A block in which nobody else who asks for one writes, in whatever process. Raises Overloaded after `wait_s`.
+
+        For those who write what they have read before; single writes need none. It ends with its process.
+        """
         ...
 
     def close(self) -> None:
@@ -121,6 +135,20 @@ class LmdbStore:
         """Removes all of the keys or, if it raises or the process dies, none."""
         self.put_many((), gone=keys)
 
+    @contextlib.contextmanager
+    def alone(self, wait_s: float) -> Iterator[None]:
+        """A block in which nobody else who asks for one writes, held by a lock on a file in the folder."""
+        descriptor = os.open(Path(self._environment.path()) / WRITER, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            until = time.monotonic() + wait_s
+            while not _locked(descriptor):
+                if time.monotonic() >= until:
+                    raise somebody_writes(wait_s)
+                time.sleep(LOOK_EVERY_S)
+            yield
+        finally:
+            os.close(descriptor)
+
     def close(self) -> None:
         """Closes the folder."""
         with self._writing, self._reading:
@@ -174,6 +202,19 @@ def open_online(url: str, *, durable: bool = True) -> OnlineStore:
             return cast(OnlineStore, module.RedisStore.open(url))
         case _:
             raise InvalidInput(f"{scheme!r} is no online store that is known", hint="write lmdb:///folder or redis://host:6379/0")
+
+
+def somebody_writes(waited_s: float) -> Overloaded:
+    """The error for a store whose writer does not come to an end."""
+    return Overloaded(f"another process has brought values online for more than {waited_s:g} s", hint="try again in a moment")
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def check_keys(keys: Iterable[bytes]) -> None:

@@ -1,18 +1,23 @@
 """The online store in Redis or Valkey, for gateways on several machines. Owns how batches travel; keeps nothing itself."""
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import redis
+from redis.lock import Lock
 
 from modelyard.core.errors import InvalidInput
-from modelyard.storage.online import OnlineUnavailable, check_keys
+from modelyard.storage.online import LOOK_EVERY_S, OnlineUnavailable, check_keys, somebody_writes
 
 T = TypeVar("T")
 
 BATCH = 1000
 TIMEOUT_S = 2.0
+LEASE_S = 30.0
+WRITER = "modelyard:writer"
 
 
 class RedisStore:
@@ -47,6 +52,28 @@ class RedisStore:
     def delete_many(self, keys: Iterable[bytes]) -> None:
         """Removes the keys, 1,000 at a time."""
         self._pipeline(_parts(list(keys)), lambda pipeline, part: pipeline.unlink(*part))
+
+    @contextlib.contextmanager
+    def alone(self, wait_s: float) -> Iterator[None]:
+        """A block in which nobody else who asks for one writes: a lease in Redis, renewed while the block runs."""
+        lock = self._client.lock(WRITER, timeout=LEASE_S, sleep=LOOK_EVERY_S, thread_local=False)
+        if not self._call(lambda: lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s or None)):
+            raise somebody_writes(wait_s)
+        over = threading.Event()
+        heart = threading.Thread(target=self._renew, args=(lock, over), name="online-lease", daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            over.set()
+            heart.join()
+            with contextlib.suppress(redis.RedisError):
+                lock.release()
+
+    def _renew(self, lock: Lock, over: threading.Event) -> None:
+        while not over.wait(LEASE_S / 3):
+            with contextlib.suppress(redis.RedisError):
+                lock.reacquire()
 
     def close(self) -> None:
         """Closes the connections."""

@@ -1,6 +1,6 @@
 """What the feature store offers: applying definitions, bringing values online, reading them, training rows, freshness."""
 
-from modelyard.features.service.bringing import list_materializations, materialize
+from modelyard.features.service.bringing import list_materializations, materialize, materialize_due
 from modelyard.features.service.definitions import (
     apply_features,
     apply_set,
@@ -32,6 +32,7 @@ __all__ = [
     "list_view_versions",
     "list_views",
     "materialize",
+    "materialize_due",
     "put_consumer",
     "read_features",
     "recompute",

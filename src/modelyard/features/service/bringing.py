@@ -1,29 +1,32 @@
 """Materialization: bringing what has become available online, for several views at once, with one entry in the ledger."""
 
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from modelyard.access.domain import DEFAULT_TEAM, Principal, Role
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal, Role
 from modelyard.access.service import require
-from modelyard.core.clock import Instant, iso
-from modelyard.core.errors import InvalidInput
+from modelyard.core.clock import Instant, ReplayClock, iso
+from modelyard.core.errors import InvalidInput, ModelyardError, Overloaded
 from modelyard.core.names import nearest
 from modelyard.features import store
 from modelyard.features.domain import AppliedView, Materialization, ViewNotFound
 from modelyard.features.history import load_history
 from modelyard.features.layout import Mark
 from modelyard.features.materialization import carry_out, planned
+from modelyard.features.rules import cadence_us
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database, Snapshot, Transaction
 from modelyard.storage.online import OnlineStore
 
-# A state is read, advanced and written back: two threads must not do that to one entity at once. The role that
-# materializes is one process per data folder.
+# A state is read, advanced and written back: two must not do that to one entity at once. Threads of this process wait here,
+# other processes at the store.
 _one_at_a_time = threading.Lock()
+PATIENCE_S = 60.0
 
 
 def materialize(
@@ -38,6 +41,41 @@ def materialize(
     Only what is new since the last time is read and written. A view that had been brought that far stays as it is.
     Raises ViewNotFound, SourceUnreadable, SourceDrifted, OnlineUnavailable, NotAllowed, and InvalidInput for the future.
     """
+    with _one_at_a_time, online.alone(PATIENCE_S):
+        return _materialized(database, online, principal, views, upto_at)
+
+
+def materialize_due(database: Database, online: OnlineStore) -> list[Materialization]:
+    """Brings online every view whose turn it is by its cadence; nothing in a replay, or while another process is at it.
+
+    Whoever replays says when: an hour of a replay passes in less than any cadence. A view that cannot be brought is told
+    in the log of this process and is tried again the next time.
+    """
+    brought: list[Materialization] = []
+    if isinstance(database.clock, ReplayClock) or not _due(database):
+        return brought
+    try:
+        with _one_at_a_time, online.alone(0.0):
+            for view in _due(database):
+                try:
+                    brought += _materialized(database, online, SYSTEM, [view], None)
+                except ModelyardError as error:
+                    logging.getLogger("modelyard.features").warning("%s was not brought online: %s", view, error)
+    except Overloaded:
+        return []
+    return brought
+
+
+def _due(database: Database) -> list[str]:
+    with database.read() as snapshot:
+        known, now, views = store.list_materializations(snapshot), snapshot.now(), store.list_views(snapshot)
+    last = [known.get((one.view.name, one.digest)) for one in views]
+    return [one.view.name for one, at in zip(views, last, strict=True) if at is None or now - at.upto_at >= cadence_us(one.view)]
+
+
+def _materialized(
+    database: Database, online: OnlineStore, principal: Principal, views: Sequence[str] | None, upto_at: Instant | None
+) -> list[Materialization]:
     with database.read() as snapshot:
         now = snapshot.now()
         chosen = _chosen(snapshot, principal, views, Role.CONTRIBUTOR)
@@ -45,9 +83,8 @@ def materialize(
     upto = now if upto_at is None else upto_at
     if upto > now:
         raise InvalidInput(f"{iso(upto)} lies ahead of now, {iso(now)}", hint="leave out upto_at, or give an instant that has passed")
-    with _one_at_a_time:
-        changes = [planned(load_history(one.view, Path(one.root)), online, upto) for one in chosen]
-        carry_out(online, changes)
+    changes = [planned(load_history(one.view, Path(one.root)), online, upto) for one in chosen]
+    carry_out(online, changes)
     # The store is written first: what a killed call has left unrecorded, the next one records.
     brought = [_brought(one, change.after, database.clock.wall()) for one, change in zip(chosen, changes, strict=True)]
     known = [before.get((item.view, item.digest)) for item in brought]
