@@ -12,6 +12,7 @@ from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
 from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended
 from modelyard.delivery.service import fire_schedules, follow_alerts
 from modelyard.delivery.stages import Yard, staged
+from modelyard.features.service import materialize_due
 from modelyard.ledger.service import tick as ledger_tick
 from modelyard.monitoring.service import measure_due
 from modelyard.monitoring.service import tick as monitoring_tick
@@ -24,6 +25,7 @@ from modelyard.tracking.service import tick as tracking_tick
 
 LOG = logging.getLogger("modelyard.worker")
 SCHEDULES_EVERY_S = 1.0
+FEATURES_S = 10.0
 FEATURES_S = 10.0
 TICK_S = 2.0
 REPLAY_S = 0.02
@@ -126,6 +128,7 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
     return [
         *always,
         _Tick("monitoring", TICK_S, lambda: monitoring_tick(database, installation.tables)),
+        _Tick("features", FEATURES_S, lambda: materialize_due(database, installation.online)),
         _Tick("skew", TICK_S, lambda: measure_due(database, installation.tables)),
         _Tick("alerts", SCHEDULES_EVERY_S, lambda: database.write(follow_alerts)),
         _Tick("schedules", SCHEDULES_EVERY_S, lambda: database.write(fire_schedules)),
