@@ -63,6 +63,8 @@ def test_a_rollback_to_a_version_that_reads_the_same_stale_view_would_not_help(w
         why = why_alert(snapshot, SYSTEM, alert.id)
     assert (why.rollback.version, why.rollback.helps) == (1, False)
     assert "v1 reads weather too" in why.rollback.why
+    assert (why.stale, why.readers) == ("weather", ("late",))
+    assert why.next.startswith("mend what writes the source of weather")
 
 
 def test_a_rollback_to_a_version_that_does_not_read_it_would_help(world: World) -> None:
@@ -71,6 +73,7 @@ def test_a_rollback_to_a_version_that_does_not_read_it_would_help(world: World) 
     with world.database.read() as snapshot:
         why = why_alert(snapshot, SYSTEM, alert.id)
     assert (why.rollback.version, why.rollback.helps) == (1, True)
+    assert why.next == "yard rollback late --to 1"
 
 
 def test_a_view_that_no_watched_model_reads_opens_no_alert(world: World) -> None:

@@ -17,7 +17,7 @@ from modelyard.monitoring.domain import (
     QualityKind,
     StaleEvidence,
 )
-from modelyard.monitoring.rules.causes import Context, Release, rollback, suspects
+from modelyard.monitoring.rules.causes import Context, Release, next_step, rollback, suspects
 from modelyard.registry.domain import ModelName
 
 HOUR = 3600 * SECOND
@@ -81,6 +81,7 @@ def test_an_alert_is_not_its_own_suspect() -> None:
         (ALERT, Context(stale=(WEATHER,), releases=(release(3, 1), release(2, 500)), views=VIEWS), 2, False),
         (ALERT, Context(stale=(WEATHER,), releases=(release(3, 1), release(1, 500)), views=VIEWS), 1, True),
         (ALERT, Context(stale=(WEATHER,), releases=(release(3, 1), release(9, 500)), views=VIEWS), 9, None),
+        (ALERT, Context(stale=(WEATHER,), releases=(release(3, 1), release(2, 500), release(1, 900)), views=VIEWS), 1, True),
         (ALERT, Context(releases=(release(3, 1), release(2, 500)), views=VIEWS), 2, True),
         (ALERT, Context(releases=(release(3, 500), release(2, 900)), views=VIEWS), 2, None),
         (msgspec.structs.replace(ALERT, kind=AlertKind.DRIFT), Context(releases=(release(3, 500), release(2, 900))), 2, False),
@@ -94,3 +95,22 @@ def test_a_rollback_helps_where_the_release_is_to_blame_and_not_where_the_data_a
     advice = rollback(alert, context, suspects(alert, context, NOW))
     assert (advice.version, advice.helps) == (version, helps)
     assert advice.why
+
+
+@pytest.mark.parametrize(
+    ("alert", "context", "words"),
+    [
+        (
+            ALERT,
+            Context(stale=(WEATHER,), releases=(release(3, 1), release(2, 500)), views=VIEWS),
+            "mend what writes the source of weather",
+        ),
+        (ALERT, Context(stale=(WEATHER,), releases=(release(3, 1), release(1, 500)), views=VIEWS), "yard rollback late --to 1"),
+        (ALERT, Context(quality=(MISSING,), views=VIEWS), "mend the values where they come from"),
+        (msgspec.structs.replace(ALERT, kind=AlertKind.SKEW, subject="weather"), Context(views=VIEWS), "/features/weather"),
+        (ALERT, Context(views=VIEWS), "yard ship late"),
+    ],
+)
+def test_the_next_step_follows_from_the_likeliest_cause(alert: Alert, context: Context, words: str) -> None:
+    ranked = suspects(alert, context, NOW)
+    assert words in next_step(alert, ranked, rollback(alert, context, ranked))

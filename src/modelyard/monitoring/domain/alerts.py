@@ -86,11 +86,17 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Why(msgspec.Struct, frozen=True, kw_only=True):
-    """The ranked suspects of an alert, and whether a rollback would help."""
+    """The ranked suspects of an alert, whether a rollback would help, and what to do next.
+
+    `stale` is the stale view that speaks loudest, empty where none does; `readers` are the models that read it.
+    """
 
     alert: AlertId
     suspects: tuple[Suspect, ...]
     rollback: Rollback
+    stale: str = ""
+    readers: tuple[str, ...] = ()
+    next: str = ""
 
 
 class Noted(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ A score is no probability: it orders suspects by how directly they act and how n
 and weights stand below, in one place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -54,12 +54,12 @@ def suspects(alert: Alert, context: Context, now: Instant) -> tuple[Suspect, ...
 def rollback(alert: Alert, context: Context, ranked: tuple[Suspect, ...]) -> Rollback:
     """Whether to go back to the version before: no where it reads the same stale view, yes where the release is to blame."""
     versions = list(dict.fromkeys(release.version for release in context.releases))
-    before = next((version for version in versions if version != (alert.version or versions[0])), None) if versions else None
-    if before is None:
+    earlier = [version for version in versions if version != (alert.version or versions[0])] if versions else []
+    if not earlier:
         return Rollback(version=None, helps=None, why="no other version has answered before")
-    stale = [alert.evidence.view] if isinstance(alert.evidence, StaleEvidence) else [one.subject for one in ranked if one.kind == "view"]
+    before, stale = earlier[0], stale_views(alert, ranked)
     if stale:
-        return _rollback_past(stale, before, context.views.get(before))
+        return _rollback_past(stale, earlier, context.views)
     first = ranked[0] if ranked else None
     if first is not None and first.kind == "release" and first.score >= LIKELY:
         return Rollback(version=before, helps=True, why=f"{first.subject} began to answer just before; v{before} did not have this")
@@ -68,13 +68,36 @@ def rollback(alert: Alert, context: Context, ranked: tuple[Suspect, ...]) -> Rol
     return Rollback(version=before, helps=None, why="nothing was released near the onset; rather train anew")
 
 
-def _rollback_past(stale: list[str], before: int, views: Mapping[str, str] | None) -> Rollback:
-    if views is None:
+def stale_views(alert: Alert, ranked: tuple[Suspect, ...]) -> list[str]:
+    """The stale views that the alert is about, or that are among its suspects, most likely first."""
+    return [alert.evidence.view] if isinstance(alert.evidence, StaleEvidence) else [one.subject for one in ranked if one.kind == "view"]
+
+
+def _rollback_past(stale: list[str], earlier: Sequence[int], views: Mapping[int, Mapping[str, str]]) -> Rollback:
+    """The newest earlier version that reads none of the stale views, if there is one."""
+    before = earlier[0]
+    free = next((version for version in earlier if version in views and not set(stale) & set(views[version].values())), None)
+    if free is not None:
+        return Rollback(version=free, helps=True, why=f"v{free} does not read {' and '.join(stale)}")
+    if before not in views:
         return Rollback(version=before, helps=None, why=f"which views v{before} reads is not on record")
-    shared = [view for view in stale if view in views.values()]
-    if shared:
-        return Rollback(version=before, helps=False, why=f"v{before} reads {' and '.join(shared)} too, which is stale")
-    return Rollback(version=before, helps=True, why=f"v{before} does not read {' and '.join(stale)}")
+    shared = [view for view in stale if view in views[before].values()]
+    return Rollback(version=before, helps=False, why=f"v{before} reads {' and '.join(shared)} too, which is stale")
+
+
+def next_step(alert: Alert, ranked: tuple[Suspect, ...], advice: Rollback) -> str:
+    """What to do next, as a command where one does it."""
+    model, stale = alert.model or next(iter(alert.models), ""), stale_views(alert, ranked)
+    if advice.helps:
+        return f"yard rollback {model} --to {advice.version}"
+    if stale:
+        return f"mend what writes the source of {stale[0]}: once it has new rows, they are brought online and the fallback steps back"
+    first = ranked[0] if ranked else None
+    if alert.kind is AlertKind.SKEW:
+        return f"see what wrote {alert.subject} online besides its source: /features/{alert.subject}"
+    if alert.kind is AlertKind.QUALITY or (first is not None and first.kind == "quality"):
+        return "mend the values where they come from; the model is as it was"
+    return f"yard ship {model}"
 
 
 def _nearness(distance: int) -> float:

@@ -1,5 +1,6 @@
 """Alerts for those who look, silence and acknowledge; and the plan of a look made true. Owns their ledger entries."""
 
+import contextlib
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -9,6 +10,8 @@ from modelyard.access.service import require
 from modelyard.core.clock import SECOND, Instant, duration_s
 from modelyard.core.errors import InvalidInput
 from modelyard.core.ids import new_id
+from modelyard.features.domain import ViewNotFound
+from modelyard.features.service import list_consumers
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.monitoring import store
@@ -48,11 +51,27 @@ def get_alert(snapshot: Snapshot, principal: Principal, alert: AlertId) -> Alert
 
 
 def why_alert(snapshot: Snapshot, principal: Principal, alert: AlertId) -> Why:
-    """What probably led to the alert, ranked by what is known now, and whether a rollback would help. Raises AlertNotFound."""
+    """What probably led to the alert, by what is known now, whether a rollback would help, and what to do. Raises AlertNotFound."""
     found = get_alert(snapshot, principal, alert)
     context = context_of(snapshot, found)
     ranked = causes.suspects(found, context, snapshot.now()) if found.is_open else found.suspects
-    return Why(alert=found.id, suspects=ranked, rollback=causes.rollback(found, context, ranked))
+    advice, stale = causes.rollback(found, context, ranked), next(iter(causes.stale_views(found, ranked)), "")
+    return Why(
+        alert=found.id,
+        suspects=ranked,
+        rollback=advice,
+        stale=stale,
+        readers=_readers(snapshot, found, stale) if stale else (),
+        next=causes.next_step(found, ranked, advice) if found.is_open else "",
+    )
+
+
+def _readers(snapshot: Snapshot, alert: Alert, view: str) -> tuple[str, ...]:
+    """What reads a view by its own account; where nothing has said so, the models of the alert."""
+    with contextlib.suppress(ViewNotFound):
+        if found := dict.fromkeys(one.name for one in list_consumers(snapshot, SYSTEM, view)):
+            return tuple(found)
+    return alert.models
 
 
 def acknowledge_alert(tx: Transaction, principal: Principal, alert: AlertId, note: str = "") -> Alert:

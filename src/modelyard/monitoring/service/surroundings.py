@@ -63,7 +63,7 @@ def context_of(snapshot: Snapshot, alert: Alert) -> Context:
         return Context(stale=stale_views(snapshot))
     report = store.find_report(snapshot, model)
     released = releases_of(snapshot, model)
-    versions = dict.fromkeys([*([alert.version] if alert.version else []), *(one.version for one in released[:3])])
+    versions = dict.fromkeys([*([alert.version] if alert.version else []), *(one.version for one in released)])
     found = {version: store.find_reference(snapshot, model, version) for version in versions}
     drift = next(
         (one.evidence.columns for one in store.list_open(snapshot) if one.model == model and isinstance(one.evidence, DriftEvidence)), ()
