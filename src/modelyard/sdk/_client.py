@@ -486,7 +486,7 @@ class Client(Transport):
         return answer
 
     def why_alert(self, alert: AlertId) -> Why:
-        """What probably led to the alert, ranked by what is known now, and whether a rollback would help. Raises AlertNotFound."""
+        """What probably led to the alert, by what is known now, whether a rollback would help, and what to do. Raises AlertNotFound."""
         answer: Why = self.call("GET", "/alerts/{alert}/why", {"path": {"alert": alert}}, Why)
         return answer
 
