@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from modelyard.core.processes import end_child, started_child
+from modelyard.core.processes import end_child, started_child, tied
 
 CHILD = """
 import os, signal
@@ -21,6 +21,11 @@ from pathlib import Path
 from modelyard.core.processes import started_child
 started_child([sys.executable, "-c", {CHILD!r}], dict(os.environ), folder=Path("."), output=1)
 signal.pause()
+"""
+FOREIGN = """
+import os, subprocess, sys
+from modelyard.core.processes import tied, words_for_child
+subprocess.run(tied(["/bin/sh", "-c", "echo up; exec sleep 60"]), env=words_for_child(os.environ))
 """
 WITH_A_CHILD = """
 import signal, subprocess, sys
@@ -50,3 +55,18 @@ def test_ending_a_child_ends_what_it_started(tmp_path: Path) -> None:
         end_child(child)
         assert stream.read() == ""
     assert child.returncode == -signal.SIGKILL
+
+
+def test_a_foreign_program_is_killed_with_whoever_waits_for_it() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", FOREIGN], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "up\n"
+    parent.kill()
+    parent.wait()
+    assert parent.stdout.read() == ""
+    parent.stdout.close()
+
+
+def test_a_tied_program_keeps_its_own_words_and_its_own_end() -> None:
+    found = subprocess.run(tied(["/bin/sh", "-c", 'printf "%s" "$0"; exit 3', "a b"]), capture_output=True, text=True, check=False)
+    assert (found.stdout, found.returncode) == ("a b", 3)

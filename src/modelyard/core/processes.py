@@ -30,7 +30,7 @@ def started_child(arguments: Sequence[str], environment: Mapping[str, str], *, f
     return subprocess.Popen(  # noqa: S603 - arguments are a list and reach no shell
         list(arguments),
         cwd=folder,
-        env={**environment, PARENT: str(os.getpid())},
+        env=words_for_child(environment),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
@@ -38,8 +38,23 @@ def started_child(arguments: Sequence[str], environment: Mapping[str, str], *, f
     )
 
 
+def tied(arguments: Sequence[str]) -> list[str]:
+    """The command that runs a foreign program which dies with this process; its environment must hold `words_for_child`."""
+    return [sys.executable, "-m", __name__, *arguments]
+
+
+def words_for_child(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` with the word by which a child knows its parent."""
+    return {**environment, PARENT: str(os.getpid())}
+
+
 def end_child(child: subprocess.Popen[bytes]) -> None:
     """Kills the child and everything in its group, and waits for its end."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+
+
+if __name__ == "__main__":
+    die_with_parent(os.environ)
+    os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606 - what `tied` was given, by this package alone

@@ -4,6 +4,7 @@ Owns how an environment comes to be. What runs in it is `training`'s business.
 """
 
 import contextlib
+import fcntl
 import io
 import logging
 import os
@@ -12,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import uv
 
 from modelyard.core.digests import Digest, digest_bytes
 from modelyard.core.errors import Kind, ModelyardError
+from modelyard.core.processes import tied, words_for_child
 
 LOCK = "uv.lock"
 BUILD_TIMEOUT_S = 900.0
@@ -108,17 +109,18 @@ def child_words(environment: Environment, threads: int) -> dict[str, str]:
 
 
 def _made(folder: Path, make: Callable[[Path], None]) -> None:
-    """Makes a folder under another name and renames it, so that a killed build leaves nothing that looks finished."""
+    """Makes a folder under another name and renames it, so that a killed build leaves nothing that looks finished.
+
+    One at a time, whoever else wants it waits; what a killed build has left is removed by the next one.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    building = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        make(building)
-        building.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
-    finally:
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        building = folder.with_name(f".{folder.name}")
         shutil.rmtree(building, ignore_errors=True)
+        if not folder.exists():
+            make(building)
+            building.rename(folder)
 
 
 def _unpack(archive: bytes, folder: Path) -> None:
@@ -137,10 +139,9 @@ def _install(requirements: bytes, folder: Path, python: str, *, use_cache: bool)
 
 def _uv(arguments: list[str], folder: Path) -> bytes:
     words = {name: value for name, value in os.environ.items() if not name.startswith(("MODELYARD_", "VIRTUAL_ENV", "UV_PROJECT"))}
+    command, words = tied([uv.find_uv_bin(), *arguments]), words_for_child(words)
     try:
-        found = subprocess.run(  # noqa: S603 - a list of our own words
-            [uv.find_uv_bin(), *arguments], cwd=folder, env=words, capture_output=True, check=True, timeout=BUILD_TIMEOUT_S
-        )
+        found = subprocess.run(command, cwd=folder, env=words, capture_output=True, check=True, timeout=BUILD_TIMEOUT_S)  # noqa: S603 - our own words
     except subprocess.CalledProcessError as error:
         told = error.stderr.decode(errors="replace").strip()[-1500:]
         raise EnvironmentFailed(

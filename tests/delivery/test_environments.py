@@ -1,0 +1,46 @@
+"""Environments come to be once, whole, and leave nothing behind of a build that was killed."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from modelyard.delivery.environments import EnvironmentFailed, built_environment, own_package
+
+PROJECT = '[project]\nname = "mine"\nversion = "0"\nrequires-python = ">=3.11"\n'
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A project that depends on nothing, with its lock."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(PROJECT)
+    words = {**os.environ, "VIRTUAL_ENV": ""}
+    subprocess.run([sys.executable, "-m", "uv", "lock", "--quiet", "--offline"], cwd=folder, check=True, env=words)
+    return folder
+
+
+def test_workers_that_want_one_environment_at_once_get_the_same_one(tmp_path: Path, source: Path) -> None:
+    own, root = own_package(), tmp_path / "environments"
+    with ThreadPoolExecutor(4) as pool:
+        built = set(pool.map(lambda _: built_environment(root, source, own), range(4)))
+    assert len(built) == 1
+    assert len([path for path in root.iterdir() if not path.name.startswith(".")]) == 2
+
+
+def test_what_a_killed_build_left_is_cleared_away_by_the_next(tmp_path: Path, source: Path) -> None:
+    own, root = own_package(), tmp_path / "environments"
+    built = Path(built_environment(root, source, own).interpreter).parents[1]
+    (built.rename(built.with_name(f".{built.name}")) / "half").touch()
+    again = built_environment(root, source, own)
+    assert Path(again.interpreter).exists()
+    assert {path.name for path in root.iterdir() if path.is_dir()} == {built.name, Path(again.own_folder).name}
+
+
+def test_a_project_without_a_lock_has_no_environment(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match=r"uv\.lock"):
+        built_environment(tmp_path / "environments", tmp_path, b"")
