@@ -18,7 +18,7 @@ from modelyard.serving import service
 from modelyard.serving.domain import Arm, FoundPrediction, NoSuchPrediction, PredictionQuery, Proposal
 from modelyard.serving.log.frames import PredictionFrame
 from modelyard.serving.service.log import Log, compact_segment, tidy
-from modelyard.serving.store import list_waiting
+from modelyard.serving.store import list_waiting, take_lease
 from modelyard.serving.tabular import LABELS, PREDICTIONS
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
@@ -129,14 +129,15 @@ def test_compaction_is_exactly_once_and_says_how_far_the_log_is_complete(
     assert [entry.digest for entry in entries] == [logged.segment.digest for logged in waiting]
 
 
-def test_only_one_worker_compacts_at_a_time(yard: Database, world: World, tables: Tables, gateway: Gateway) -> None:
+def test_only_one_worker_compacts_at_a_time_and_any_may_be_the_next(yard: Database, world: World, tables: Tables, gateway: Gateway) -> None:
     gateway.predict()
     sealed(yard)
-    assert service.tick(yard, world.blobs, tables, "w1") == 1
-    gateway.predict()
-    sealed(yard)
+    assert yard.write(lambda tx: take_lease(tx, PREDICTIONS, "w1", 60.0))
     assert service.tick(yard, world.blobs, tables, "w2") == 0
     assert service.tick(yard, world.blobs, tables, "w1") == 1
+    gateway.predict()
+    sealed(yard)
+    assert service.tick(yard, world.blobs, tables, "w2") == 1
 
 
 def test_labels_meet_their_predictions_and_shadows_are_compared_with_the_champion(

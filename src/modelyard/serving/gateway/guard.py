@@ -75,10 +75,8 @@ class Guard:
             raise NotAuthenticated("no token came with the request", hint="send Authorization: Bearer TOKEN; yard token create makes one")
         now = self._clock.wall()
         if now > self._until:
-            away = (now - self._until) // SECOND
-            raise TokensLapsed(
-                f"this gateway has not heard from the control plane; its tokens lapsed {away} s ago", hint="bring back the server"
-            )
+            lapsed = f"; its tokens lapsed {(now - self._until) // SECOND} s ago" if self._until else " yet"
+            raise TokensLapsed(f"this gateway has not heard from the control plane{lapsed}", hint="bring back the server")
         parsed = parsed_token(secret.decode("latin-1").strip())
         found = self._tokens.get(parsed[0]) if parsed else None
         # Compared also where the id is unknown, so that its existence does not show in the time.

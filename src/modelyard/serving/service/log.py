@@ -53,12 +53,17 @@ def tick(database: Database, blobs: Blobs, tables: Tables, holder: str) -> int:
     """Compacts waiting segments, under the tables' maintenance lease; how many. The worker calls it again and again."""
     with database.read() as snapshot:
         waiting = store.list_waiting(snapshot, AT_ONCE)
-    if not waiting or not database.write(lambda tx: store.take_lease(tx, PREDICTIONS, holder, LEASE_S)):
-        return 0
+    done = 0
     for logged in waiting:
+        if not database.write(lambda tx: store.take_lease(tx, PREDICTIONS, holder, LEASE_S)):
+            break
         compact_segment(Log(database, blobs, tables), logged)
-    tidy(tables)
-    return len(waiting)
+        done += 1
+    if done:
+        tidy(tables)
+        # Given back, so that the next worker need not wait until it lapses should this one die.
+        database.write(lambda tx: store.release_lease(tx, PREDICTIONS, holder))
+    return done
 
 
 def tidy(tables: Tables, *, every: int = TIDY_EVERY) -> None:

@@ -24,6 +24,7 @@ from modelyard.serving.store.segments import (
     list_waiting,
     mark_compacted,
     put_segments,
+    release_lease,
     take_lease,
 )
 
@@ -52,6 +53,7 @@ __all__ = [
     "put_version",
     "seal_before",
     "set_state",
+    "release_lease",
     "take_lease",
     "update_endpoint",
 ]

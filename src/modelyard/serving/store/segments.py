@@ -90,6 +90,12 @@ def take_lease(tx: Transaction, table: str, holder: str, for_s: float) -> bool:
     return tx.connection.execute(sa.update(LEASE).where(where).values(holder=holder, until_at=until)).rowcount > 0
 
 
+def release_lease(tx: Transaction, table: str, holder: str) -> None:
+    """Gives the maintenance lease of a table back, unless another has taken it meanwhile."""
+    where = (LEASE.c.table_name == table) & (LEASE.c.holder == holder)
+    tx.connection.execute(sa.update(LEASE).where(where).values(until_at=0))
+
+
 def _segment(row: sa.RowMapping) -> LoggedSegment:
     contents = Contents(**{name: row[name] for name in Contents.__struct_fields__})
     sealed = SealedSegment(id=row["id"], gateway=row["gateway"], digest=row["digest"], size_bytes=row["size_bytes"], contents=contents)
