@@ -9,11 +9,13 @@ from modelyard.core.clock import SECOND, Instant
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
 from modelyard.delivery.machine import Apply, Done, Outcome, Stopped, Waits
 from modelyard.delivery.stages.yard import Job, Yard
+from modelyard.features.service import find_applied_set, put_consumer, remove_consumer
 from modelyard.registry.domain import CHAMPION, ModelName
-from modelyard.registry.service import set_alias
-from modelyard.serving.domain import Arm, Fallback, PredictionQuery, RevisionDetail, RevisionState, RolloutStep
+from modelyard.registry.service import get_version, set_alias
+from modelyard.serving.domain import Arm, Fallback, PredictionQuery, RevisionDetail, RevisionState, RolloutStep, Route, Traffic
+from modelyard.serving.rules import arm_of
 from modelyard.serving.service.log import read_predictions
-from modelyard.serving.service.revisions import get_revision, rollback, step_rollout
+from modelyard.serving.service.revisions import get_endpoint, get_revision, rollback, step_rollout
 from modelyard.storage.database import Transaction
 
 POLL_S = 0.05
@@ -34,9 +36,7 @@ def roll_out(yard: Yard, job: Job) -> Outcome:
     if detail.state is RevisionState.FAILED:
         return _taken_back(job, facts, f"a gateway could not load it: {detail.why_failed}")
     if detail.state is RevisionState.SUPERSEDED:
-        return Stopped(
-            state=DeliveryState.ROLLED_BACK, reason=f"revision {detail.revision.number} was superseded from outside", facts=facts
-        )
+        return _overtaken(yard, job, facts, detail)
     step = int(facts["step"])
     if detail.state is not RevisionState.ACTIVE:
         return Waits(wake_at=now, facts=facts, reason=f"waits for the gateways to load revision {facts['revision']}")
@@ -55,6 +55,22 @@ def roll_out(yard: Yard, job: Job) -> Outcome:
     return Waits(
         wake_at=now, facts=nothing_new | {"step": step + 1}, reason=_said(shares[step + 1]), apply=_proposed(job, shares[step + 1])
     )
+
+
+def _overtaken(yard: Yard, job: Job, facts: Facts, detail: RevisionDetail) -> Outcome:
+    """Another revision came instead: the rollout goes on under it where it splits traffic alike, as when a view becomes stale."""
+    with yard.database.read() as state:
+        now = state.now()
+        endpoint = get_endpoint(state, SYSTEM, ModelName(job.delivery.model))
+    newest, mine = endpoint.coming or endpoint.live, detail.revision
+    if newest is None or _split(newest.revision.traffic) != _split(mine.traffic):
+        return Stopped(state=DeliveryState.ROLLED_BACK, reason=f"revision {mine.number} was superseded from outside", facts=facts)
+    number = newest.revision.number
+    return Waits(wake_at=now, facts=facts | {"revision": number}, reason=f"goes on under revision {number}: {newest.revision.cause}")
+
+
+def _split(traffic: Traffic) -> tuple[int, Route | None]:
+    return traffic.champion, traffic.canary
 
 
 def watch(yard: Yard, job: Job) -> Outcome:
@@ -84,22 +100,43 @@ def _proposed(job: Job, share: float) -> Apply:
     def apply(tx: Transaction) -> Facts:
         revision = step_rollout(tx, SYSTEM, name, step).revision
         if revision.traffic.champion == version:
-            set_alias(tx, SYSTEM, name, CHAMPION, version)
+            _make_champion(tx, job, version)
         return {"revision": revision.number}
 
     return apply
 
 
 def _taken_back(job: Job, facts: Facts, reason: str) -> Outcome:
+    """Takes away whatever traffic the version has; one that a gateway could not load has none, and a first version nothing before it."""
     name, version = ModelName(job.delivery.model), job.facts(StageName.REGISTER)["version"]
+    is_first = job.facts(StageName.CHALLENGE)["champion"] is None
 
     def apply(tx: Transaction) -> Facts:
-        after = rollback(tx, SYSTEM, name, cause=f"delivery {job.delivery.id}: {reason}").revision
-        if after.traffic.champion != version:
-            set_alias(tx, SYSTEM, name, CHAMPION, after.traffic.champion)
-        return {"revision": after.number}
+        endpoint = get_endpoint(tx, SYSTEM, name)
+        newest = endpoint.coming or endpoint.live
+        if newest is None:
+            return {}
+        stands = newest.revision
+        if arm_of(stands.traffic, version) is not None:
+            stands = rollback(tx, SYSTEM, name, cause=f"delivery {job.delivery.id}: {reason}").revision
+        _make_champion(tx, job, stands.traffic.champion)
+        return {"revision": stands.number}
 
+    if is_first:
+        return Stopped(state=DeliveryState.FAILED, reason=f"{reason}; there is no version before it to go back to", facts=facts)
     return Stopped(state=DeliveryState.ROLLED_BACK, reason=reason, facts=facts, apply=apply)
+
+
+def _make_champion(tx: Transaction, job: Job, version: int) -> None:
+    """Points the alias to the version, and has the pages of the views that it reads name the model."""
+    name = ModelName(job.delivery.model)
+    set_alias(tx, SYSTEM, name, CHAMPION, version)
+    digest = get_version(tx, name, version).feature_set
+    found = None if digest is None else find_applied_set(tx, digest)
+    if found is None:
+        remove_consumer(tx, name, job.delivery.team_id)
+    else:
+        put_consumer(tx, name, f"/models/{name}", found, job.delivery.team_id)
 
 
 def _settled(yard: Yard, job: Job, number: int) -> RevisionDetail:

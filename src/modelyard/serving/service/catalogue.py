@@ -36,19 +36,20 @@ def served_version(tx: Transaction, principal: Principal, owned: tuple[ModelName
         format=version.format,
         artifact=version.artifact,
         signature=version.signature,
-        feature_set=_feature_set(tx, principal, version),
+        feature_set=_feature_set(tx, version),
     )
     store.put_version(tx, model, team, served)
     return served
 
 
-def _feature_set(snapshot: Snapshot, principal: Principal, version: ModelVersion) -> FeatureSet | None:
+def _feature_set(snapshot: Snapshot, version: ModelVersion) -> FeatureSet | None:
+    """The set that the version reads, also where another one stands under its name by now: one rolled back to reads its own."""
     if version.feature_set is None:
         return None
-    found = next((one.set for one in features.list_sets(snapshot, principal) if one.digest == version.feature_set), None)
+    found = features.find_applied_set(snapshot, version.feature_set)
     if found is None:
         raise VersionNotServable(
-            f"the feature set of version {version.number} of {version.model} is not applied any more",
+            f"the feature set of version {version.number} of {version.model} was never applied here",
             hint="apply the project at the source that the version was trained from: yard apply",
         )
     return found
