@@ -1,11 +1,13 @@
 """The state machine on both databases: one worker a stage, exactly one end, whatever dies meanwhile."""
 
+import msgspec
 import pytest
 
-from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, TeamId
 from modelyard.core.clock import FixedClock, Instant
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import NotFound
+from modelyard.delivery import store
 from modelyard.delivery.domain import (
     STAGES,
     Cause,
@@ -192,3 +194,13 @@ def test_every_transition_is_in_the_ledger(database: Database) -> None:
     with database.read() as snapshot:
         types = [event.type for event in list_events(snapshot, -1)]
     assert types == ["delivery.started", "delivery.stage_done", "delivery.ended"]
+
+
+def test_a_page_of_deliveries_is_full_whosever_lie_between(database: Database) -> None:
+    mine = started(database, model="first")
+    for number in range(3):
+        other = msgspec.structs.replace(mine, id=new_delivery_id(), team_id=TeamId("other"), model=f"other{number}")
+        database.write(lambda tx, other=other: begun(tx, other, other.id))  # type: ignore[misc]
+    with database.read() as snapshot:
+        assert [one.id for one in store.list_deliveries(snapshot, None, None, None, 1, teams=(DEFAULT_TEAM,))] == [mine.id]
+        assert len(store.list_deliveries(snapshot, None, None, None, 9)) == 4

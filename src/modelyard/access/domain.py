@@ -94,6 +94,9 @@ SYSTEM = Principal(id=PrincipalId("system"), name="Modelyard", kind="system", ro
 LOCAL = Principal(id=PrincipalId("local"), name="Local", kind="person", roles={EVERY_TEAM: Role.ADMIN})
 """Everybody, on a server on loopback that was started without login."""
 
+LOCAL_COMMANDS = "local-commands"
+"""The account whose token lies in the data folder: whoever may read the folder owns the installation."""
+
 
 class Team(msgspec.Struct, frozen=True, kw_only=True):
     """A team: the owner of models, runs and views. `id` is what URLs and rows hold, `name` what people read."""

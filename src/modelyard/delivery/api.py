@@ -1,10 +1,10 @@
 """Delivery's operations: declarations, deliveries, approvals, reproductions. Decides nothing."""
 
-from modelyard.delivery import service
+from modelyard.delivery import roots, service
 from modelyard.web.operations import Operation, operation
 
 OPERATIONS: tuple[Operation, ...] = (
-    operation("POST", "/declarations", service.declare_model),
+    operation("POST", "/declarations", roots.declare_model),
     operation("POST", "/declarations/plan", service.plan_model),
     operation("GET", "/declarations/{model}", service.get_declared, name="get_declaration"),
     operation("POST", "/deliveries", service.start_delivery),

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 from cronsim import CronSim, CronSimError
 
-from modelyard.access.domain import SYSTEM, Principal, Role, TeamId
+from modelyard.access.domain import LOCAL, SYSTEM, Principal, Role, TeamId
 from modelyard.access.service import require
 from modelyard.core.clock import SECOND, Instant, instant, moment
 from modelyard.core.digests import Digest, digest_of
@@ -40,16 +40,20 @@ from modelyard.delivery.reproductions import start_reproduction as start_reprodu
 from modelyard.features.service import apply_set, apply_view, resolved_set
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import advance, cursor, list_events, record
+from modelyard.monitoring.domain import AlertKind
 from modelyard.monitoring.domain.watching import NewWatch
-from modelyard.monitoring.service import set_monitors
+from modelyard.monitoring.service import list_open_alerts, set_monitors
 from modelyard.registry.domain import ModelName, NewModel
 from modelyard.registry.service import ensure_model
 from modelyard.storage.database import Database, Snapshot, Transaction
 
 MOST_LISTED = 500
+MOST_ON_A_PAGE = 100
 CONSUMER = "delivery"
 ALERT_OPENED = "monitoring.alert_opened"
 FOLLOWED_AT_ONCE = 100
+LEAST_PAUSE_S = 86_400.0
+"""Before an alert that stays open is taken up again: outcomes come by the day."""
 
 
 class DeclaredModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,8 +219,7 @@ def list_deliveries(
     snapshot: Snapshot, principal: Principal, model: str | None = None, state: DeliveryState | None = None, before: str | None = None
 ) -> list[Delivery]:
     """Deliveries of the caller's teams, newest first, at most 100; `before` is the last id of the page before."""
-    found = store.list_deliveries(snapshot, model, state, before, 100)
-    return [one for one in found if principal.may(Role.VIEWER, one.team_id)]
+    return store.list_deliveries(snapshot, model, state, before, MOST_ON_A_PAGE, teams=principal.teams)
 
 
 def cancel_delivery(tx: Transaction, principal: Principal, delivery: DeliveryId, reason: str) -> DeliveryDetail:
@@ -273,8 +276,7 @@ def find_approval(snapshot: Snapshot, delivery: DeliveryId) -> Approval | None:
 
 def list_approvals(snapshot: Snapshot, principal: Principal, state: ApprovalState | None = None) -> list[Approval]:
     """Approvals of the caller's teams, newest first, at most 500."""
-    found = store.list_approvals(snapshot, state, MOST_LISTED)
-    return [one for one in found if principal.may(Role.VIEWER, one.team_id)]
+    return store.list_approvals(snapshot, state, MOST_LISTED, teams=principal.teams)
 
 
 def next_due(cron: str, after: Instant) -> Instant:
@@ -305,18 +307,40 @@ def fire_schedules(tx: Transaction) -> list[DeliveryId]:
     return started
 
 
-def fire_degradation(tx: Transaction, model: str, alert: str, detail: str) -> DeliveryId | None:
-    """Starts a delivery because performance fell, where the declaration asks for it and its cooldown has passed."""
+def fire_degradation(tx: Transaction, model: str, alert: str, detail: str, *, pause_s: float = 0.0) -> DeliveryId | None:
+    """Starts a delivery because performance fell, where the declaration asks for it and its cooldown, or `pause_s`, has passed."""
     applied = find_declared(tx, model)
     if applied is None or not applied.declared.declaration.retrain.degradation:
         return None
     declaration = applied.declared.declaration
     fired_at, due = store.find_trigger(tx, model) or (Instant(0), Instant(2**62))
-    if tx.now() - fired_at < declaration.retrain.cooldown_s * SECOND or store.list_deliveries(tx, model, DeliveryState.RUNNING, None, 1):
+    rests = tx.now() - fired_at < max(declaration.retrain.cooldown_s, pause_s) * SECOND
+    if rests or store.list_deliveries(tx, model, DeliveryState.RUNNING, None, 1):
         return None
     store.put_trigger(tx, declaration.team, model, tx.now(), due)
-    body = NewDelivery(model=model, key=f"degradation/{alert}", kind=CauseKind.DEGRADATION, detail=detail)
+    body = NewDelivery(model=model, key=f"degradation/{alert}/{fired_at}", kind=CauseKind.DEGRADATION, detail=detail)
     return start_delivery(tx, SYSTEM, body).id
+
+
+def follow_alerts(tx: Transaction) -> list[DeliveryId]:
+    """Starts deliveries for degradations that opened since the last time, where that was asked for.
+
+    One that stays open, and that nobody has silenced, is taken up again after the cooldown, and a day at least: what was
+    learned before may have been refused, or there was no time for it.
+    """
+    position = cursor(tx, CONSUMER)
+    events = list_events(tx, position, (ALERT_OPENED,), FOLLOWED_AT_ONCE)
+    if events:
+        advance(tx, CONSUMER, events[-1].index, after=position)
+    opened = [event for event in events if event.data.get("kind") == AlertKind.DEGRADATION]
+    found = [
+        fire_degradation(tx, str(event.data["model"]), event.subject.removeprefix("alert:"), str(event.data["title"])) for event in opened
+    ]
+    for alert in list_open_alerts(tx, SYSTEM):
+        is_silenced = alert.silence is not None and tx.now() < alert.silence.until_at
+        if alert.kind is AlertKind.DEGRADATION and alert.model is not None and not is_silenced:
+            found.append(fire_degradation(tx, alert.model, alert.id, alert.title, pause_s=LEAST_PAUSE_S))
+    return [one for one in found if one is not None]
 
 
 def _decide(tx: Transaction, principal: Principal, approval: ApprovalId, state: ApprovalState, reason: str) -> Approval:
@@ -327,7 +351,13 @@ def _decide(tx: Transaction, principal: Principal, approval: ApprovalId, state: 
     if found.state is not ApprovalState.WAITING:
         raise ApprovalIsDecided(f"{approval} was {found.state} by {found.decided_by}", hint=f"yard status {found.model}")
     if state is ApprovalState.APPROVED and principal.id == found.author:
-        raise AuthorMayNotApprove(f"{principal.name} started this delivery of {found.model}", hint="ask another approver of the team")
+        who, hint = principal.name, "ask another approver of the team"
+        if principal.id == LOCAL.id:
+            who, hint = (
+                "without logins everybody is the author, who",
+                "invite a person with yard user add NAME --role approver, leave out --no-login",
+            )
+        raise AuthorMayNotApprove(f"{who} started this delivery of {found.model}", hint=hint)
     return _decided(tx, found, principal, state, reason)
 
 
@@ -354,20 +384,4 @@ def _reason(text: str) -> str:
 
 
 def _digest(body: DeclaredModel) -> Digest:
-
     return digest_of([body.declaration.digest, body.source])
-
-
-def follow_alerts(tx: Transaction) -> list[DeliveryId]:
-    """Reads the alerts that opened since the last time; one that tells of a degradation starts a delivery where that was asked for."""
-    position = cursor(tx, CONSUMER)
-    events = list_events(tx, position, (ALERT_OPENED,), FOLLOWED_AT_ONCE)
-    started = []
-    for event in events:
-        if event.data.get("kind") == "degradation":
-            alert = event.subject.removeprefix("alert:")
-            found = fire_degradation(tx, str(event.data["model"]), alert, str(event.data["title"]))
-            started += [] if found is None else [found]
-    if events:
-        advance(tx, CONSUMER, events[-1].index)
-    return started

@@ -1,10 +1,12 @@
 """All of delivery's SQL: deliveries, stages with their leases, approvals, declarations; rows to domain types and back."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from modelyard.access.domain import TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.delivery.domain import (
@@ -118,9 +120,18 @@ def find_delivery(snapshot: Snapshot, delivery: DeliveryId) -> Delivery | None:
     return None if found is None else msgspec.json.decode(found, type=Delivery)
 
 
-def list_deliveries(snapshot: Snapshot, model: str | None, state: DeliveryState | None, before: str | None, limit: int) -> list[Delivery]:
-    """Deliveries, newest first, behind the id `before`."""
+def list_deliveries(  # noqa: PLR0913 - one filter each
+    snapshot: Snapshot,
+    model: str | None,
+    state: DeliveryState | None,
+    before: str | None,
+    limit: int,
+    *,
+    teams: Collection[TeamId] | None = None,
+) -> list[Delivery]:
+    """Deliveries, newest first, behind the id `before`; of those teams, or of all."""
     query = sa.select(DELIVERIES.c.document).order_by(DELIVERIES.c.id.desc()).limit(limit)
+    query = query if teams is None else query.where(DELIVERIES.c.team_id.in_(teams))
     query = query if model is None else query.where(DELIVERIES.c.model == model)
     query = query if state is None else query.where(DELIVERIES.c.state == state)
     query = query if before is None else query.where(DELIVERIES.c.id < before)
@@ -232,9 +243,10 @@ def find_approval(snapshot: Snapshot, approval: str) -> Approval | None:
     return None if found is None else msgspec.json.decode(found, type=Approval)
 
 
-def list_approvals(snapshot: Snapshot, state: str | None, limit: int) -> list[Approval]:
-    """Approvals, newest first."""
+def list_approvals(snapshot: Snapshot, state: str | None, limit: int, *, teams: Collection[TeamId] | None = None) -> list[Approval]:
+    """Approvals, newest first; of those teams, or of all."""
     query = sa.select(APPROVALS.c.document).order_by(APPROVALS.c.id.desc()).limit(limit)
+    query = query if teams is None else query.where(APPROVALS.c.team_id.in_(teams))
     query = query if state is None else query.where(APPROVALS.c.state == state)
     return [msgspec.json.decode(found, type=Approval) for found in snapshot.connection.execute(query).scalars()]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from modelyard.access.domain import EVERY_TEAM, SYSTEM, NameIsTaken, Role, Scope, TokenOrder
+from modelyard.access.domain import EVERY_TEAM, LOCAL_COMMANDS, SYSTEM, NameIsTaken, Role, Scope, TokenOrder
 from modelyard.access.service import create_service_account, create_token
 from modelyard.core.settings import Settings
 from modelyard.storage.database import Database, Transaction
@@ -18,7 +18,7 @@ CLI = Path("keys", "cli.token")
 GATEWAY = Path("keys", "gateway.token")
 ADDRESSES = Path("addresses.json")
 LASTS = "365d"
-_ACCOUNTS = {CLI: "local-commands", GATEWAY: "local-gateway"}
+_ACCOUNTS = {CLI: LOCAL_COMMANDS, GATEWAY: "local-gateway"}
 
 
 def put_local_tokens(database: Database, folder: Path) -> None:

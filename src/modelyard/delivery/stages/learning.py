@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from modelyard.core.clock import SECOND
 from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
@@ -17,7 +18,7 @@ from modelyard.delivery.machine import Done, Outcome, Stopped
 from modelyard.delivery.sources import unpack_source
 from modelyard.delivery.stages.artifacts import champion_of, fetched, put_artifact
 from modelyard.delivery.stages.runs import logged_metrics, started_run
-from modelyard.delivery.stages.yard import Job, Yard, snapshot_of, split
+from modelyard.delivery.stages.yard import AS_OF, Job, Yard, snapshot_of, split
 from modelyard.delivery.training import Lesson, lesson_of, trained
 from modelyard.monitoring.domain import METRICS, Metric
 from modelyard.monitoring.rules.comparison import paired_difference
@@ -29,6 +30,8 @@ from modelyard.storage.database import Transaction
 
 THREADS = 2
 SEED = 20130101
+DAY_S = 86_400
+FEWEST_DAYS = 5
 FEWEST_SLICE_ROWS = 200
 MOST_SLICES = 12
 Vector = np.ndarray[Any, np.dtype[np.float64]]
@@ -100,7 +103,7 @@ def challenge(yard: Yard, job: Job) -> Outcome:
         _, rows = split(snapshot_of(yard, job), job.declaration.holdout)
         labels = rows[job.declaration.label].cast(pl.Float64).to_numpy()
         theirs = predicted(yard, champion.artifact, rows, champion.signature)
-        found = paired_difference(metrics_of(job.declaration)[0], labels, theirs, scored(yard, job, rows))
+        found = paired_difference(metrics_of(job.declaration)[0], labels, theirs, scored(yard, job, rows), groups=days_of(rows))
         facts["challenge"] = msgspec.to_builtins(found)
     known = {
         "metrics": job.facts(StageName.EVALUATE)["metrics"],
@@ -117,6 +120,12 @@ def challenge(yard: Yard, job: Job) -> Outcome:
     if refused:
         return Stopped(state=DeliveryState.REFUSED, reason=f"gate {refused[0].expression}: {refused[0].reason}", facts=facts)
     return Done(facts=facts)
+
+
+def days_of(rows: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """The UTC day of each row: what one day brings to all of its rows counts once. None where there are too few days to tell."""
+    days = rows[AS_OF].cast(pl.Int64).to_numpy() // (DAY_S * SECOND)
+    return days if np.unique(days).size >= FEWEST_DAYS else None
 
 
 def scored(yard: Yard, job: Job, rows: pl.DataFrame, *, at_once: int | None = None) -> Vector:

@@ -1,0 +1,71 @@
+"""Who may have the server read which files: contributors below the folders that an admin named, the owner any."""
+
+from pathlib import Path
+
+import pytest
+
+from modelyard.access.domain import DEFAULT_TEAM, EVERY_TEAM, LOCAL, LOCAL_COMMANDS, SYSTEM, Principal, PrincipalId, Role
+from modelyard.core.settings import FeaturesSettings, Settings
+from modelyard.delivery.roots import SourceOutside, declare_model
+from modelyard.storage.database import Database
+from tests.delivery.declaring import WEATHER, declared, write_sources
+
+CONTRIBUTOR = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEFAULT_TEAM: Role.CONTRIBUTOR})
+ADMIN_OF_A_TEAM = Principal(id=PrincipalId("usr_ben"), name="ben", kind="person", roles={DEFAULT_TEAM: Role.ADMIN})
+ADMIN = Principal(id=PrincipalId("usr_cy"), name="cy", kind="person", roles={EVERY_TEAM: Role.ADMIN})
+COMMANDS = Principal(id=PrincipalId("svc_1"), name=LOCAL_COMMANDS, kind="service", roles={EVERY_TEAM: Role.CONTRIBUTOR})
+PRETENDER = Principal(id=PrincipalId("usr_eve"), name=LOCAL_COMMANDS, kind="person", roles={DEFAULT_TEAM: Role.CONTRIBUTOR})
+NONE = Settings()
+
+
+def bound_to(*folders: Path) -> Settings:
+    return Settings(features=FeaturesSettings(roots=tuple(map(str, folders))))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder with sources."""
+    write_sources(tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("owner", [COMMANDS, ADMIN, LOCAL, SYSTEM], ids=lambda one: one.name)
+def test_who_owns_the_installation_may_declare_sources_anywhere(database: Database, data: Path, owner: Principal) -> None:
+    assert declare_model(database, owner, NONE, declared(data)).declared.root == str(data)
+
+
+@pytest.mark.parametrize("other", [CONTRIBUTOR, ADMIN_OF_A_TEAM, PRETENDER], ids=lambda one: one.id)
+def test_others_may_declare_no_source_until_a_folder_is_named(database: Database, data: Path, other: Principal) -> None:
+    with pytest.raises(SourceOutside, match=r"weather\.parquet|flights\.parquet") as refused:
+        declare_model(database, other, NONE, declared(data))
+    assert "features.roots" in refused.value.hint
+    declare_model(database, other, bound_to(data), declared(data))
+
+
+@pytest.mark.parametrize(
+    "path", ["../other/weather.parquet", "/etc/passwd", "*/../../other/weather.parquet", "link/weather.parquet", "l*/*.parquet"]
+)
+def test_no_path_or_link_leads_out_of_the_named_folders(database: Database, data: Path, path: str) -> None:
+    write_sources(data.parent / "other")
+    (data / "link").symlink_to(data.parent / "other")
+    with pytest.raises(SourceOutside):
+        declare_model(database, CONTRIBUTOR, bound_to(data), declared(data, weather=path))
+    with pytest.raises(SourceOutside):
+        declare_model(database, CONTRIBUTOR, bound_to(data), declared(data, flights=path))
+
+
+def test_a_root_that_leads_elsewhere_is_refused_and_a_linked_one_that_is_named_is_not(database: Database, data: Path) -> None:
+    with pytest.raises(SourceOutside):
+        declare_model(database, CONTRIBUTOR, bound_to(data), declared(data.parent, weather=WEATHER))
+    linked = data.parent / "linked"
+    linked.symlink_to(data)
+    declare_model(database, CONTRIBUTOR, bound_to(linked), declared(linked))
+
+
+def test_nothing_outside_is_so_much_as_looked_at(database: Database, data: Path) -> None:
+    errors = set()
+    for name in ("weather.parquet", "nothing.parquet"):
+        with pytest.raises(SourceOutside) as refused:
+            declare_model(database, CONTRIBUTOR, bound_to(data / "inner"), declared(data, weather=name, flights=name))
+        errors.add(refused.value.message.replace(name, "FILE"))
+    assert len(errors) == 1
