@@ -6,8 +6,10 @@ Owns freshness. The kept environments are never looked at; uv's download cache m
 import base64
 import csv
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -16,6 +18,7 @@ from modelyard.delivery.environments import Environment, EnvironmentFailed, buil
 from modelyard.delivery.rebuilding.records import RecordedTraining
 from modelyard.storage.blobs import Blobs
 
+READERS = 4
 BUILDERS_OWN = frozenset({"_virtualenv.py", "_virtualenv.pth"})
 """What uv itself puts into every environment."""
 
@@ -57,16 +60,25 @@ def fresh_environment(blobs: Blobs, training: RecordedTraining, source: Path, fo
 
 def checked_files(environment: Environment) -> tuple[int, list[str]]:
     """How many files were held against their package's own list, and those that differ, are missing or stand in no list; sorted."""
-    listed, wrong = set(), []
-    for packages, name, expected in _recorded(environment):
-        path = (packages / name).resolve()
-        listed.add(path)
-        if not path.is_file() or (expected and _hash(path) != expected):
-            wrong.append(name)
+    recorded = [(name, os.path.normpath(packages / name), expected) for packages, name, expected in _recorded(environment)]
+    with ThreadPoolExecutor(READERS) as readers:
+        sound = readers.map(lambda one: _is_sound(one[1], one[2]), recorded)
+        wrong = [name for (name, _, _), is_sound in zip(recorded, sound, strict=True) if not is_sound]
+    listed = {path for _, path, _ in recorded}
     for packages in _packages(environment):
-        there = (path for path in packages.rglob("*") if path.is_file() and path.name not in BUILDERS_OWN)
-        wrong += [path.relative_to(packages).as_posix() for path in there if path.resolve() not in listed]
+        for folder, _, names in os.walk(packages):
+            there = (os.path.join(folder, name) for name in names if name not in BUILDERS_OWN)  # noqa: PTH118 - thousands of them
+            wrong += [os.path.relpath(path, packages) for path in there if path not in listed]
     return len(listed), sorted(wrong)
+
+
+def _is_sound(path: str, expected: str) -> bool:
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 - thousands of them
+            digest = hashlib.file_digest(stream, "sha256").digest() if expected else b""
+    except OSError:
+        return False
+    return not expected or "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == expected
 
 
 def _recorded(environment: Environment) -> Iterator[tuple[Path, str, str]]:
@@ -79,9 +91,3 @@ def _recorded(environment: Environment) -> Iterator[tuple[Path, str, str]]:
 
 def _packages(environment: Environment) -> Iterator[Path]:
     yield from sorted(Path(environment.interpreter).parents[1].glob("lib/python*/site-packages"))
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").digest()
-    return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
