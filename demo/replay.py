@@ -5,7 +5,8 @@ delivery works, and monitoring looks once the day's log is in the tables.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import msgspec
@@ -14,17 +15,22 @@ from demo.installation import Place, ProcessFailed, Records
 from demo.traffic import HOUR, Outcomes, Step, Traffic
 from demo.wire import Refused, Wire
 from modelyard.access.domain import SYSTEM
-from modelyard.core.clock import Instant
+from modelyard.core.clock import Instant, wall_now
 from modelyard.delivery.domain import DeliveryState, Stage, StageState
 from modelyard.delivery.service import fire_schedules, follow_alerts, get_delivery, list_deliveries
 from modelyard.ledger.service import sequence_pending
 from modelyard.monitoring import service as monitoring
+from modelyard.serving.domain import Seal
 from modelyard.serving.service import log_position, request_seal
 from modelyard.storage.replay import advance_replay
 
 DAY = 24 * HOUR
-PAUSE_S = 0.002
+PAUSE_S, WORK_PAUSE_S = 0.003, 0.02
 PATIENCE_S = 120.0
+LOOKED_BY = 8 * HOUR
+"""How long after midnight, at the latest, a day's look is waited for: at night few fly."""
+SKEW_DAYS = 7
+"""After how many days what was read online is held against its sources."""
 HOLDER = "demo/replay"
 MATERIALIZE = "/api/v1/feature-materializations"
 
@@ -48,25 +54,45 @@ class Asked:
         self.model, self.wire = model, wire
         self.ids: list[str | None] = [None] * traffic.count
         self.labels: Outcomes = traffic.outcomes(model)
-        self.served = 0
+
+
+class Midnight:
+    """A clock that stands at a midnight while the machine's time goes on: the look at a day does not depend on how long it takes."""
+
+    def __init__(self, at: Instant) -> None:
+        self._at = at
+
+    def now(self) -> Instant:
+        """The midnight."""
+        return self._at
+
+    def wall(self) -> Instant:
+        """The machine's time."""
+        return wall_now()
 
 
 class Replay:
     """The replay of one installation, from `begins` on."""
 
-    def __init__(self, place: Place, records: Records, traffic: Traffic, models: Sequence[str], begins: Instant) -> None:  # noqa: PLR0913 - what a replay is made of
+    def __init__(self, place: Place, records: Records, traffic: Traffic, models: Sequence[str]) -> None:
         self.place, self.records, self.traffic = place, records, traffic
-        self.now = begins
+        self.now = records.database.clock.now()
+        self.skipped = sum(step.last - step.first for step in traffic.steps(Instant(0), self.now))
         self.control = Wire(place.url, place.token)
         self.labels = Wire(place.gateway_url, place.token)
         self.asked = {model: Asked(model, Wire(place.gateway_url, place.token), traffic) for model in models}
         self.brought: list[str] | None = None
         """The views that are brought online; all of them while it is None."""
         self.spent: dict[str, float] = {}
+        self._wakes_at: Instant | None = None
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="look")
+        self._look: Future[None] | None = None
         self._answers = msgspec.json.Decoder(Answer)
 
     def hour(self, step: Step) -> None:
         """Asks every model about the flights of a step, at its instant."""
+        if step.at % DAY >= LOOKED_BY:
+            self.looked()
         self.move(step.at)
         self.materialize()
         body, headers = self.traffic.body(step), {"Modelyard-At": str(step.at)}
@@ -83,15 +109,17 @@ class Replay:
         except Refused:
             return
         one.ids[step.first : step.last] = [prediction.id for prediction in found.predictions]
-        one.served += len(found.predictions)
 
     def move(self, at: Instant) -> None:
         """Moves the clock on to `at`, stopping wherever a delivery wakes up on the way."""
-        while (wake := self._wakes()) is not None and wake <= at:
-            self._advance(max(wake, self.now))
+        if self._wakes_at is not None and self._wakes_at <= at:
+            self.looked()
+        while (wakes := self._wakes_at) is not None and wakes <= at:
+            # What it wakes up for is a judgement on the log, so that the log comes first.
+            self._advance(Instant(max(wakes - 1, self.now)))
             self.tell()
             self.settle_log()
-            self._advance(Instant(self.now + 1))
+            self._advance(Instant(max(wakes, self.now)))
             self.rest()
         self._advance(at)
 
@@ -115,23 +143,53 @@ class Replay:
                     self.labels.ask(f"/labels/{one.model}", body)
 
     def day_end(self, midnight: Instant) -> None:
-        """The end of a day: its labels are in, its log is in the tables, monitoring looks, schedules and alerts start what they start."""
+        """The end of a day: its labels are in, its log is sealed. Monitoring looks at it meanwhile, as of midnight; see `looked`."""
+        self.looked()
         self.move(midnight)
         self.tell()
-        self.settle_log()
+        self._look = self._beside.submit(self._looked_at, midnight, self._sealed())
+
+    def looked(self) -> None:
+        """Waits for the look at the last day, if one is under way; then schedules and alerts start what they start."""
+        if self._look is None:
+            return
         with self._timed("look"):
-            monitoring.tick(self.records.database, self.records.tables)
+            self._look.result(PATIENCE_S)
+            self._look = None
             sequence_pending(self.records.own, HOLDER)
             self.records.database.write(follow_alerts)
             self.records.database.write(fire_schedules)
         self.rest()
 
+    def _looked_at(self, midnight: Instant, seal: Seal) -> None:
+        self._await_log(seal)
+        at_midnight = self.records.own.with_clock(Midnight(midnight))
+        monitoring.tick(at_midnight, self.records.tables)
+        if midnight // DAY % SKEW_DAYS == 0:
+            monitoring.measure_due(at_midnight, self.records.tables)
+
+    def close(self) -> None:
+        """Has everything that was answered looked at and held against its sources, and closes the connections."""
+        self.looked()
+        for _ in range(2):
+            # The first call notes up to when the log must be in, the second finds it there.
+            monitoring.measure_due(self.records.database, self.records.tables)
+            self.settle_log()
+        monitoring.measure_due(self.records.database, self.records.tables)
+        for wire in (self.control, self.labels, *(one.wire for one in self.asked.values())):
+            wire.close()
+
     def settle_log(self) -> None:
         """Waits until all that was answered so far is in the tables, and its events have their places."""
         with self._timed("settle"):
-            seal = self.records.own.write(lambda tx: request_seal(tx, SYSTEM))
-            self.await_that("the prediction log to be in the tables", lambda: self._complete_through() >= seal.before_at)
-            sequence_pending(self.records.own, HOLDER)
+            self._await_log(self._sealed())
+
+    def _sealed(self) -> Seal:
+        return self.records.own.write(lambda tx: request_seal(tx, SYSTEM))
+
+    def _await_log(self, seal: Seal) -> None:
+        self.await_that("the prediction log to be in the tables", lambda: self._complete_through() >= seal.before_at)
+        sequence_pending(self.records.own, HOLDER)
 
     def _complete_through(self) -> Instant:
         with self.records.own.read() as snapshot:
@@ -140,7 +198,8 @@ class Replay:
     def rest(self) -> None:
         """Waits until no delivery works: each has ended, bakes, or waits for a person."""
         with self._timed("deliveries"):
-            self.await_that("a delivery's stage to end", lambda: not any(self._is_at_work(stage) for stage in self.open_stages()))
+            self.await_that("a delivery's stage to end", lambda: not any(map(self._is_at_work, self.open_stages())), WORK_PAUSE_S)
+        self._wakes_at = min((stage.wake_at for stage in self.open_stages() if stage.wake_at is not None), default=None)
 
     def open_stages(self) -> list[Stage]:
         """The stages of deliveries under way that are neither over nor behind another one."""
@@ -154,20 +213,16 @@ class Replay:
         is_due = stage.wake_at is not None and stage.wake_at <= self.now
         return stage.state is not StageState.WAITING or is_due
 
-    def _wakes(self) -> Instant | None:
-        wakes = [stage.wake_at for stage in self.open_stages() if stage.wake_at is not None]
-        return min(wakes, default=None)
-
-    def await_that(self, what: str, is_so: Callable[[], bool]) -> None:
+    def await_that(self, what: str, is_so: Callable[[], bool], pause_s: float = PAUSE_S) -> None:
         """Waits until `is_so`. Raises ProcessFailed after two minutes."""
         until = time.monotonic() + PATIENCE_S
         while not is_so():
             if time.monotonic() > until:
                 raise ProcessFailed(f"waited {PATIENCE_S:.0f} s for {what}; the logs are in {self.place.state}")
-            time.sleep(PAUSE_S)
+            time.sleep(pause_s)
 
     @contextmanager
-    def _timed(self, name: str):  # noqa: ANN202
+    def _timed(self, name: str) -> Iterator[None]:
         began = time.perf_counter()
         try:
             yield

@@ -3,6 +3,7 @@
 The flights of an hour are asked about together, two hours before it: the same rows for every model.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -39,10 +40,12 @@ class Outcomes:
 
     def until(self, at: Instant, ids: Sequence[str | None]) -> bytes:
         """The body with the labels that became known since the last time, of flights that `ids` has a prediction for; empty without any."""
-        end = int(np.searchsorted(self._at, at, side="right"))
+        end = bisect_right(self._at, at, self._next)
         span = range(self._next, end)
         self._next = end
-        labels = [{"id": ids[self._flight[n]], "value": self._value[n], "at": self._at[n]} for n in span if ids[self._flight[n]] is not None]
+        labels = [
+            {"id": ids[self._flight[n]], "value": self._value[n], "at": self._at[n]} for n in span if ids[self._flight[n]] is not None
+        ]
         return msgspec.json.encode({"labels": labels}) if labels else b""
 
 

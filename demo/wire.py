@@ -1,10 +1,13 @@
 """Kept-alive connections to the installation's processes. Owns sending and counting; what is said is others' business."""
 
 import http.client
+import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 60.0
+IDLE_S = 2.0
+"""A connection that was idle for longer is opened anew: the other side may be about to close it."""
 
 
 class Refused(Exception):
@@ -18,12 +21,17 @@ class Wire:
         where = urlsplit(url)
         self._line = http.client.HTTPConnection(str(where.hostname), where.port, timeout=TIMEOUT_S)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._used = time.monotonic()
         self.requests = 0
         self.failed = 0
 
     def send(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Sends a POST, or a GET where `body` is empty."""
         self.requests += 1
+        now = time.monotonic()
+        if now - self._used > IDLE_S:
+            self._line.close()
+        self._used = now
         self._line.request("POST" if body else "GET", path, body or None, {**self._headers, **(headers or {})})
 
     def receive(self) -> bytes:

@@ -1,0 +1,134 @@
+"""What people do in the year, and when: releases, one fault, one duty. All of it is fixed before the replay; how it ends is not.
+
+Owns the dates. Retraining is nobody's act: the models declare when it happens.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from demo.installation import PROJECT, Place, yard
+from demo.replay import Replay
+from modelyard.core.clock import Instant, instant
+from modelyard.delivery.domain import NewDelivery
+from modelyard.registry.domain import ModelName
+from modelyard.sdk.client import Client
+
+FILES = ("models.py", "modelyard.toml", "pyproject.toml", "uv.lock")
+MODELS = (ModelName("late_arrival"), ModelName("late_departure"))
+FAULTY = "airport_delays"
+
+
+def on(month: int, day: int, hour: int = 0) -> Instant:
+    """An instant of 2013, in UTC."""
+    return instant(datetime(2013, month, day, hour, tzinfo=UTC))
+
+
+BEGINS, ENDS = on(4, 1), instant(datetime(2014, 1, 1, tzinfo=UTC))
+FAULT, MENDED = on(8, 19, 8), on(8, 22, 12)
+BROKEN, SLOW, HIGH_RISK = on(6, 12, 12), on(7, 17, 12), on(12, 30, 12)
+
+# Somebody turns a sign round while they tidy up: the model learns from a delay that no request will bring.
+SIGN = ("numbers(rows.drop(label))", 'numbers(rows.drop(label).with_columns(-pl.col("dep_delay_mean_2h")))')
+# Twenty times as many trees answer a little better, and far later.
+MANY_TREES: dict[str, float | int | str | bool] = {"trees": 2500, "leaves": 63, "rate": 0.004, "sample": 0.05}
+# Crews are planned by it from now on, which is a high risk: a person decides, on a version that is at least as good.
+CREWS = (
+    ('risk="limited",\n    purpose="Plan crews', 'risk="high",\n    purpose="Plan crews'),
+    ('label="late_departure",\n    slices=["origin", "carrier"],\n    gates=[gate("metrics.roc_auc >= 0.62"), '
+     'gate("champion == null || challenge.p_worse < 0.05")]',
+     'label="late_departure",\n    slices=["origin", "carrier"],\n    gates=[gate("metrics.roc_auc >= 0.62"), '
+     'gate("champion == null || challenge.low > -0.02")]'),
+)  # fmt: skip
+
+
+class Act(msgspec.Struct, frozen=True):
+    """Something that somebody does: when, in words, and how."""
+
+    at: Instant
+    said: str
+    done: Callable[[], None]
+
+
+class Story:
+    """The acts of one replay, in order."""
+
+    def __init__(self, place: Place, replay: Replay) -> None:
+        self._place, self._replay = place, replay
+        self._project = project_of(place)
+        self.acts = [
+            Act(BROKEN, "late_arrival is released with a sign turned round", self._release_broken),
+            Act(SLOW, "late_arrival is released with twenty times as many trees", self._release_slow),
+            Act(FAULT, f"the feed behind {FAULTY} stops", self._stop_feed),
+            Act(MENDED, f"the feed is mended, {FAULTY} is brought online again", self._mend_feed),
+            Act(HIGH_RISK, "late_departure is to plan crews: a high risk", self._raise_risk),
+        ]
+
+    def begin(self) -> None:
+        """Declares both models, brings what is known online and ships the first versions."""
+        yard(self._place, "apply", folder=self._project)
+        self._replay.materialize()
+        for model in MODELS:
+            self._ship(model)
+        self._replay.rest()
+
+    def _release_broken(self) -> None:
+        self._edit(SIGN)
+        self._ship(MODELS[0], detail="tidied up")
+        self._replay.rest()
+        self._restore()
+
+    def _release_slow(self) -> None:
+        self._ship(MODELS[0], detail="many trees", parameters=MANY_TREES)
+        self._replay.rest()
+
+    def _stop_feed(self) -> None:
+        with Client(self._place.url, self._place.token) as client:
+            names = [one.applied.view.name for one in client.list_feature_views()]
+        self._replay.brought = [name for name in names if name != FAULTY]
+
+    def _mend_feed(self) -> None:
+        self._replay.brought = None
+        self._replay.materialize()
+
+    def _raise_risk(self) -> None:
+        self._edit(*CREWS)
+        self._ship(MODELS[1], detail="plans crews from now on")
+        self._replay.rest()
+
+    def _ship(self, model: ModelName, *, detail: str = "", parameters: dict[str, float | int | str | bool] | None = None) -> None:
+        with Client(self._place.url, self._place.token) as client:
+            client.start_delivery(NewDelivery(model=model, detail=detail, parameters=parameters or {}))
+
+    def _edit(self, *changes: tuple[str, str]) -> None:
+        text = (PROJECT / "models.py").read_text("utf-8")
+        for before, after in changes:
+            if before not in text:
+                raise LookupError(f"models.py has no {before!r}: story.py changes it there")
+            text = text.replace(before, after)
+        (self._project / "models.py").write_text(text, "utf-8")
+        yard(self._place, "apply", folder=self._project)
+
+    def _restore(self) -> None:
+        shutil.copy(PROJECT / "models.py", self._project)
+        yard(self._place, "apply", folder=self._project)
+
+
+def project_of(place: Place) -> Path:
+    """The working copy that the models are declared from."""
+    return place.state / "project"
+
+
+def checked_out(place: Place) -> Path:
+    """A working copy of the project, a repository of its own, in which the year's changes are made."""
+    folder = project_of(place)
+    (folder / "data").mkdir(parents=True)
+    for name in FILES:
+        shutil.copy(PROJECT / name, folder)
+    (folder / ".gitignore").write_text("data/\n.yard/\n", "utf-8")
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True, capture_output=True)
+    return folder
