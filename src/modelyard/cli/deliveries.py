@@ -2,7 +2,9 @@
 
 import sys
 import time
-from typing import Annotated
+import uuid
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import msgspec
 from cyclopts import Parameter
@@ -16,8 +18,11 @@ from modelyard.core.errors import EXIT_CODE, Kind
 from modelyard.delivery.domain import ApprovalId, DeliveryDetail, DeliveryState, NewDelivery, StageName, StageState
 from modelyard.delivery.rules import current_stage
 from modelyard.sdk.client import Client
+from modelyard.sdk.transport import Unreachable
 
 FOLLOW_S = 0.25
+PATIENCE_S = 60.0
+T = TypeVar("T")
 
 
 def ship(
@@ -35,8 +40,10 @@ def ship(
     """
     with connected() as client:
         applied_project(client, quiet=json)
-        delivery = client.start_delivery(NewDelivery(model=model, until=until, key=key))
-        detail = client.get_delivery(delivery.id)
+        # Under a key of its own, so that asking again after an answer was lost starts nothing twice.
+        wanted = NewDelivery(model=model, until=until, key=key or uuid.uuid4().hex)
+        delivery = _patiently(lambda: client.start_delivery(wanted))
+        detail = _patiently(lambda: client.get_delivery(delivery.id))
         if follow:
             detail = _followed(client, detail, quiet=json)
     if json:
@@ -73,18 +80,19 @@ def reject(approval: str, /, *, why: str, json: Json = False) -> int:
 
 
 def _followed(client: Client, detail: DeliveryDetail, *, quiet: bool) -> DeliveryDetail:
+    delivery = detail.delivery.id
     if quiet or not CONSOLE.is_terminal:
         return _polled(client, detail, quiet=quiet)
     with Live(_table(detail), console=CONSOLE, refresh_per_second=8) as live:
         while not _rests(detail):
             time.sleep(FOLLOW_S)
-            detail = client.get_delivery(detail.delivery.id)
+            detail = _patiently(lambda: client.get_delivery(delivery))
             live.update(_table(detail))
     return detail
 
 
 def _polled(client: Client, detail: DeliveryDetail, *, quiet: bool) -> DeliveryDetail:
-    told: set[str] = set()
+    delivery, told = detail.delivery.id, set[str]()
     while True:
         for stage in detail.stages:
             if stage.ended_at is not None and stage.name not in told and not quiet:
@@ -93,7 +101,19 @@ def _polled(client: Client, detail: DeliveryDetail, *, quiet: bool) -> DeliveryD
         if _rests(detail):
             return detail
         time.sleep(FOLLOW_S)
-        detail = client.get_delivery(detail.delivery.id)
+        detail = _patiently(lambda: client.get_delivery(delivery))
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """The answer, also where the server is away for a while: a delivery goes on without anybody who watches it."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except Unreachable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(FOLLOW_S)
 
 
 def _rests(detail: DeliveryDetail) -> bool:

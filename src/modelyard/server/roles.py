@@ -23,6 +23,7 @@ from modelyard.server.listening import bound_socket, serve
 from modelyard.server.local import GATEWAY, near_url, put_addresses, put_local_tokens
 from modelyard.server.locks import RoleLock
 from modelyard.server.observe import log_as_json, start_tracing
+from modelyard.server.scratch import scratch_below
 from modelyard.server.supervisor import RoleSpec, role_command, supervised
 from modelyard.server.worker import work_until
 from modelyard.serving.gateway.link import HttpLink
@@ -52,7 +53,7 @@ def run_up(settings: Settings, *, as_json: bool = False) -> int:
         words = _words(settings)
         specs = (
             RoleSpec(name="server", command=role_command("server", words.server), ready_url=f"{base}/readyz"),
-            RoleSpec(name="gateway", command=role_command("gateway", words.gateway), ready_url=f"{gateway}/healthz"),
+            RoleSpec(name="gateway", command=role_command("gateway", words.gateway), ready_url=f"{gateway}/readyz"),
             RoleSpec(name="worker", command=role_command("worker", words.data)),
         )
 
@@ -133,7 +134,7 @@ def run_worker(settings: Settings, *, as_json: bool = False) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
-    with opened(settings) as installation:
+    with scratch_below(settings.folder), opened(settings) as installation:
         _say_bound("worker", as_json=as_json)
         work_until(stop, installation, f"{socket.gethostname()}/{os.getpid()}/{new_id('wrk')[-6:]}")
     return 0
