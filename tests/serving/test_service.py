@@ -3,10 +3,12 @@
 import pytest
 import sqlalchemy as sa
 
-from modelyard.access.domain import EVERY_TEAM, NotAllowed, Principal, PrincipalId, Role, Scope, TeamId, TokenOrder
+from modelyard.access.domain import EVERY_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role, Scope, TeamId, TokenOrder
 from modelyard.access.service import create_service_account, create_token, first_start, revoke_token
 from modelyard.core.clock import SECOND, FixedClock, Instant
 from modelyard.core.errors import NotFound
+from modelyard.features import service as features
+from modelyard.features.domain import FeatureSet
 from modelyard.ledger.service import list_events, sequence_pending
 from modelyard.registry.domain import ModelName, NoSuchModel, NoSuchVersion, VersionIsLive
 from modelyard.registry.service import retire_version
@@ -30,7 +32,7 @@ from modelyard.serving.store.gateways import GATEWAY
 from modelyard.storage.database import Database
 from modelyard.storage.replay import begin_replay
 from tests.serving.control import ADA, GATE, ROOT, Pretender, registered
-from tests.serving.world import LATE, SET, World
+from tests.serving.world import LATE, SET, WEATHER, World
 
 DECLARED = Fallback(value=0.25, views=("weather",))
 STRANGER = Principal(id=PrincipalId("usr_x"), name="x", kind="person", roles={TeamId("red"): Role.ADMIN})
@@ -95,6 +97,14 @@ def test_what_is_known_is_not_sent_again(yard: Database) -> None:
     (deployment,) = gateway.beat().deployments
     assert deployment.version(1).feature_set == SET
     assert gateway.beat().deployments == ()
+
+
+def test_a_version_reads_its_own_set_also_after_another_was_applied_under_its_name(yard: Database) -> None:
+    yard.write(lambda tx: features.apply_set(tx, SYSTEM, FeatureSet(SET.name, [WEATHER["wind"]])))
+    gateway = Pretender(yard, "one")
+    propose(yard, 2)
+    (deployment,) = gateway.beat().deployments
+    assert deployment.version(2).feature_set == SET
 
 
 def test_a_gateway_that_is_silent_for_its_lease_is_not_waited_for(yard: Database) -> None:
