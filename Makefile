@@ -6,7 +6,14 @@ SYNC := UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --quiet
 
 TEST_WORKERS ?= 2
 
-.PHONY: test check bench setup setup-server format
+.PHONY: demo up setup-demo test check bench setup setup-server format
+
+demo: ## two real models through the whole life cycle on a year of flights; leaves the state in demo/.yard
+	@started=$$(date +%s) && $(MAKE) --no-print-directory setup-demo && $(PY) -m demo --started $$started
+
+up: .venv/bin/uv ## opens the state that make demo left; ends on Ctrl-C
+	@test -f demo/.yard/summary.json || { echo "demo/.yard holds no finished demo: run make demo first"; exit 1; }
+	@cd demo && ../.venv/bin/yard up
 
 test: setup ## every test, those against real PostgreSQL, Redis, S3 and Chromium included
 	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup
@@ -27,7 +34,11 @@ format: setup
 	.venv/bin/ruff check --fix .
 
 setup: .venv/bin/uv ## everything that development and tests need
-	@$(SYNC) --all-extras --group dev --group test
+	@$(SYNC) --all-extras --group dev --group test --group demo
+
+setup-demo: .venv/bin/uv ## what the demo needs
+	@echo "installing Modelyard and a year of flights into .venv"
+	@$(SYNC) --inexact --extra server --no-default-groups --group demo
 
 setup-server: .venv/bin/uv ## what running it needs
 	@$(SYNC) --inexact --extra server --no-default-groups

@@ -102,6 +102,7 @@ def run_year(replay: Replay, story: Story, news: News, shown: tuple[Progress, Ta
             act.done()
         replay.hour(step)
         progress.advance(task)
+    replay.left = sum(step.last - step.first for step in replay.traffic.steps(until, ENDS))
     replay.day_end(midnight)
     for line in news.lines():
         progress.console.print(line)

@@ -38,7 +38,7 @@ inbound = FeatureView(
 )
 
 # What both models are asked with, beside the keys `origin` and `tailnum`.
-REQUEST = {"carrier": pl.String, "dest": pl.String, "distance": pl.Int64, "hour": pl.Int64, "weekday": pl.Int64}
+REQUEST = {"carrier": pl.String, "dest": pl.String, "distance": pl.Int64, "hour": pl.Int64}
 FLIGHTS = "data/flights.parquet"
 
 

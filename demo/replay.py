@@ -78,6 +78,8 @@ class Replay:
         self.place, self.records, self.traffic = place, records, traffic
         self.now = records.database.clock.now()
         self.skipped = sum(step.last - step.first for step in traffic.steps(Instant(0), self.now))
+        self.left = 0
+        """Flights that are not asked about because the replay was ended early."""
         self.control = Wire(place.url, place.token)
         self.labels = Wire(place.gateway_url, place.token)
         self.asked = {model: Asked(model, Wire(place.gateway_url, place.token), traffic) for model in models}

@@ -48,16 +48,16 @@ def prepared(rows: pl.DataFrame, airports: pl.DataFrame) -> dict[str, pl.DataFra
     zones = {**dict(airports.drop_nulls().rows()), **ZONES}
     local = pl.datetime("year", "month", "day", "hour", "minute", time_unit="us")
     scheduled = local.dt.replace_time_zone(NEW_YORK, ambiguous="earliest").dt.convert_time_zone("UTC")
-    flights = rows.with_columns(scheduled_at=scheduled, zone=pl.col("dest").replace_strict(zones))
+    minutes = [pl.col(name).cast(pl.Int64) for name in ("dep_delay", "arr_delay", "arr_time")]
+    flights = rows.with_columns(*minutes, scheduled_at=scheduled, zone=pl.col("dest").replace_strict(zones))
     flights = flights.with_columns(departed_at=pl.col("scheduled_at") + pl.duration(minutes="dep_delay"))
     flights = _landed(flights).with_columns(
         scheduled_hour=pl.col("scheduled_at").dt.truncate("1h"),
-        weekday=pl.datetime("year", "month", "day").dt.weekday().cast(pl.Int64),
         late_departure=(pl.col("dep_delay") >= LATE_MINUTES).cast(pl.Int64),
         late_arrival=(pl.col("arr_delay") >= LATE_MINUTES).cast(pl.Int64),
     )
     flights = flights.sort("scheduled_hour", "origin", "carrier", "flight", "dest", maintain_order=True)
-    wanted = ["origin", "dest", "carrier", "tailnum", "distance", "hour", "weekday"]
+    wanted = ["origin", "dest", "carrier", "tailnum", "distance", "hour"]
     instants = ["scheduled_at", "scheduled_hour", "departed_at", "landed_at"]
     departures = flights.drop_nulls("departed_at").select("origin", "carrier", "departed_at", pl.col("dep_delay").cast(pl.Float64))
     landings = flights.drop_nulls(["landed_at", "tailnum"]).select("tailnum", "landed_at", pl.col("arr_delay").cast(pl.Float64))
@@ -73,7 +73,7 @@ def _landed(flights: pl.DataFrame) -> pl.DataFrame:
     parts = []
     for (zone,), part in flights.partition_by("zone", as_dict=True, maintain_order=True).items():
         left = pl.col("departed_at").dt.convert_time_zone(str(zone)).dt.replace_time_zone(None)
-        minutes = (pl.col("arr_time") // 100 * 60 + pl.col("arr_time") % 100).cast(pl.Int64)
+        minutes = pl.col("arr_time") // 100 * 60 + pl.col("arr_time") % 100
         took = (minutes - (left.dt.hour().cast(pl.Int64) * 60 + left.dt.minute())) % DAY_MINUTES
         arrived = (left + pl.duration(minutes=took)).dt.replace_time_zone(str(zone), ambiguous="earliest", non_existent="null")
         landed = pl.when(pl.col("arr_delay").is_not_null()).then(arrived.dt.convert_time_zone("UTC"))

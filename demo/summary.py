@@ -83,6 +83,7 @@ def replayed(run: Run) -> Line:
         "flights": total,
         "served": served,
         "skipped": dict.fromkeys(MODELS, run.replay.skipped),
+        "left": run.replay.left,
         "skipped_why": f"asked about before {iso(BEGINS)}, when the first version was released",
         "by_version": logged.sort("model", "version", "arm").to_dicts(),
         "spent": {name: round(took, 1) for name, took in run.replay.spent.items()},
@@ -204,7 +205,7 @@ def _line(head: str, answer: Answer, form: str, asked: str = "") -> Line:
         said = form.format(**figures)
     except (KeyError, ValueError, TypeError):
         said = f"{MISSING}: {answer.sentence}"
-    text = f"{said:<56}{asked}" if asked else said
+    text = f"{said:<56} {asked}" if asked else said
     sources = [f"entry {proof.entry}: {proof.text}" if proof.entry is not None else f"{proof.text} {proof.href}" for proof in answer.proofs]
     return Line(head=head, text=text.rstrip(), figures=figures | {"sentence": answer.sentence}, sources=(answer.source, *sources))
 

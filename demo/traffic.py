@@ -15,7 +15,7 @@ from modelyard.core.clock import Instant
 
 HOUR = 3_600_000_000
 AHEAD = 2 * HOUR
-FIELDS = ("origin", "tailnum", "carrier", "dest", "distance", "hour", "weekday")
+FIELDS = ("origin", "tailnum", "carrier", "dest", "distance", "hour")
 KNOWN = {"late_arrival": "landed_at", "late_departure": "departed_at"}
 """Each model's label, and the column that says when it became known."""
 
