@@ -21,6 +21,7 @@ from modelyard.storage.database import Database
 from tests.journeys.project import Mine
 
 ROLES = ("server", "gateway", "worker")
+CHILDREN = ("modelyard.sdk.child", "modelyard.core.processes", "/uv ")
 UP = "up"
 LOOK_S = 0.01
 PAUSE_S = 0.2
@@ -40,6 +41,8 @@ def planned_kills(random: np.random.Generator, deliveries: int) -> list[list[Kil
     """One kill in every stage of each delivery, every role as often as the others, and in the last one `yard up` as a whole."""
     count = deliveries * len(STAGES)
     roles = random.permutation([ROLES[n % len(ROLES)] for n in range(count)]).tolist()
+    train, worker = STAGES.index(StageName.TRAIN), roles.index("worker")
+    roles[train], roles[worker] = roles[worker], roles[train]  # whoever trains is hit while it does
     kills = [Kill(role, STAGES[n % len(STAGES)], round(float(random.random()), 3)) for n, role in enumerate(roles)]
     plans = [kills[start : start + len(STAGES)] for start in range(0, count, len(STAGES))]
     at = int(random.integers(len(STAGES)))
@@ -109,6 +112,8 @@ def kill(mine: Mine, role: str) -> None:
     number = role_process(mine, role)
     assert number is not None
     os.kill(number, signal.SIGKILL)
+    if role == "worker":
+        waited(lambda: not any(mark in told for told in processes(mine.folder).values() for mark in CHILDREN), "the end of its children")
 
 
 class Killer:

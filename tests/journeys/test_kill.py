@@ -1,5 +1,6 @@
 """Whatever is killed, whenever: deliveries end as if nothing had happened, and no answered prediction is lost."""
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -124,6 +125,7 @@ def check_predictions(mine: Mine, traffic: Traffic) -> None:
 def shaken(mine: Mine, records: Records, calm: DeliveryDetail, plan: list[Kill]) -> DeliveryDetail:
     """The delivery of the other model, with kills as planned; `yard ship`, which follows it, gets over them too."""
     before = records.delivery(TROUBLED) or ""
+    shutil.rmtree(mine.folder / ".yard" / "environments")  # so that its making is a part of what is killed
     with subprocess.Popen([*YARD, "ship", TROUBLED, "--json"], cwd=mine.folder, stdout=subprocess.PIPE) as ship:
         waited(lambda: records.delivery(TROUBLED, before) is not None, "the delivery")
         delivery = records.delivery(TROUBLED)
