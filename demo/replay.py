@@ -25,7 +25,7 @@ from modelyard.serving.service import log_position, request_seal
 from modelyard.storage.replay import advance_replay
 
 DAY = 24 * HOUR
-PAUSE_S, WORK_PAUSE_S = 0.003, 0.02
+PAUSE_S, WORK_PAUSE_S = 0.015, 0.05
 PATIENCE_S = 120.0
 LOOKED_BY = 8 * HOUR
 """How long after midnight, at the latest, a day's look is waited for: at night few fly."""
