@@ -37,14 +37,8 @@ BROKEN, SLOW, HIGH_RISK = on(6, 12, 12), on(7, 17, 12), on(12, 30, 12)
 SIGN = ("numbers(rows.drop(label))", 'numbers(rows.drop(label).with_columns(-pl.col("dep_delay_mean_2h")))')
 # Twenty times as many trees answer a little better, and far later.
 MANY_TREES: dict[str, float | int | str | bool] = {"trees": 2500, "leaves": 63, "rate": 0.004, "sample": 0.05}
-# Crews are planned by it from now on, which is a high risk: a person decides, on a version that is at least as good.
-CREWS = (
-    ('risk="limited",\n    purpose="Plan crews', 'risk="high",\n    purpose="Plan crews'),
-    ('label="late_departure",\n    slices=["origin", "carrier"],\n    gates=[gate("metrics.roc_auc >= 0.62"), '
-     'gate("champion == null || challenge.p_worse < 0.05")]',
-     'label="late_departure",\n    slices=["origin", "carrier"],\n    gates=[gate("metrics.roc_auc >= 0.62"), '
-     'gate("champion == null || challenge.low > -0.02")]'),
-)  # fmt: skip
+# Crews are planned by it from now on, which is a high risk: a person decides.
+CREWS = ('risk="limited",\n    purpose="Plan crews', 'risk="high",\n    purpose="Plan crews')
 
 
 class Act(msgspec.Struct, frozen=True):
@@ -97,7 +91,7 @@ class Story:
         self._replay.materialize()
 
     def _raise_risk(self) -> None:
-        self._edit(*CREWS)
+        self._edit(CREWS)
         self._ship(MODELS[1], detail="plans crews from now on")
         self._replay.rest()
 
