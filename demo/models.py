@@ -84,7 +84,7 @@ def late_arrival(rows: pl.DataFrame, *, trees: int = 120, leaves: int = 31, rate
     gates=GATES,
     rollout=canary(10, 50, bake="12h"),
     monitors=[drift(), quality(CHECKED), performance("roc_auc", drop=0.03, window="14d")],
-    retrain=on.degradation(cooldown="14d") | on.schedule("0 0 1 * *"),
+    retrain=on.degradation(cooldown="14d"),
     fallback=constant(0.22),
 )
 def late_departure(rows: pl.DataFrame, *, trees: int = 120) -> LGBMClassifier:
