@@ -38,7 +38,7 @@ def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """Runs `yard WORDS` in an empty folder, as a user without logins."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "140")
     for name in ("MODELYARD_URL", "MODELYARD_TOKEN", "MODELYARD_GATEWAY_URL"):
         monkeypatch.delenv(name, raising=False)
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from modelyard.access.domain import Invitation, Role, Scope, TeamId, Token, TokenId, TokenOrder, User
 from modelyard.cli.connection import connected
-from modelyard.cli.output import CONSOLE, Json, plain, print_json, print_table, tell, when
+from modelyard.cli.output import Json, console, plain, print_json, print_table, tell, when
 from modelyard.core.clock import Instant, wall_now
 
 Scopes = Annotated[
@@ -64,7 +64,7 @@ def list_tokens(*, account: Annotated[str, Parameter(help="Whose, if not your ow
         rows = [(one.id, plain(one.name), ", ".join(one.scopes), when(one.last_used_at) or "never", _until(one)) for one in tokens]
         print_table("Tokens", ("id!", "name", "scopes", "last used (UTC)", "holds until"), rows)
     else:
-        CONSOLE.print("There is no token. yard token create NAME makes one.", style="dim")
+        console().print("There is no token. yard token create NAME makes one.", style="dim")
     return 0
 
 
@@ -78,7 +78,7 @@ def revoke_token(token: str, /, *, json: Json = False) -> int:
     if json:
         print_json({"revoked": token})
     else:
-        CONSOLE.print(f"{plain(token)} is revoked")
+        console().print(f"{plain(token)} is revoked")
     return 0
 
 
@@ -134,7 +134,7 @@ def _told(user: User, *, json: bool) -> int:
         print_json(user)
     else:
         name = plain(user.name)
-        CONSOLE.print(f"{name} is a service account: {_roles(user)}. yard token create NAME --account {name} gives it a token.")
+        console().print(f"{name} is a service account: {_roles(user)}. yard token create NAME --account {name} gives it a token.")
     return 0
 
 

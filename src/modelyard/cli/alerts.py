@@ -6,7 +6,7 @@ import msgspec
 from cyclopts import Parameter
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import CONSOLE, Json, plain, print_json, print_table, when
+from modelyard.cli.output import Json, console, plain, print_json, print_table, when
 from modelyard.monitoring.domain.alerts import Alert, AlertId, Rollback, Why
 
 
@@ -29,14 +29,14 @@ def why(alert: str, /, *, json: Json = False) -> int:
         return 0
     one = found.alert
     ended = "" if one.closed_at is None else f", over since {when(one.closed_at)} ({plain(one.closed_why)})"
-    CONSOLE.print(f"[bold]{plain(one.title)}[/]")
-    CONSOLE.print(f"{one.kind.value} since {when(one.since_at)}, found {when(one.opened_at)} UTC{ended}", style="dim")
+    console().print(f"[bold]{plain(one.title)}[/]")
+    console().print(f"{one.kind.value} since {when(one.since_at)}, found {when(one.opened_at)} UTC{ended}", style="dim")
     if found.why.suspects:
         rows = [(f"{item.score:.2f}", item.kind, plain(item.subject), plain(item.why), when(item.at)) for item in found.why.suspects]
         print_table("\nSuspects", ("speaks for it#", "kind", "what", "why", "at"), rows)
     else:
-        CONSOLE.print("\nNothing on record speaks for a cause.", style="dim")
-    CONSOLE.print(f"\n{_advice(found.why.rollback, one)}")
+        console().print("\nNothing on record speaks for a cause.", style="dim")
+    console().print(f"\n{_advice(found.why.rollback, one)}")
     return 0
 
 
@@ -57,7 +57,7 @@ def silence(
     if json:
         print_json(silenced)
     elif silenced.silence is not None:
-        CONSOLE.print(f"{plain(silenced.title)}: silent until {when(silenced.silence.until_at)} UTC")
+        console().print(f"{plain(silenced.title)}: silent until {when(silenced.silence.until_at)} UTC")
     return 0
 
 

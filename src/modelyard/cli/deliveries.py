@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import CONSOLE, Json, plain, print_json, state
+from modelyard.cli.output import Json, console, plain, print_json, state
 from modelyard.cli.projects import applied_project
 from modelyard.core.errors import EXIT_CODE, Kind
 from modelyard.delivery.domain import ApprovalId, DeliveryDetail, DeliveryState, NewDelivery, StageName, StageState
@@ -61,7 +61,7 @@ def approve(approval: str, /, *, why: str = "", json: Json = False) -> int:
     if json:
         print_json(decided)
     else:
-        CONSOLE.print(f"{decided.model} v{decided.version} is [green]approved[/]")
+        console().print(f"{decided.model} v{decided.version} is [green]approved[/]")
     return 0
 
 
@@ -75,15 +75,15 @@ def reject(approval: str, /, *, why: str, json: Json = False) -> int:
     if json:
         print_json(decided)
     else:
-        CONSOLE.print(f"{decided.model} v{decided.version} is [red]rejected[/]: {plain(decided.reason)}")
+        console().print(f"{decided.model} v{decided.version} is [red]rejected[/]: {plain(decided.reason)}")
     return 0
 
 
 def _followed(client: Client, detail: DeliveryDetail, *, quiet: bool) -> DeliveryDetail:
     delivery = detail.delivery.id
-    if quiet or not CONSOLE.is_terminal:
+    if quiet or not console().is_terminal:
         return _polled(client, detail, quiet=quiet)
-    with Live(_table(detail), console=CONSOLE, refresh_per_second=8) as live:
+    with Live(_table(detail), console=console(), refresh_per_second=8) as live:
         while not _rests(detail):
             time.sleep(FOLLOW_S)
             detail = _patiently(lambda: client.get_delivery(delivery))

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from modelyard.cli.connection import connected
 from modelyard.cli.labels import read_table
-from modelyard.cli.output import CONSOLE, Json, plain, print_json, print_table
+from modelyard.cli.output import Json, console, plain, print_json, print_table
 from modelyard.core.errors import InvalidInput
 from modelyard.core.names import nearest
 from modelyard.features.domain import FeatureSet, Key
@@ -81,7 +81,7 @@ def join(
     if json:
         print_json(told)
         return 0
-    CONSOLE.print(f"{joined.height:,} rows with {len(names)} features of {plain(feature_set)} are in {plain(str(out))}")
+    console().print(f"{joined.height:,} rows with {len(names)} features of {plain(feature_set)} are in {plain(str(out))}")
     print_table(
         "",
         ("feature", "missing#", "share#"),

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import CONSOLE, print_json, print_table
+from modelyard.cli.output import console, print_json, print_table
 from modelyard.core.clock import iso
 from modelyard.fleet.domain import Node, Row, Trace
 
@@ -63,13 +63,13 @@ def questions(*, json: Json = False) -> int:
         print_json(found)
         return 0
     for answer in found.answers:
-        CONSOLE.print(f"[bold]{answer.number} {escape(answer.question)}[/]", soft_wrap=True)
-        CONSOLE.print(f"  [{COLOURS[answer.tone]}]{escape(answer.sentence)}[/] [dim]{answer.took_ms:.0f} ms[/]", soft_wrap=True)
+        console().print(f"[bold]{answer.number} {escape(answer.question)}[/]", soft_wrap=True)
+        console().print(f"  [{COLOURS[answer.tone]}]{escape(answer.sentence)}[/] [dim]{answer.took_ms:.0f} ms[/]", soft_wrap=True)
         if answer.next:
-            CONSOLE.print(f"  next: {escape(answer.next)}", soft_wrap=True)
+            console().print(f"  next: {escape(answer.next)}", soft_wrap=True)
         proofs = [f"{one.text}, entry {one.entry}" if one.entry is not None else one.text for one in answer.proofs]
         for proof in proofs:
-            CONSOLE.print(f"  [dim]{escape(proof)}[/]", soft_wrap=True)
+            console().print(f"  [dim]{escape(proof)}[/]", soft_wrap=True)
     return 0
 
 
@@ -83,8 +83,8 @@ def trace(id: str, *, json: Json = False) -> int:  # noqa: A002 - the argument's
     if json:
         print_json(found)
     else:
-        CONSOLE.print(_drawn(found), soft_wrap=True)
-        CONSOLE.print(f"[dim]found in {found.took_ms:.0f} ms[/]")
+        console().print(_drawn(found), soft_wrap=True)
+        console().print(f"[dim]found in {found.took_ms:.0f} ms[/]")
     return 0
 
 

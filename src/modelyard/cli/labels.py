@@ -9,7 +9,7 @@ import polars as pl
 from cyclopts import Parameter
 
 from modelyard.cli.connection import connected, gateway_url, token_for
-from modelyard.cli.output import CONSOLE, Json, plain, print_json
+from modelyard.cli.output import Json, console, plain, print_json
 from modelyard.core.errors import InvalidInput
 from modelyard.core.names import nearest
 from modelyard.sdk.client import Client
@@ -65,7 +65,7 @@ def labels(
         print_json(logged)
     else:
         left = f", {logged.left_out:,} rows without a value left out" if logged.left_out else ""
-        CONSOLE.print(f"{accepted:,} labels of {plain(model)} are logged{left}")
+        console().print(f"{accepted:,} labels of {plain(model)} are logged{left}")
     return 0
 
 

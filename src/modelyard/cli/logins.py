@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from modelyard.access.domain import Me, TokenId
 from modelyard.access.rules import parsed_token
 from modelyard.cli.connection import put_logins, read_logins, same_url, server_url
-from modelyard.cli.output import CONSOLE, Json, plain, print_json, tell
+from modelyard.cli.output import Json, console, plain, print_json, tell
 from modelyard.core.errors import InvalidInput, ModelyardError
 from modelyard.sdk.client import Client
 
@@ -67,7 +67,7 @@ def login(
     if json:
         print_json(done)
     else:
-        CONSOLE.print(f"[green]{plain(done.name)}[/] is logged in to {where}: {_roles(me)}")
+        console().print(f"[green]{plain(done.name)}[/] is logged in to {where}: {_roles(me)}")
         tell(f"The token is in {path}, readable by you alone. yard logout takes it away.")
     return 0
 
@@ -91,7 +91,7 @@ def logout(url: Url = "", /, *, json: Json = False) -> int:
     if json:
         print_json(LoggedOut(url=where, revoked=revoked))
     else:
-        CONSOLE.print(f"Logged out of {where}{'' if revoked else '; its token could not be revoked there and holds until it expires'}")
+        console().print(f"Logged out of {where}{'' if revoked else '; its token could not be revoked there and holds until it expires'}")
     return 0
 
 

@@ -25,7 +25,6 @@ def console(*, on_error: bool = False) -> Console:
     return Console(highlight=False, stderr=on_error, width=width)
 
 
-CONSOLE = console()
 STATES = {
     "done": "green",
     "approved": "green",
@@ -58,7 +57,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_column(column.rstrip("#!"), justify=justify, no_wrap=column.endswith("!"), overflow="fold")
     for row in rows:
         table.add_row(*row)
-    CONSOLE.print(table)
+    console().print(table)
 
 
 def plain(text: str) -> str:

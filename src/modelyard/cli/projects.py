@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import CONSOLE, Json, plain, print_json, print_table
+from modelyard.cli.output import Json, console, plain, print_json, print_table
 from modelyard.core.digests import digest_bytes
 from modelyard.core.settings import FILE, read_settings
 from modelyard.delivery.children import ChildLimits, ran
@@ -53,7 +53,7 @@ def apply(*, json: Json = False) -> int:
         print_json(applied)
     else:
         for one in applied:
-            CONSOLE.print(f"{one.declared.declaration.name} is declared as {one.digest[7:19]}")
+            console().print(f"{one.declared.declaration.name} is declared as {one.digest[7:19]}")
     return 0
 
 
@@ -99,4 +99,4 @@ def _print_plans(plans: list[ModelPlan]) -> None:
     if rows:
         print_table("Plan", ("change", "what", "name", "detail"), dict.fromkeys(rows))
     else:
-        CONSOLE.print("Nothing would change.", style="dim")
+        console().print("Nothing would change.", style="dim")

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import CONSOLE, Json, plain, print_json, print_table, tell
+from modelyard.cli.output import Json, console, plain, print_json, print_table, tell
 from modelyard.core.errors import EXIT_CODE, InvalidInput, Kind
 from modelyard.delivery.domain import Comparison, NewReproduction, Reproduction, ReproductionState, SnapshotVerdict, Verdict
 from modelyard.registry.domain import ModelName
@@ -52,7 +52,7 @@ def reproduce(
     elif found.verdict is not None:
         _tell_verdict(found)
     else:
-        CONSOLE.print(f"{found.id} is {found.state}; the worker takes it up")
+        console().print(f"{found.id} is {found.state}; the worker takes it up")
     return _exit_code(found)
 
 
@@ -67,10 +67,10 @@ def _number(client: Client, model: ModelName, name: str) -> int:
 
 
 def _followed(client: Client, begun: Reproduction, *, quiet: bool) -> Reproduction:
-    if quiet or not CONSOLE.is_terminal:
+    if quiet or not console().is_terminal:
         return _polled(client, begun, quiet=quiet)
     found = begun
-    with Live(_steps(found), console=CONSOLE, refresh_per_second=8) as live:
+    with Live(_steps(found), console=console(), refresh_per_second=8) as live:
         while found.state is not ReproductionState.ENDED:
             time.sleep(FOLLOW_S)
             found = client.get_reproduction(begun.id)
@@ -109,9 +109,9 @@ def _tell_verdict(found: Reproduction) -> None:
     word = found.verdict.replace("_", " ")
     within = f" ({found.tolerance:g})" if found.verdict is Verdict.EQUAL_WITHIN_TOLERANCE else ""
     took = f", {found.duration_s:.1f} s" if found.duration_s is not None else ""
-    CONSOLE.print(f"{found.model} v{found.version} is [{COLOURS[found.verdict]}]{word}{within}[/]{took}: {plain(found.reason)}")
+    console().print(f"{found.model} v{found.version} is [{COLOURS[found.verdict]}]{word}{within}[/]{took}: {plain(found.reason)}")
     if found.snapshot is not None:
-        CONSOLE.print(f"Training snapshot: {SNAPSHOTS[found.snapshot]}.")
+        console().print(f"Training snapshot: {SNAPSHOTS[found.snapshot]}.")
     tell(f"recorded as {found.id}")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import CONSOLE, Json, plain, print_json, print_table, state, when
+from modelyard.cli.output import Json, console, plain, print_json, print_table, state, when
 from modelyard.core.clock import iso
 from modelyard.delivery.domain import Approval, ApprovalState, Delivery, DeliveryState
 from modelyard.monitoring.domain.alerts import Alert
@@ -70,7 +70,7 @@ def _print(found: Standing, model: str | None) -> None:
         rows = [_live(one, found) for one in found.endpoints]
         print_table("Live", ("model", "version!", "since (UTC)!", "traffic", "on#", "health"), rows)
     else:
-        CONSOLE.print(
+        console().print(
             "Nothing is live." if model is None else f"{plain(model)} is not live; yard ship {plain(model)} brings it there.", style="dim"
         )
     under_way = [one for one in found.deliveries if one.state is DeliveryState.RUNNING]
@@ -92,7 +92,7 @@ def _print(found: Standing, model: str | None) -> None:
             print_table(title, ("model", "state", "version", "cause", "began (UTC)!", "id"), [_delivery(one) for one in deliveries])
     away = [one for one in found.gateways if not one.is_alive or one.is_failing]
     for one in away:
-        CONSOLE.print(
+        console().print(
             f"\ngateway {plain(one.gateway)} {'cannot write its log' if one.is_failing else 'is away since ' + when(one.seen_at)}",
             style="red",
         )

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from modelyard.cli.examples import flights_folder, write_flights, write_parcels
 from modelyard.cli.origin import Origin, origin
-from modelyard.cli.output import CONSOLE, Json, plain, print_json, tell
+from modelyard.cli.output import Json, console, plain, print_json, tell
 from modelyard.core.clock import SystemClock
 from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 from modelyard.core.names import checked_name
@@ -90,9 +90,9 @@ def init(
     for name in made.files:
         tell(f"  {name}")
     what = "made-up parcels" if made.is_synthetic else "real flights of 2013"
-    CONSOLE.print(f"[green]{plain(made.model)}[/] is ready in {plain(made.folder)}, with {made.rows:,} {what} to learn from.")
+    console().print(f"[green]{plain(made.model)}[/] is ready in {plain(made.folder)}, with {made.rows:,} {what} to learn from.")
     into = "" if folder == Path() else f"cd {plain(str(folder))} && "
-    CONSOLE.print(f"Next, while yard up runs: [bold]{into}yard ship {plain(made.model)}[/]")
+    console().print(f"Next, while yard up runs: [bold]{into}yard ship {plain(made.model)}[/]")
     return 0
 
 

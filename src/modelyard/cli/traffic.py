@@ -7,7 +7,7 @@ import msgspec
 from cyclopts import Parameter
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import CONSOLE, Json, plain, print_json
+from modelyard.cli.output import Json, console, plain, print_json
 from modelyard.core.errors import InvalidInput
 from modelyard.registry.domain import ModelName, VersionDetail, VersionState
 from modelyard.sdk.client import Client
@@ -73,7 +73,7 @@ def retire(
         print_json(retired)
         return 0
     versions = ", ".join(f"v{one}" for one in retired.versions) or "no version was left"
-    CONSOLE.print(f"{plain(model)} is retired: {versions}{', and it is out of service' if retired.was_served else ''}")
+    console().print(f"{plain(model)} is retired: {versions}{', and it is out of service' if retired.was_served else ''}")
     return 0
 
 
@@ -125,12 +125,12 @@ def _settled(client: Client, detail: RevisionDetail) -> RevisionDetail:
 def _told(detail: RevisionDetail) -> int:
     one = detail.revision
     if detail.state is RevisionState.ACTIVE:
-        CONSOLE.print(f"{one.model} is back at [green]v{one.traffic.champion}[/] (revision {one.number}): {plain(one.cause)}")
+        console().print(f"{one.model} is back at [green]v{one.traffic.champion}[/] (revision {one.number}): {plain(one.cause)}")
         return 0
     if detail.state is RevisionState.FAILED:
-        CONSOLE.print(f"[red]A gateway could not load v{one.traffic.champion}[/]: {plain(detail.why_failed)}")
+        console().print(f"[red]A gateway could not load v{one.traffic.champion}[/]: {plain(detail.why_failed)}")
     else:
-        CONSOLE.print(
+        console().print(
             f"Revision {one.number} is {detail.state}: no gateway serves under it yet. yard status {one.model} shows when one does."
         )
     return 1
