@@ -26,6 +26,7 @@ COMMANDS = (
     Command("questions", "modelyard.cli.fleet:questions", "The six questions, answered from records", "Deliver"),
     Command("reproduce", "modelyard.cli.reproductions:reproduce", "A version made again from its records, and compared", "Deliver"),
     Command("trace", "modelyard.cli.fleet:trace", "What a prediction, version or run was made from", "Deliver"),
+    Command("verify", "modelyard.cli.governance:verify", "An audit bundle held against what you trust, offline", "Deliver"),
     Command("rollback", "modelyard.cli.traffic:rollback", "A model back to the version before, at once", "Deliver"),
     Command("retire", "modelyard.cli.traffic:retire", "A model or a version out of service for good, with a reason", "Deliver"),
     Command("log labels", "modelyard.cli.labels:labels", "Late ground truth from a file", "Watch"),

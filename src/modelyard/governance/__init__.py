@@ -1,0 +1,1 @@
+"""Governance: attestations, model cards, requirements, dossiers and their verification."""

@@ -1,0 +1,189 @@
+"""What governance says: attestations, the keys by role that sign them, what an auditor trusts, and what verification found.
+
+Owns the words and errors. The forms of the standards are in `rules`, verification is in `verification`.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from modelyard.core.errors import InvalidInput
+
+
+class KeyRole(StrEnum):
+    """What a key may sign. A policy's approvals have a key of their own, so that none passes for a person's."""
+
+    MODEL = "model"
+    TRAINING = "training"
+    EVALUATION = "evaluation"
+    APPROVAL = "approval"
+    POLICY = "policy"
+    GATE = "gate"
+    DOSSIER = "dossier"
+
+
+class Attested(StrEnum):
+    """The attestations of a bundle, in the order in which their times must not fall."""
+
+    TRAINING = "training"
+    EVALUATION = "evaluation"
+    APPROVAL = "approval"
+    GATE = "gate"
+    DOSSIER = "dossier"
+
+
+PROVENANCE = "https://slsa.dev/provenance/v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+APPROVAL = "urn:modelyard:predicate:approval:v1"
+POLICY_APPROVAL = "urn:modelyard:predicate:policy-approval:v1"
+SUMMARY = "https://slsa.dev/verification_summary/v1"
+CONTENTS = "urn:modelyard:predicate:dossier:v1"
+
+PREDICATES: dict[Attested, tuple[str, ...]] = {
+    Attested.TRAINING: (PROVENANCE,),
+    Attested.EVALUATION: (TEST_RESULT,),
+    Attested.APPROVAL: (APPROVAL, POLICY_APPROVAL),
+    Attested.GATE: (SUMMARY,),
+    Attested.DOSSIER: (CONTENTS,),
+}
+SIGNED_BY: dict[str, KeyRole] = {
+    PROVENANCE: KeyRole.TRAINING,
+    TEST_RESULT: KeyRole.EVALUATION,
+    APPROVAL: KeyRole.APPROVAL,
+    POLICY_APPROVAL: KeyRole.POLICY,
+    SUMMARY: KeyRole.GATE,
+    CONTENTS: KeyRole.DOSSIER,
+}
+ATTESTED = "governance.attested"
+"""The type of the ledger's entry about an attestation or a model's signature: its digest is that of the file."""
+
+MANIFEST = "manifest.sha256"
+MODEL_FOLDER = "model"
+MODEL_SIGNATURE = "model.sig"
+BOM = "bom.cdx.json"
+LINEAGE = "lineage/openlineage.ndjson"
+ANSWERS = "dossier.json"
+PDF = "dossier.pdf"
+CHECKPOINT = "log/checkpoint"
+ENTRIES = "log/entries.ndjson"
+CONSISTENCY = "log/consistency.json"
+COVERED = (BOM, LINEAGE, ANSWERS, PDF)
+"""What the dossier's attestation covers; the log grows afterwards, and the manifest repeats."""
+
+
+def attestation_path(kind: Attested) -> str:
+    """Where the attestation lies in a bundle.
+
+    >>> attestation_path(Attested.GATE)
+    'attestations/gate.dsse.json'
+    """
+    return f"attestations/{kind}.dsse.json"
+
+
+ATTESTATIONS = {kind: attestation_path(kind) for kind in Attested}
+LOGGED = (*ATTESTATIONS.values(), MODEL_SIGNATURE)
+"""The files that the log vouches for, each by an entry of its own."""
+
+
+class TrustPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an auditor asks of a bundle beyond signatures. A policy never approves a high risk, whatever stands here."""
+
+    predicates: dict[Attested, tuple[str, ...]] = msgspec.field(default_factory=PREDICATES.copy)
+    order: tuple[Attested, ...] = (Attested.TRAINING, Attested.EVALUATION, Attested.APPROVAL, Attested.GATE)
+    four_eyes: bool = True
+    approval_by_policy: tuple[str, ...] = ("minimal", "limited")
+
+
+class Trust(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an auditor brings along: the log's public key, keys by role as PEM, an earlier checkpoint, and the policy.
+
+    A key counts for its role alone. `checkpoint` is a signed note, empty where the auditor has seen none before.
+    """
+
+    log: str
+    keys: dict[KeyRole, tuple[str, ...]]
+    checkpoint: str = ""
+    policy: TrustPolicy = TrustPolicy()
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that verification looked at: whether it holds, and what was found, or why it does not hold."""
+
+    name: str
+    passed: bool
+    said: str
+
+
+class BadTrust(InvalidInput):
+    """A trust file that says nothing that a bundle could be held against."""
+
+
+class BadEnvelope(InvalidInput):
+    """A signed document that is malformed, or that its role's key did not sign."""
+
+
+class BadBundle(InvalidInput):
+    """A bundle in which something is missing, too much, or contradicts the rest."""
+
+
+class EvidenceKind(StrEnum):
+    """Who can answer a requirement: the platform from its records, a person, or both together."""
+
+    AUTO = "auto"
+    HUMAN = "human"
+    BOTH = "both"
+
+
+class Status(StrEnum):
+    """How a requirement stands."""
+
+    MET = "met"
+    MISSING = "missing"
+    NOT_APPLICABLE = "not_applicable"
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in a bundle: a file by its digest, and a JSON pointer into it (RFC 6901).
+
+    In a file of lines the pointer begins with the line's number; in an attestation it leads into the statement.
+    """
+
+    path: str
+    pointer: str
+    sha256: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A requirement as the dossier answers it. `needs` says `person` where only a person can close it."""
+
+    id: str
+    framework: str
+    reference: str
+    title: str
+    evidence_kind: EvidenceKind
+    status: Status
+    by: str
+    at: str
+    reason: str = ""
+    needs: str = ""
+    uncertain: bool = False
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Framework(msgspec.Struct, frozen=True, kw_only=True):
+    """A law, standard or convention: its name, and how it stands."""
+
+    id: str
+    name: str
+    status: str
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """The dossier's document: every requirement of every framework, answered for one version."""
+
+    model: str
+    version: int
+    risk_tier: str
+    made_at: str
+    frameworks: tuple[Framework, ...]
+    requirements: tuple[Answer, ...]
