@@ -1,6 +1,7 @@
 """Files that last beyond a power cut. Owns the order of syncs in a directory; knows not what is written."""
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -11,6 +12,28 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def put_secret(path: Path, content: bytes) -> None:
+    """Makes a file that its owner alone may read, durably, unless there is one: of several processes at once, the first makes it.
+
+    It is written under a name of its own and then linked to `path`, so that nobody ever reads half of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            return
+    finally:
+        fresh.unlink()
+    sync(path.parent)
 
 
 class DurableFolders:

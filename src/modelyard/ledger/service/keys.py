@@ -1,12 +1,12 @@
 """The log's signing key as a file of the data folder. Owns the file; the form of keys and notes is in the rules."""
 
-import os
 import secrets
 from pathlib import Path
 
 from modelyard.core.ids import uuid7
 from modelyard.ledger.domain import NoteInvalid, WrongLogKey
 from modelyard.ledger.rules.note import KEY_BYTES, SignerKey, VerifierKey, checked_key_name, parse_signer_key, signed_note
+from modelyard.storage.durable import put_secret
 
 ORIGIN = "modelyard.local"
 
@@ -33,7 +33,7 @@ class LogKey:
         may be read by others, and NoteInvalid where it holds no key.
         """
         if not path.exists():
-            _create(path, cls.new(origin or f"{ORIGIN}/{uuid7().hex}"))
+            put_secret(path, cls.new(origin or f"{ORIGIN}/{uuid7().hex}")._line())
         if path.stat().st_mode & 0o077:
             raise WrongLogKey(f"others may read the log's key {path}", hint=f"chmod 600 {path}; if others had access, start a new log")
         try:
@@ -54,30 +54,3 @@ class LogKey:
 
     def _line(self) -> bytes:
         return f"{self._signer.text}\n".encode()
-
-
-def _create(path: Path, key: LogKey) -> None:
-    """Writes the key under a name of its own, then links it to `path` unless another process was first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(key._line())
-            stream.flush()
-            os.fsync(stream.fileno())
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            return
-    finally:
-        fresh.unlink()
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
