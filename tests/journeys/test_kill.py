@@ -14,6 +14,7 @@ import pytest
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant
 from modelyard.delivery.domain import DeliveryDetail, DeliveryState, StageName
+from modelyard.governance.domain import ATTESTED
 from modelyard.ledger.service import list_events
 from modelyard.registry.domain import CHAMPION, ModelName
 from modelyard.registry.service import find_alias, list_versions
@@ -27,6 +28,7 @@ from tests.journeys.project import MODELS, YARD, Mine, write_project
 CALM, TROUBLED = "calm", "late"
 SETTINGS = "[worker]\nlease_s = 2.0\n[gateway]\nsegment_age_s = 5.0\n"
 MANY = 100_000
+ATTESTATIONS = 5
 BY_REVISION = ("serving.revision_proposed", "serving.revision_activated")
 BY_THE_CLOCK = {"as_of", "run", "us_a_row", "approval", "revision", "since", "until", "active_at"}
 """Facts that say when a stage ran, how long it took, or under which number its records are kept."""
@@ -95,7 +97,14 @@ def check_released(records: Records, versions: int) -> None:
         assert endpoint.live is not None
         traffic = endpoint.live.revision.traffic
         assert (traffic.champion, traffic.canary, endpoint.coming) == (versions, None, None)
+    for name in (CALM, TROUBLED):
+        waited(lambda name=name: attested(records, name) == ATTESTATIONS * versions, f"the attestations of {name}")  # type: ignore[misc]
     assert entries(records, TROUBLED) == entries(records, CALM)
+
+
+def attested(records: Records, model: str) -> int:
+    """How many attestations of the model's versions are in the ledger; a worker makes them a moment after what they are about."""
+    return sum(count for (kind, _), count in entries(records, model).items() if kind == ATTESTED)
 
 
 def check_ledger(mine: Mine) -> None:

@@ -7,7 +7,11 @@ from enum import StrEnum
 
 import msgspec
 
-from modelyard.core.errors import InvalidInput
+from modelyard.core.clock import Instant
+from modelyard.core.digests import Digest
+from modelyard.core.errors import Conflict, InvalidInput
+from modelyard.ledger.domain import EntryId
+from modelyard.registry.domain import ModelName
 
 
 class KeyRole(StrEnum):
@@ -187,3 +191,26 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     made_at: str
     frameworks: tuple[Framework, ...]
     requirements: tuple[Answer, ...]
+
+
+class Attestation(msgspec.Struct, frozen=True, kw_only=True):
+    """An attestation of a version, or its model's signature: which file of a bundle it is, its digest, and its entry in the ledger."""
+
+    model: ModelName
+    version: int
+    path: str
+    digest: Digest
+    entry: EntryId
+    made_at: Instant
+
+
+class BadRoleKey(Conflict):
+    """The key of a role is damaged, or others may read it."""
+
+
+class NotAttestable(Conflict):
+    """The version's records do not say how it came to be, so nothing can be attested of it."""
+
+
+class AttestedMeanwhile(Conflict):
+    """Another process attested the same thing first; its file holds."""

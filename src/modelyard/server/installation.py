@@ -1,4 +1,4 @@
-"""An installation that is open: database, blobs, tables, online store, log key and clock, as the settings ask for."""
+"""An installation that is open: database, blobs, tables, online store, keys and clock, as the settings ask for."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import msgspec
 from modelyard.core.clock import Clock, SystemClock
 from modelyard.core.errors import InvalidInput
 from modelyard.core.settings import Settings
+from modelyard.governance.service import RoleKeys
 from modelyard.ledger.service import LogKey
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
@@ -27,6 +28,7 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     tables: Tables
     online: OnlineStore
     log_key: LogKey
+    role_keys: RoleKeys
 
     @property
     def clock(self) -> Clock:
@@ -56,6 +58,7 @@ def opened(settings: Settings) -> Iterator[Installation]:
             tables=Tables.open(settings.tables_url, settings.storage.blob_options),
             online=online,
             log_key=LogKey.open(settings.folder / "keys" / "log.key"),
+            role_keys=RoleKeys.open(settings.folder / "keys"),
         )
     finally:
         online.close()

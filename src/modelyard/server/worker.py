@@ -13,6 +13,7 @@ from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended
 from modelyard.delivery.service import fire_schedules, follow_alerts
 from modelyard.delivery.stages import Yard, staged
 from modelyard.features.service import materialize_due
+from modelyard.governance.service import tick as governance_tick
 from modelyard.ledger.service import tick as ledger_tick
 from modelyard.monitoring.service import measure_due
 from modelyard.monitoring.service import tick as monitoring_tick
@@ -121,6 +122,7 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
     always = [
         _Tick("ledger", settings.worker.poll_s, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
         _Tick("tracking", TICK_S, lambda: tracking_tick(database)),
+        _Tick("attestations", TICK_S, lambda: governance_tick(database, installation.blobs, installation.role_keys)),
     ]
     if isinstance(installation.clock, ReplayClock):
         # Whoever moves a replay's clock has these looked after at its own instants, so that a slow machine tells the same story. A

@@ -71,10 +71,9 @@ class BuildDefinition(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
 
 class Builder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who built it, in which version."""
+    """Who built it."""
 
     id: str
-    version: dict[str, str] = {}
 
 
 class BuildMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
