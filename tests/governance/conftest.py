@@ -1,4 +1,4 @@
-"""Bundles over a ledger that a whole session's tests share."""
+"""Bundles over a ledger, and models that were shipped for real; a whole session's tests share them."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from modelyard.core.clock import FixedClock
+from modelyard.governance.service import RoleKeys
+from modelyard.ledger.service import sequence_pending
+from modelyard.server.installation import Installation, opened
 from modelyard.storage.database import Database
 from tests.conftest import START
 from tests.governance.bundles import Bundles
+from tests.governance.shipping import CREWS, LATE, declare, settings_of, ship, write_project
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +30,22 @@ def bundles(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def sound(bundles: Bundles) -> Path:
     """The folder of a bundle with nothing wrong; tests copy it."""
     return bundles.write()
+
+
+@pytest.fixture(scope="session")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation in which `late` was let through by policy and `crews` waits for a person."""
+    folder = tmp_path_factory.mktemp("mine")
+    write_project(folder)
+    with opened(settings_of(folder)) as installation:
+        declare(installation, folder)
+        ship(installation, LATE)
+        ship(installation, CREWS)
+        sequence_pending(installation.database, "tests")
+        yield installation
+
+
+@pytest.fixture(scope="session")
+def keys(yard: Installation) -> RoleKeys:
+    """The installation's keys by role."""
+    return yard.role_keys

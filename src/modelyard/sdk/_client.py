@@ -9,6 +9,8 @@ from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, ViewFreshness, ViewSummary
 from modelyard.features.online import OnlineValues
 from modelyard.fleet.domain import Portfolio, Questions, Trace
+from modelyard.governance.card import ModelCard
+from modelyard.governance.domain import Attestation
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
 from modelyard.monitoring.domain.alerts import Alert, AlertId, Why
 from modelyard.monitoring.domain.findings import ViewSkew
@@ -86,6 +88,11 @@ class Client(Transport):
     def get_alert(self, alert: AlertId) -> Alert:
         """The alert of that id. Raises AlertNotFound, also for one that the caller may not see."""
         answer: Alert = self.call("GET", "/alerts/{alert}", {"path": {"alert": alert}}, Alert)
+        return answer
+
+    def get_card(self, model: ModelName, version: int) -> ModelCard:
+        """The model card of a version that a delivery made. Raises NotAttestable, NoSuchModel and NoSuchVersion."""
+        answer: ModelCard = self.call("GET", "/models/{model}/versions/{version}/card", {"path": {"model": model, "version": version}}, ModelCard)
         return answer
 
     def get_declaration(self, model: str) -> AppliedModel:
@@ -241,6 +248,11 @@ class Client(Transport):
     def list_approvals(self, *, state: ApprovalState | None = None) -> list[Approval]:
         """Approvals of the caller's teams, newest first, at most 500."""
         answer: list[Approval] = self.call("GET", "/approvals", {"query": {"state": state}}, list[Approval])
+        return answer
+
+    def list_attestations(self, model: ModelName, version: int) -> list[Attestation]:
+        """The attestations of a version, by path. Raises NoSuchModel and NoSuchVersion."""
+        answer: list[Attestation] = self.call("GET", "/models/{model}/versions/{version}/attestations", {"path": {"model": model, "version": version}}, list[Attestation])
         return answer
 
     def list_deliveries(self, *, model: str | None = None, state: DeliveryState | None = None, before: str | None = None) -> list[Delivery]:

@@ -73,6 +73,8 @@ GET /api/v1/models/{model}/aliases
 GET /api/v1/models/{model}/comparison
 GET /api/v1/models/{model}/versions
 GET /api/v1/models/{model}/versions/{version}
+GET /api/v1/models/{model}/versions/{version}/attestations
+GET /api/v1/models/{model}/versions/{version}/card
 GET /api/v1/models/{model}/versions/{version}/lineage
 GET /api/v1/models/{model}/versions/{version}/reproductions
 GET /api/v1/reproductions

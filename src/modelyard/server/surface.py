@@ -15,6 +15,7 @@ from modelyard.features.pages import PAGES as FEATURE_PAGES
 from modelyard.features.sections import Parities
 from modelyard.fleet.api import OPERATIONS as FLEET_OPERATIONS
 from modelyard.fleet.pages import PAGES as FLEET_PAGES
+from modelyard.governance.api import OPERATIONS as GOVERNANCE_OPERATIONS
 from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
 from modelyard.ledger.pages import PAGES as LEDGER_PAGES
 from modelyard.ledger.service import LogKey
@@ -47,6 +48,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *DELIVERY_OPERATIONS,
     *FEATURE_OPERATIONS,
     *FLEET_OPERATIONS,
+    *GOVERNANCE_OPERATIONS,
     *LEDGER_OPERATIONS,
     *MONITORING_OPERATIONS,
     *REGISTRY_OPERATIONS,

@@ -4,6 +4,7 @@ Owns the events' form and the walk. Which events a version has is the service's 
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,16 +26,24 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     output_facets: Document = {}
 
     @property
-    def key(self) -> tuple[str, str]:
-        """What names it."""
-        return self.namespace, self.name
-
-    @property
     def digest(self) -> str:
         """The SHA-256 that is its version, in hexadecimal; empty where none was recorded."""
         version = self.facets.get("version")
         text = version.get("datasetVersion") if isinstance(version, dict) else None
         return text.removeprefix("sha256:") if isinstance(text, str) else ""
+
+    @property
+    def key(self) -> "Key":
+        """What names it: another version is another dataset."""
+        return Key(self.namespace, self.name, self.digest)
+
+
+class Key(NamedTuple):
+    """A dataset in one version."""
+
+    namespace: str
+    name: str
+    digest: str
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,25 +99,23 @@ def walked_back(events: Iterable[RunEvent], model: str, snapshot: str) -> Path:
 
     Raises BadBundle where the model was not made by any run, or not from that snapshot.
     """
-    made_from: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    known: dict[tuple[str, str], Dataset] = {}
+    made_from: dict[Key, set[Key]] = {}
     for event in events:
-        known |= {one.key: one for one in (*event.inputs, *event.outputs) if one.key not in known or one.digest}
         for output in event.outputs if event.event_type == COMPLETE else ():
             made_from.setdefault(output.key, set()).update(one.key for one in event.inputs)
-    start = [key for key in made_from if known[key].digest == model]
+    start = [key for key in made_from if key.digest == model]
     if len(start) != 1:
         raise BadBundle(f"{len(start)} runs of the lineage made the signed model, expected one")
-    seen: set[tuple[str, str]] = set()
+    seen: set[Key] = set()
     waiting = [*start]
     while waiting:
         key = waiting.pop()
         if key not in seen:
             seen.add(key)
             waiting.extend(made_from.get(key, ()))
-    if snapshot not in {known[key].digest for key in seen}:
+    if snapshot not in {key.digest for key in seen}:
         raise BadBundle("the path from the model does not lead through the training snapshot of its attestation")
     roots = seen - set(made_from)
     if not roots:
         raise BadBundle("the path from the model leads to no source")
-    return Path(datasets=len(seen), sources=frozenset((known[key].name, known[key].digest) for key in roots))
+    return Path(datasets=len(seen), sources=frozenset((key.name, key.digest) for key in roots))

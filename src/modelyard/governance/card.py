@@ -1,0 +1,171 @@
+"""The model card: a version described for people, section by section (Mitchell et al., 2019), from its records.
+
+Owns what stands where. What only a person can say is left open and says so.
+"""
+
+import msgspec
+
+from modelyard.core.clock import Instant, iso
+from modelyard.core.digests import Digest
+from modelyard.delivery.domain import StageName
+from modelyard.features.domain.profiles import TableProfile
+from modelyard.governance.records import Records
+from modelyard.registry.domain import ModelName, RiskTier
+
+NORMAL_95 = 1.96
+NEEDS_PERSON = "Not written yet: a person has to say it."
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric on the evaluation rows, or on a slice of them, with a 95% interval by the normal approximation where its error is known."""
+
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    rows: int | None = None
+    slice: str = ""
+
+
+class CardLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a section: a term and what is recorded."""
+
+    term: str
+    value: str
+
+
+class CardSection(msgspec.Struct, frozen=True, kw_only=True):
+    """One section: what the records say, and what a person has to add."""
+
+    id: str
+    title: str
+    lines: tuple[CardLine, ...] = ()
+    measured: tuple[Measured, ...] = ()
+    open: str = ""
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A version's card."""
+
+    model: ModelName
+    version: int
+    purpose: str
+    owner: str
+    risk: RiskTier
+    artifact: Digest
+    created_at: Instant
+    sections: tuple[CardSection, ...]
+
+
+def card_of(records: Records, profile: TableProfile | None = None) -> ModelCard:
+    """The card of a version; `profile` is of its training snapshot, where that can still be read."""
+    declaration = records.declaration
+    return ModelCard(
+        model=records.version.model,
+        version=records.version.number,
+        purpose=declaration.purpose,
+        owner=declaration.owner,
+        risk=declaration.risk,
+        artifact=records.version.artifact,
+        created_at=records.version.created_at,
+        sections=(
+            _details(records),
+            CardSection(
+                id="MC-2", title="Intended use", lines=_lines(("Purpose", declaration.purpose)), open="Uses out of scope: " + NEEDS_PERSON
+            ),
+            _factors(records),
+            CardSection(
+                id="MC-4", title="Metrics", lines=_gates(records), measured=overall(records), open="Why these metrics: " + NEEDS_PERSON
+            ),
+            _evaluation_data(records),
+            _training_data(records, profile),
+            CardSection(id="MC-7", title="Quantitative analyses", measured=by_slice(records)),
+            CardSection(id="MC-8", title="Ethical considerations", open=NEEDS_PERSON),
+            CardSection(id="MC-9", title="Caveats and recommendations", open=NEEDS_PERSON),
+        ),
+    )
+
+
+def overall(records: Records) -> tuple[Measured, ...]:
+    """Each metric on all evaluation rows."""
+    facts = records.facts(StageName.EVALUATE)
+    errors = facts.get("standard_errors") or {}
+    return tuple(
+        _measured(name, value, errors.get(name), rows=facts["rows"]) for name, value in facts["metrics"].items() if value is not None
+    )
+
+
+def by_slice(records: Records) -> tuple[Measured, ...]:
+    """The first metric on each declared slice that is large enough."""
+    return tuple(
+        _measured(one["metric"], one["is"], one.get("error"), rows=one["rows"], slice_=f"{one['column']} = {one['value']}")
+        for one in records.facts(StageName.EVALUATE)["slices"]
+        if one.get("is") is not None
+    )
+
+
+def _measured(metric: str, value: float, error: float | None, *, rows: int | None = None, slice_: str = "") -> Measured:
+    margin = None if error is None else NORMAL_95 * error
+    return Measured(
+        metric=metric,
+        value=value,
+        low=None if margin is None else value - margin,
+        high=None if margin is None else value + margin,
+        rows=rows,
+        slice=slice_,
+    )
+
+
+def _details(records: Records) -> CardSection:
+    facts, version = records.facts(StageName.TRAIN), records.version
+    parameters = ", ".join(f"{name}={value}" for name, value in version.parameters.items())
+    lines = _lines(
+        ("Version", f"{version.model} v{version.number}"),
+        ("Owner", records.declaration.owner),
+        ("Risk", records.declaration.risk),
+        ("Registered", iso(version.created_at)),
+        ("Type", f"{facts.get('kind', '')} ({version.format})"),
+        ("Answers", "a probability" if records.declaration.task == "binary" else "a number"),
+        ("Inputs", ", ".join(records.declaration.inputs)),
+        ("Parameters", parameters),
+        ("Begun by", records.starter.name or records.starter.id),
+    )
+    return CardSection(id="MC-1", title="Model details", lines=lines, open="Licence and contact: " + NEEDS_PERSON)
+
+
+def _factors(records: Records) -> CardSection:
+    slices = ", ".join(records.declaration.slices)
+    lines = _lines(("Evaluated by", slices or "no slice was declared"))
+    return CardSection(id="MC-3", title="Factors", lines=lines, open="Which groups and conditions matter: " + NEEDS_PERSON)
+
+
+def _gates(records: Records) -> tuple[CardLine, ...]:
+    return tuple(CardLine(term="Gate", value=f"{one.expression}: {'passed' if one.passed else 'failed'}") for one in records.gates)
+
+
+def _evaluation_data(records: Records) -> CardSection:
+    facts = records.facts(StageName.EVALUATE)
+    lines = _lines(
+        ("Rows", f"{facts['rows']:,}, all later than the training rows"),
+        ("From", iso(facts["from"])),
+        ("To", iso(facts["to"])),
+        ("Label", records.declaration.label),
+    )
+    return CardSection(id="MC-5", title="Evaluation data", lines=lines, open="Why this data: " + NEEDS_PERSON)
+
+
+def _training_data(records: Records, profile: TableProfile | None) -> CardSection:
+    snapshot = records.facts(StageName.SNAPSHOT)
+    missing = [f"{one.name} {one.null_share:.1%}" for one in profile.columns if one.nulls] if profile else []
+    lines = _lines(
+        ("Snapshot", snapshot["digest"]),
+        ("Rows", f"{records.facts(StageName.TRAIN)['rows']:,} of {snapshot['rows']:,}"),
+        ("As of", iso(snapshot["as_of"])),
+        ("Views", ", ".join(f"{use.view} ({use.rows:,} rows of its source)" for use in records.sources)),
+        ("Missing values", ", ".join(missing) if profile else ""),
+    )
+    return CardSection(id="MC-6", title="Training data", lines=lines, open="How it was collected, and what it lacks: " + NEEDS_PERSON)
+
+
+def _lines(*pairs: tuple[str, str]) -> tuple[CardLine, ...]:
+    return tuple(CardLine(term=term, value=str(value)) for term, value in pairs if value)
