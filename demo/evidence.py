@@ -81,7 +81,7 @@ def fault(records: Records, model: ModelName) -> Fault | None:
     """What became of the fault; `None` where no alert names the view."""
     with records.database.read() as snapshot:
         alerts = list_alerts(snapshot, SYSTEM, None, None, 200)
-        found = next((one for one in alerts if _is_the_fault(one)), None)
+        found = min(filter(_is_the_fault, alerts), key=lambda one: one.opened_at, default=None)
         if found is None:
             return None
         why = why_alert(snapshot, SYSTEM, found.id)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from cel_expr_python import cel
 
 from modelyard.delivery.domain import BadExpression, Decision
@@ -38,8 +39,10 @@ def decided(text: str, facts: Mapping[str, Any]) -> Decision:
     >>> decided("metrics.roc_auc >= 0.65", {"metrics": {}}).passed
     False
     """
+    # CEL knows plain values only: a cause that is a StrEnum would be an error wherever the expression's outcome depends on it.
+    known = msgspec.to_builtins({name: facts.get(name) for name in VARIABLES})
     try:
-        answer = _environment().compile(checked_expression(text)).eval(data={name: facts.get(name) for name in VARIABLES})
+        answer = _environment().compile(checked_expression(text)).eval(data=known)
     except RuntimeError as error:
         return Decision(expression=text, passed=False, reason=_first_line(error))
     value = answer.value()
