@@ -45,6 +45,24 @@ def check_commands(mine: Mine) -> None:
     assert {one["state"] for one in json.loads(findings)} == {"good"}, findings
 
 
+def check_audit(mine: Mine) -> None:
+    """A dossier of the released version, held by its bundle alone against what was given before; a second one goes nowhere else."""
+    mine.yard("trust", "--out", "trust.json")
+    made = mine.yard("dossier", "late/champion", "--out", "audit")["dossier"]
+    assert isinstance(made, dict)
+    verified = mine.yard("verify", "audit", "--trust", "trust.json")
+    assert verified["verified"], verified
+    bundle = mine.folder / "audit"
+    assert (bundle / "dossier.pdf").read_bytes().startswith(b"%PDF")
+    answers = {one["id"]: one["status"] for one in json.loads((bundle / "dossier.json").read_bytes())["requirements"]}
+    assert answers["SS123-1.2"] == "met", "what was released has a history"
+    assert made["met"] == sum(status == "met" for status in answers.values())
+    for words in (("dossier", "late/1", "--out", "audit"), ("trust", "--out", "trust.json")):
+        assert "error" in mine.yard(*words, code=1)
+    (bundle / "model" / "model.txt").write_bytes(b"another")
+    assert not mine.yard("verify", "audit", "--trust", "trust.json", code=1)["verified"]
+
+
 def test_one_command_takes_a_model_from_raw_data_to_an_answer(mine: Mine) -> None:
     shipped = mine.yard("ship", "late", "--until", "roll_out")
     found = states(shipped)
@@ -59,6 +77,7 @@ def test_one_command_takes_a_model_from_raw_data_to_an_answer(mine: Mine) -> Non
         verified = control.post("/api/v1/ledger/verification", json={"known": []}).json()
     assert verified["findings"] == [], verified
     check_pages(mine)
+    check_audit(mine)
     check_commands(mine)
     # A second version whose gate fails is refused, says which gate, and leaves the first one live.
     (mine.folder / "models.py").write_text(MODELS.replace("GATE", "0.5"))

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from modelyard.cli.connection import connected
 from modelyard.cli.output import Json, console, plain, print_json, print_table, tell
-from modelyard.core.errors import EXIT_CODE, InvalidInput, Kind
+from modelyard.cli.versions import numbered, parted
+from modelyard.core.errors import EXIT_CODE, Kind
 from modelyard.delivery.domain import Comparison, NewReproduction, Reproduction, ReproductionState, SnapshotVerdict, Verdict
-from modelyard.registry.domain import ModelName
 from modelyard.sdk.client import Client
 
 FOLLOW_S = 0.25
@@ -41,11 +41,9 @@ def reproduce(
 
     Example: yard reproduce late_arrival/3
     """
-    model, _, name = version.partition("/")
-    if not model or not name:
-        raise InvalidInput(f"{version!r} names no version", hint="write MODEL/VERSION, such as late_arrival/3 or late_arrival/champion")
+    model, name = parted(version)
     with connected() as client:
-        begun = client.start_reproduction(ModelName(model), _number(client, ModelName(model), name), NewReproduction(key=key))
+        begun = client.start_reproduction(model, numbered(client, model, name), NewReproduction(key=key))
         found = _followed(client, begun, quiet=json) if follow else begun
     if json:
         print_json(found)
@@ -54,16 +52,6 @@ def reproduce(
     else:
         console().print(f"{found.id} is {found.state}; the worker takes it up")
     return _exit_code(found)
-
-
-def _number(client: Client, model: ModelName, name: str) -> int:
-    if name.removeprefix("v").isdigit():
-        return int(name.removeprefix("v"))
-    aliases = {alias.name: alias.version for alias in client.list_aliases(model)}
-    if name not in aliases:
-        known = ", ".join(sorted(aliases)) or "none yet"
-        raise InvalidInput(f"{model} has no version or alias {name!r}", hint=f"a number, or an alias: {known}")
-    return next(number for alias, number in aliases.items() if alias == name)
 
 
 def _followed(client: Client, begun: Reproduction, *, quiet: bool) -> Reproduction:

@@ -13,7 +13,8 @@ from modelyard.core.clock import Instant, iso
 from modelyard.core.digests import canonical_json
 from modelyard.delivery.domain import StageName
 from modelyard.governance.attestations import dependencies
-from modelyard.governance.card import Measured, by_slice, overall
+from modelyard.governance.card import by_slice, overall
+from modelyard.governance.domain import Measured
 from modelyard.governance.records import Records
 from modelyard.governance.rules.packages import Package
 from modelyard.governance.rules.statements import Resource

@@ -3,58 +3,14 @@
 Owns what stands where. What only a person can say is left open and says so.
 """
 
-import msgspec
-
-from modelyard.core.clock import Instant, iso
-from modelyard.core.digests import Digest
+from modelyard.core.clock import iso
 from modelyard.delivery.domain import StageName
 from modelyard.features.domain.profiles import TableProfile
+from modelyard.governance.domain import CardLine, CardSection, Measured, ModelCard
 from modelyard.governance.records import Records
-from modelyard.registry.domain import ModelName, RiskTier
 
 NORMAL_95 = 1.96
 NEEDS_PERSON = "Not written yet: a person has to say it."
-
-
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric on the evaluation rows, or on a slice of them, with a 95% interval by the normal approximation where its error is known."""
-
-    metric: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    rows: int | None = None
-    slice: str = ""
-
-
-class CardLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a section: a term and what is recorded."""
-
-    term: str
-    value: str
-
-
-class CardSection(msgspec.Struct, frozen=True, kw_only=True):
-    """One section: what the records say, and what a person has to add."""
-
-    id: str
-    title: str
-    lines: tuple[CardLine, ...] = ()
-    measured: tuple[Measured, ...] = ()
-    open: str = ""
-
-
-class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
-    """A version's card."""
-
-    model: ModelName
-    version: int
-    purpose: str
-    owner: str
-    risk: RiskTier
-    artifact: Digest
-    created_at: Instant
-    sections: tuple[CardSection, ...]
 
 
 def card_of(records: Records, profile: TableProfile | None = None) -> ModelCard:

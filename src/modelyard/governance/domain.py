@@ -4,14 +4,16 @@ Owns the words and errors. The forms of the standards are in `rules`, verificati
 """
 
 from enum import StrEnum
+from typing import NewType
 
 import msgspec
 
+from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
-from modelyard.core.errors import Conflict, InvalidInput
+from modelyard.core.errors import Conflict, InvalidInput, NotFound
 from modelyard.ledger.domain import EntryId
-from modelyard.registry.domain import ModelName
+from modelyard.registry.domain import ModelName, RiskTier
 
 
 class KeyRole(StrEnum):
@@ -204,6 +206,47 @@ class Attestation(msgspec.Struct, frozen=True, kw_only=True):
     made_at: Instant
 
 
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric on the evaluation rows, or on a slice of them, with a 95% interval by the normal approximation where its error is known."""
+
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    rows: int | None = None
+    slice: str = ""
+
+
+class CardLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a section: a term and what is recorded."""
+
+    term: str
+    value: str
+
+
+class CardSection(msgspec.Struct, frozen=True, kw_only=True):
+    """One section: what the records say, and what a person has to add."""
+
+    id: str
+    title: str
+    lines: tuple[CardLine, ...] = ()
+    measured: tuple[Measured, ...] = ()
+    open: str = ""
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A version's card."""
+
+    model: ModelName
+    version: int
+    purpose: str
+    owner: str
+    risk: RiskTier
+    artifact: Digest
+    created_at: Instant
+    sections: tuple[CardSection, ...]
+
+
 class BadRoleKey(Conflict):
     """The key of a role is damaged, or others may read it."""
 
@@ -214,3 +257,37 @@ class NotAttestable(Conflict):
 
 class AttestedMeanwhile(Conflict):
     """Another process attested the same thing first; its file holds."""
+
+
+DossierId = NewType("DossierId", str)
+TRUST_GIVEN = "governance.trust_given"
+DOSSIER_MADE = "governance.dossier_made"
+
+
+class Dossier(msgspec.Struct, frozen=True, kw_only=True):
+    """A dossier that was made: of which version, its bundle as a tar archive by digest, how long it took, and how the requirements stand.
+
+    `waiting` is missing a person, `missing` a record. `duration_s` is by the machine's clock.
+    """
+
+    id: DossierId
+    team_id: TeamId
+    model: ModelName
+    version: int
+    digest: Digest
+    size_bytes: int
+    made_at: Instant
+    made_by: PrincipalId
+    duration_s: float
+    met: int
+    waiting: int
+    missing: int
+    not_applicable: int
+
+
+class NotLetThrough(Conflict):
+    """The version was not approved yet, or never will be; a dossier is of a decision that was made."""
+
+
+class NoSuchDossier(NotFound):
+    """No dossier of that id, or none that the caller may see."""

@@ -18,6 +18,7 @@ from modelyard.delivery.domain import ReproductionState, StageName, Verdict
 from modelyard.delivery.service import list_version_reproductions, next_due
 from modelyard.features.domain.profiles import TableProfile
 from modelyard.features.profile import profiled
+from modelyard.governance.domain import DOSSIER_MADE
 from modelyard.governance.records import Records
 from modelyard.ledger.domain import Entry
 from modelyard.ledger.service import list_entries, log_facts
@@ -32,7 +33,7 @@ from modelyard.storage.tables import Tables
 Document = dict[str, Any]
 MOST = 200
 SAME = (Verdict.IDENTICAL, Verdict.EQUAL_WITHIN_TOLERANCE)
-STAGE_DONE, DOSSIER_MADE = "delivery.stage_done", "governance.dossier_made"
+STAGE_DONE = "delivery.stage_done"
 PAGES = 5
 
 

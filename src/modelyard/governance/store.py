@@ -1,11 +1,14 @@
-"""SQL of governance: which attestations a version has. Owns the rows; the attestations themselves are blobs."""
+"""SQL of governance: which attestations and dossiers a version has. Owns the rows; the files themselves are blobs."""
 
+from collections.abc import Sequence
+
+import msgspec
 import sqlalchemy as sa
 
 from modelyard.access.domain import TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
-from modelyard.governance.domain import Attestation, AttestedMeanwhile
+from modelyard.governance.domain import Attestation, AttestedMeanwhile, Dossier, DossierId
 from modelyard.ledger.domain import EntryId
 from modelyard.registry.domain import ModelName
 from modelyard.storage.database import Snapshot, Transaction
@@ -21,6 +24,23 @@ ATTESTATION = sa.Table(
     sa.Column("digest", sa.String, nullable=False),
     sa.Column("entry_id", sa.String, nullable=False),
     sa.Column("made_at", sa.BigInteger, nullable=False),
+)
+DOSSIER = sa.Table(
+    "governance_dossiers",
+    METADATA,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("team_id", sa.String, nullable=False),
+    sa.Column("model", sa.String, nullable=False, index=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("digest", sa.String, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("made_at", sa.BigInteger, nullable=False),
+    sa.Column("made_by", sa.String, nullable=False),
+    sa.Column("duration_s", sa.Float, nullable=False),
+    sa.Column("met", sa.Integer, nullable=False),
+    sa.Column("waiting", sa.Integer, nullable=False),
+    sa.Column("missing", sa.Integer, nullable=False),
+    sa.Column("not_applicable", sa.Integer, nullable=False),
 )
 
 
@@ -54,3 +74,26 @@ def list_attestations(snapshot: Snapshot, model: ModelName, version: int) -> lis
         )
         for row in snapshot.connection.execute(query).mappings()
     ]
+
+
+def insert_dossier(tx: Transaction, found: Dossier) -> None:
+    """Notes a dossier."""
+    tx.connection.execute(sa.insert(DOSSIER).values(msgspec.structs.asdict(found)))
+
+
+def find_dossier(snapshot: Snapshot, dossier: DossierId) -> Dossier | None:
+    """The dossier of that id."""
+    row = snapshot.connection.execute(sa.select(DOSSIER).where(DOSSIER.c.id == dossier)).mappings().first()
+    return None if row is None else Dossier(**row)
+
+
+def list_dossiers(snapshot: Snapshot, teams: Sequence[TeamId] | None, model: str | None, version: int | None, limit: int) -> list[Dossier]:
+    """Dossiers, newest first: of those teams, of one model and of one of its versions where these are given."""
+    query = sa.select(DOSSIER).order_by(DOSSIER.c.id.desc()).limit(limit)
+    if teams is not None:
+        query = query.where(DOSSIER.c.team_id.in_(teams))
+    if model is not None:
+        query = query.where(DOSSIER.c.model == model)
+    if version is not None:
+        query = query.where(DOSSIER.c.version == version)
+    return [Dossier(**row) for row in snapshot.connection.execute(query).mappings()]

@@ -9,8 +9,7 @@ from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, ViewFreshness, ViewSummary
 from modelyard.features.online import OnlineValues
 from modelyard.fleet.domain import Portfolio, Questions, Trace
-from modelyard.governance.card import ModelCard
-from modelyard.governance.domain import Attestation
+from modelyard.governance.domain import Attestation, Dossier, DossierId, ModelCard, Trust
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
 from modelyard.monitoring.domain.alerts import Alert, AlertId, Why
 from modelyard.monitoring.domain.findings import ViewSkew
@@ -103,6 +102,11 @@ class Client(Transport):
     def get_delivery(self, delivery: DeliveryId) -> DeliveryDetail:
         """A delivery with its stages. Raises NotFound, also where it is another team's."""
         answer: DeliveryDetail = self.call("GET", "/deliveries/{delivery}", {"path": {"delivery": delivery}}, DeliveryDetail)
+        return answer
+
+    def get_dossier(self, dossier: DossierId) -> Dossier:
+        """A dossier. Raises NoSuchDossier, also where it is another team's."""
+        answer: Dossier = self.call("GET", "/dossiers/{dossier}", {"path": {"dossier": dossier}}, Dossier)
         return answer
 
     def get_endpoint(self, model: ModelName) -> Endpoint:
@@ -215,6 +219,11 @@ class Client(Transport):
         answer: VersionDetail = self.call("GET", "/models/{model}/versions/{version}", {"path": {"model": model, "version": version}}, VersionDetail)
         return answer
 
+    def give_trust(self) -> Trust:
+        """What an auditor keeps and later holds bundles against. Later bundles prove that the log grew out of the checkpoint in it."""
+        answer: Trust = self.call("POST", "/trust", {"body": {}}, Trust)
+        return answer
+
     def heartbeat(self, gateway: str, body: Heartbeat) -> Assignment:
         """Notes how a gateway stands, takes coming revisions on, and answers with what the gateway is to do."""
         answer: Assignment = self.call("POST", "/gateways/{gateway}/heartbeat", {"path": {"gateway": gateway}, "body": body}, Assignment)
@@ -258,6 +267,11 @@ class Client(Transport):
     def list_deliveries(self, *, model: str | None = None, state: DeliveryState | None = None, before: str | None = None) -> list[Delivery]:
         """Deliveries of the caller's teams, newest first, at most 100; `before` is the last id of the page before."""
         answer: list[Delivery] = self.call("GET", "/deliveries", {"query": {"model": model, "state": state, "before": before}}, list[Delivery])
+        return answer
+
+    def list_dossiers(self, *, model: str | None = None) -> list[Dossier]:
+        """Dossiers of the caller's teams, of one model where it is given, newest first, at most 200."""
+        answer: list[Dossier] = self.call("GET", "/dossiers", {"query": {"model": model}}, list[Dossier])
         return answer
 
     def list_endpoints(self) -> list[Endpoint]:
@@ -360,6 +374,11 @@ class Client(Transport):
         answer: list[User] = self.call("GET", "/users", {"query": {"after": after, "limit": limit}}, list[User])
         return answer
 
+    def list_version_dossiers(self, model: ModelName, version: int) -> list[Dossier]:
+        """The dossiers of one version, newest first, at most 200."""
+        answer: list[Dossier] = self.call("GET", "/models/{model}/versions/{version}/dossiers", {"path": {"model": model, "version": version}}, list[Dossier])
+        return answer
+
     def list_version_reproductions(self, model: ModelName, version: int) -> list[Reproduction]:
         """The reproductions of one version, newest first, at most 200."""
         answer: list[Reproduction] = self.call("GET", "/models/{model}/versions/{version}/reproductions", {"path": {"model": model, "version": version}}, list[Reproduction])
@@ -373,6 +392,11 @@ class Client(Transport):
     def log_position(self) -> LogPosition:
         """How far the tables are complete."""
         answer: LogPosition = self.call("GET", "/prediction-log/position", {}, LogPosition)
+        return answer
+
+    def make_dossier(self, model: ModelName, version: int) -> Dossier:
+        """A new dossier of a version that was let through: its bundle is put together, signed, proven by the log and verified."""
+        answer: Dossier = self.call("POST", "/models/{model}/versions/{version}/dossiers", {"path": {"model": model, "version": version}, "body": {}}, Dossier)
         return answer
 
     def materialize_features(self, *, views: list[str] | None = None, upto_at: Instant | None = None) -> list[Materialization]:

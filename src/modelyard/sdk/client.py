@@ -34,6 +34,10 @@ class Client(Operations):
         path = f"/api/v1/feature-sets/{quote(feature_set, safe='')}/join"
         return self.send("POST", path, content=labels, query={"as_of": as_of}, headers={"Content-Type": "application/vnd.apache.parquet"})
 
+    def download_dossier(self, dossier: str) -> bytes:
+        """The bundle of a dossier, as a tar archive."""
+        return self.send("GET", f"/api/v1/dossiers/{quote(dossier, safe='')}/bundle", content=None)
+
     def log_in(self, name: str, password: str, called: str, expires_in: str) -> str:
         """A new token of the account `name`, named `called`, made with its password; the browser's session for it ends at once.
 

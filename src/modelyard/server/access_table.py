@@ -75,7 +75,12 @@ GET /api/v1/models/{model}/versions
 GET /api/v1/models/{model}/versions/{version}
 GET /api/v1/models/{model}/versions/{version}/attestations
 GET /api/v1/models/{model}/versions/{version}/card
+GET /api/v1/models/{model}/versions/{version}/dossiers
 GET /api/v1/models/{model}/versions/{version}/lineage
+GET /api/v1/dossiers
+GET /api/v1/dossiers/{dossier}
+GET /api/v1/dossiers/{dossier}/bundle
+POST /api/v1/trust
 GET /api/v1/models/{model}/versions/{version}/reproductions
 GET /api/v1/reproductions
 GET /api/v1/reproductions/{reproduction}
@@ -136,6 +141,7 @@ POST /api/v1/feature-sets/{feature_set}/join
 POST /api/v1/gateways/{gateway}/heartbeat
 POST /api/v1/models
 POST /api/v1/models/{model}/versions
+POST /api/v1/models/{model}/versions/{version}/dossiers
 POST /api/v1/models/{model}/versions/{version}/reproductions
 POST /api/v1/models/{model}/versions/{version}/retirement
 POST /models/{model}/versions/{version}/reproduce

@@ -20,9 +20,11 @@ from modelyard.core.errors import InvalidInput
 from modelyard.core.settings import Settings
 from modelyard.features.sections import Parities
 from modelyard.fleet.service import count_waiting
+from modelyard.governance.service import RoleKeys
 from modelyard.ledger.service import LogKey, list_events, log_facts
 from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
+from modelyard.server.bundles import bundle_route
 from modelyard.server.guard import found_of, guard, request_values, unruled
 from modelyard.server.installation import Installation
 from modelyard.server.joins import join_route
@@ -115,6 +117,7 @@ def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resour
         LogKey: installation.log_key,
         OnlineStore: installation.online,
         Parities: PARITIES,
+        RoleKeys: installation.role_keys,
         Settings: installation.settings,
         Tables: installation.tables,
     }
@@ -185,4 +188,4 @@ def _plain_routes(installation: Installation, registry: CollectorRegistry, pool:
         digest = installation.blobs.put_bytes(content)
         return Response(digest.encode(), media_type="text/plain")
 
-    return [health, metrics, openapi, put_source, join_route(installation.database, pool)]
+    return [health, metrics, openapi, put_source, join_route(installation.database, pool), bundle_route(installation, pool)]

@@ -16,6 +16,7 @@ from modelyard.features.sections import Parities
 from modelyard.fleet.api import OPERATIONS as FLEET_OPERATIONS
 from modelyard.fleet.pages import PAGES as FLEET_PAGES
 from modelyard.governance.api import OPERATIONS as GOVERNANCE_OPERATIONS
+from modelyard.governance.service import RoleKeys
 from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
 from modelyard.ledger.pages import PAGES as LEDGER_PAGES
 from modelyard.ledger.service import LogKey
@@ -41,7 +42,7 @@ from modelyard.web.operations import Operation
 from modelyard.web.pages import Action, Page
 
 INJECTABLE: frozenset[type] = frozenset(
-    {Authenticated, Contributors, Parities, Principal, Clock, Settings, LogKey, Blobs, Database, OnlineStore, Tables}
+    {Authenticated, Contributors, Parities, Principal, Clock, Settings, LogKey, RoleKeys, Blobs, Database, OnlineStore, Tables}
 )
 OPERATIONS: tuple[Operation, ...] = (
     *ACCESS_OPERATIONS,

@@ -6,6 +6,8 @@ from modelyard.delivery.domain import Reproduction, ReproductionState, Verdict
 from modelyard.delivery.reproductions import list_reproductions
 from modelyard.fleet.domain import Answer, Figure, Proof
 from modelyard.fleet.service.sight import Sight, entries_about
+from modelyard.governance.domain import DOSSIER_MADE, Dossier
+from modelyard.governance.service import list_dossiers
 
 REPRODUCIBLE = "If a data scientist leaves, can someone else reproduce their best model?"
 AUDIT = "From training data to deployment decision, how long for a complete audit trail?"
@@ -71,11 +73,43 @@ def _page(one: Reproduction) -> str:
 
 def answer_audit(sight: Sight) -> Answer:
     """How long the newest dossier took, and what it answers."""
-    return Answer(
+    answer = Answer(
         number=6,
         component="governance",
         question=AUDIT,
         is_answered=False,
         tone="idle",
         sentence="No dossier has been made yet.",
+        next="yard dossier MODEL/VERSION",
     )
+    found = list_dossiers(sight.snapshot, sight.principal)
+    if not found:
+        return answer
+    last = found[0]
+    entries = entries_about(sight, f"model:{last.model}/{last.version}", types=(DOSSIER_MADE,))
+    return msgspec.structs.replace(
+        answer,
+        is_answered=True,
+        tone="good" if last.missing == 0 else "warn",
+        sentence=f"{last.duration_s:.1f} s for {last.model} v{last.version}, verified as it was made: {last.met} requirements are met by "
+        f"evidence, {last.waiting} wait for people, {last.missing} lack a record, {last.not_applicable} do not apply.",
+        figures=(
+            Figure(name="version", value=f"{last.model}/{last.version}"),
+            Figure(name="duration", value=round(last.duration_s, 1), unit="s"),
+            Figure(name="met", value=last.met),
+            Figure(name="waiting", value=last.waiting),
+            Figure(name="missing", value=last.missing),
+            Figure(name="not_applicable", value=last.not_applicable),
+            Figure(name="dossiers", value=len(found)),
+        ),
+        proofs=(
+            *(Proof(text=f"{one.model} v{one.version}: {one.digest}", href=_version(one)) for one in found[:MOST_PROOFS]),
+            *(Proof(text=entry.type, entry=entry.index) for entry in entries if entry.data.get("dossier") == last.id),
+        ),
+        source="GET /api/v1/dossiers",
+        next="",
+    )
+
+
+def _version(one: Dossier) -> str:
+    return f"/models/{one.model}/versions/{one.version}"

@@ -1,7 +1,8 @@
 """Model cards: read from the records whenever somebody asks. Owns who may."""
 
 from modelyard.access.domain import Principal
-from modelyard.governance.card import ModelCard, card_of
+from modelyard.governance.card import card_of
+from modelyard.governance.domain import ModelCard
 from modelyard.governance.facts import snapshot_profile
 from modelyard.governance.records import records_of
 from modelyard.registry.domain import ModelName

@@ -1,0 +1,36 @@
+"""The bundles of dossiers over HTTP, as tar archives. Owns the bytes alone; who may is the service's business."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from litestar import Request, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
+
+from modelyard.governance.domain import DossierId
+from modelyard.governance.service import open_bundle
+from modelyard.server.guard import principal_of
+from modelyard.server.installation import Installation
+
+TAR = "application/x-tar"
+
+
+def bundle_route(installation: Installation, pool: ThreadPoolExecutor) -> HTTPRouteHandler:
+    """`GET /api/v1/dossiers/{dossier}/bundle`."""
+
+    @get("/api/v1/dossiers/{dossier:str}/bundle", name="bundle", include_in_schema=False)
+    async def bundle(request: Request[Any, Any, Any]) -> Stream:
+        principal, asked = principal_of(request), DossierId(str(request.path_params["dossier"]))
+        work = asyncio.get_running_loop().run_in_executor(
+            pool, lambda: open_bundle(installation.database, installation.blobs, principal, asked)
+        )
+        found, chunks = await work
+        headers = {
+            "Content-Length": str(found.size_bytes),
+            "Content-Disposition": f'attachment; filename="{found.model}-{found.version}-{found.id}.tar"',
+            "Digest": found.digest,
+        }
+        return Stream(chunks, media_type=TAR, headers=headers)
+
+    return bundle
