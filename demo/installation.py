@@ -91,12 +91,12 @@ def running(place: Place, *, more_workers: int = 1) -> Iterator[None]:
             process.wait(30)
 
 
-def yard(place: Place, *words: str, folder: Path = PROJECT, may_refuse: bool = False) -> bytes:
+def yard(place: Place, *words: str, folder: Path = PROJECT, may_end: Sequence[int] = (0,)) -> bytes:
     """What a `yard` command prints with `--json`, run in the project's folder. Raises ProcessFailed unless it ends well."""
     environment = {**os.environ, "MODELYARD_URL": place.url, "MODELYARD_TOKEN": place.token}
     command = [*role_command(words[0], words[1:]), "--json"]
     found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
-    if found.returncode not in ((0, 3) if may_refuse else (0,)):
+    if found.returncode not in may_end:
         raise ProcessFailed(f"yard {' '.join(words)} ended with {found.returncode}: {found.stderr.decode(errors='replace')[-1500:]}")
     return found.stdout
 

@@ -56,7 +56,7 @@ def written_summary(run: Run) -> str:
     """The summary's text; it and its figures are written to summary.json."""
     found = evidence.deliveries(run.records)
     told = (refused(found), promoted(run, found), canary(run, found), fault(run))
-    audited = audit(run, found)
+    audited = audit(run)
     _rebuild(run)
     with Client(run.place.url, run.place.token) as client:
         answers = {one.number: one for one in client.get_questions().answers}
@@ -123,13 +123,20 @@ def dropped(answer: Answer) -> Line:
     return _line("5 Accuracy drop?", answer, f"alarm {day}, after {{outcomes:,}} outcomes; {{false_alarms}} false alarms")
 
 
-def audit(run: Run, found: list[DeliveryDetail]) -> Line:
-    """Question 6: a dossier made and verified, where that is there."""
-    names = {one.name for one in COMMANDS}
-    head = "6 Audit trail?"
-    if not {"dossier", "verify"} <= names:
-        return Line(head=head, text=f"{MISSING}: this installation makes no dossier yet")
-    return Line(head=head, text=MISSING)
+def audit(run: Run) -> Line:
+    """Question 6: a dossier of the champion, held by its bundle against what an auditor took before it was made."""
+    words = ("--out", str(run.place.state / "trust.json"))
+    yard(run.place, "trust", *words)
+    folder = run.place.state / "audit"
+    began = time.monotonic()
+    made = msgspec.json.decode(yard(run.place, "dossier", f"{MODELS[0]}/champion", "--out", str(folder)))["dossier"]
+    verified = msgspec.json.decode(yard(run.place, "verify", str(folder), "--trust", words[1], may_end=(0, 1)))
+    seconds = time.monotonic() - began
+    said = "verified offline" if verified["verified"] else "does not verify"
+    text = f"{seconds:.1f} s, {said}; {made['met']} met, {made['waiting']} wait for people, {made['missing']} missing"
+    figures = {"dossier": made, "verified": verified["verified"], "checks": len(verified["checks"]), "seconds": round(seconds, 1)}
+    sources = (f"GET /api/v1/dossiers/{made['id']}/bundle", "yard verify demo/.yard/audit --trust demo/.yard/trust.json")
+    return Line(head="6 Audit trail?", text=f"{text}   (asked for: 1 h)", figures=figures, sources=sources)
 
 
 def refused(found: list[DeliveryDetail]) -> Line:
@@ -194,7 +201,7 @@ def _rebuild(run: Run) -> None:
     """Has the champion made again from its records; the third question then tells what came of it."""
     if "reproduce" in {one.name for one in COMMANDS}:
         try:
-            yard(run.place, "reproduce", f"{MODELS[0]}/champion", may_refuse=True)
+            yard(run.place, "reproduce", f"{MODELS[0]}/champion", may_end=(0, 3))
         except ProcessFailed as failed:
             (run.place.state / "reproduce.log").write_text(str(failed), "utf-8")
 
