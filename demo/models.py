@@ -93,7 +93,7 @@ def late_departure(rows: pl.DataFrame, *, trees: int = 120) -> LGBMClassifier:
 
 
 # The same rows give the same trees.
-STEADY = {"min_child_samples": 100, "deterministic": True, "force_row_wise": True, "n_jobs": 2, "random_state": 1, "verbose": -1}
+STEADY = {"min_child_samples": 100, "deterministic": True, "force_row_wise": True, "n_jobs": 1, "random_state": 1, "verbose": -1}
 
 
 def fitted(rows: pl.DataFrame, label: str, estimator: LGBMClassifier) -> LGBMClassifier:
