@@ -127,7 +127,7 @@ def test_the_first_admin_comes_in_by_the_link_and_no_other_way(front: Open, data
     assert link is not None
     client = front()
     page = client.get(link.path, headers=HTML)
-    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["referrer-policy"] == "strict-origin"
     assert "admin" in page.text
     secret = link.path.removeprefix("/setup/")
     weak = client.post("/welcome", data={"token": secret, "password": "password1234", "again": "password1234"})
