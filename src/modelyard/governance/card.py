@@ -3,11 +3,11 @@
 Owns what stands where. What only a person can say is left open and says so.
 """
 
-from modelyard.core.clock import iso
 from modelyard.delivery.domain import StageName
 from modelyard.features.domain.profiles import TableProfile
-from modelyard.governance.domain import CardLine, CardSection, Measured, ModelCard
+from modelyard.governance.domain import CardLine, CardSection, CardSource, Measured, ModelCard
 from modelyard.governance.records import Records
+from modelyard.web.words import exact
 
 NORMAL_95 = 1.96
 NEEDS_PERSON = "Not written yet: a person has to say it."
@@ -19,6 +19,8 @@ def card_of(records: Records, profile: TableProfile | None = None) -> ModelCard:
     return ModelCard(
         model=records.version.model,
         version=records.version.number,
+        delivery=records.detail.delivery.id,
+        run=records.version.run or "",
         purpose=declaration.purpose,
         owner=declaration.owner,
         risk=declaration.risk,
@@ -27,7 +29,10 @@ def card_of(records: Records, profile: TableProfile | None = None) -> ModelCard:
         sections=(
             _details(records),
             CardSection(
-                id="MC-2", title="Intended use", lines=_lines(("Purpose", declaration.purpose)), open="Uses out of scope: " + NEEDS_PERSON
+                id="MC-2",
+                title="Intended use",
+                lines=_lines(("Purpose", declaration.purpose, CardSource.DECLARATION)),
+                open="Uses out of scope: " + NEEDS_PERSON,
             ),
             _factors(records),
             CardSection(
@@ -76,36 +81,36 @@ def _details(records: Records) -> CardSection:
     facts, version = records.facts(StageName.TRAIN), records.version
     parameters = ", ".join(f"{name}={value}" for name, value in version.parameters.items())
     lines = _lines(
-        ("Version", f"{version.model} v{version.number}"),
-        ("Owner", records.declaration.owner),
-        ("Risk", records.declaration.risk),
-        ("Registered", iso(version.created_at)),
-        ("Type", f"{facts.get('kind', '')} ({version.format})"),
-        ("Answers", "a probability" if records.declaration.task == "binary" else "a number"),
-        ("Inputs", ", ".join(records.declaration.inputs)),
-        ("Parameters", parameters),
-        ("Begun by", records.starter.name or records.starter.id),
+        ("Version", f"{version.model} v{version.number}", CardSource.VERSION),
+        ("Owner", records.declaration.owner, CardSource.DECLARATION),
+        ("Risk", records.declaration.risk, CardSource.DECLARATION),
+        ("Registered", exact(version.created_at), CardSource.VERSION),
+        ("Type", f"{facts.get('kind', '')} ({version.format})", CardSource.TRAINING),
+        ("Answers", "a probability" if records.declaration.task == "binary" else "a number", CardSource.DECLARATION),
+        ("Inputs", ", ".join(records.declaration.inputs), CardSource.DECLARATION),
+        ("Parameters", parameters, CardSource.VERSION),
+        ("Begun by", records.starter.name or records.starter.id, CardSource.DELIVERY),
     )
     return CardSection(id="MC-1", title="Model details", lines=lines, open="Licence and contact: " + NEEDS_PERSON)
 
 
 def _factors(records: Records) -> CardSection:
     slices = ", ".join(records.declaration.slices)
-    lines = _lines(("Evaluated by", slices or "no slice was declared"))
+    lines = _lines(("Evaluated by", slices or "no slice was declared", CardSource.DECLARATION))
     return CardSection(id="MC-3", title="Factors", lines=lines, open="Which groups and conditions matter: " + NEEDS_PERSON)
 
 
 def _gates(records: Records) -> tuple[CardLine, ...]:
-    return tuple(CardLine(term="Gate", value=f"{one.expression}: {'passed' if one.passed else 'failed'}") for one in records.gates)
+    return _lines(*(("Gate", f"{one.expression}: {'passed' if one.passed else 'failed'}", CardSource.GATES) for one in records.gates))
 
 
 def _evaluation_data(records: Records) -> CardSection:
     facts = records.facts(StageName.EVALUATE)
     lines = _lines(
-        ("Rows", f"{facts['rows']:,}, all later than the training rows"),
-        ("From", iso(facts["from"])),
-        ("To", iso(facts["to"])),
-        ("Label", records.declaration.label),
+        ("Rows", f"{facts['rows']:,}, all later than the training rows", CardSource.EVALUATION),
+        ("From", exact(facts["from"]), CardSource.EVALUATION),
+        ("To", exact(facts["to"]), CardSource.EVALUATION),
+        ("Label", records.declaration.label, CardSource.DECLARATION),
     )
     return CardSection(id="MC-5", title="Evaluation data", lines=lines, open="Why this data: " + NEEDS_PERSON)
 
@@ -114,14 +119,14 @@ def _training_data(records: Records, profile: TableProfile | None) -> CardSectio
     snapshot = records.facts(StageName.SNAPSHOT)
     missing = [f"{one.name} {one.null_share:.1%}" for one in profile.columns if one.nulls] if profile else []
     lines = _lines(
-        ("Snapshot", snapshot["digest"]),
-        ("Rows", f"{records.facts(StageName.TRAIN)['rows']:,} of {snapshot['rows']:,}"),
-        ("As of", iso(snapshot["as_of"])),
-        ("Views", ", ".join(f"{use.view} ({use.rows:,} rows of its source)" for use in records.sources)),
-        ("Missing values", ", ".join(missing) if profile else ""),
+        ("Snapshot", snapshot["digest"], CardSource.SNAPSHOT),
+        ("Rows", f"{records.facts(StageName.TRAIN)['rows']:,} of {snapshot['rows']:,}", CardSource.TRAINING),
+        ("As of", exact(snapshot["as_of"]), CardSource.SNAPSHOT),
+        ("Views", ", ".join(f"{use.view} ({use.rows:,} rows of its source)" for use in records.sources), CardSource.SNAPSHOT),
+        ("Missing values", ", ".join(missing) if profile else "", CardSource.SNAPSHOT),
     )
     return CardSection(id="MC-6", title="Training data", lines=lines, open="How it was collected, and what it lacks: " + NEEDS_PERSON)
 
 
-def _lines(*pairs: tuple[str, str]) -> tuple[CardLine, ...]:
-    return tuple(CardLine(term=term, value=str(value)) for term, value in pairs if value)
+def _lines(*found: tuple[str, str, CardSource]) -> tuple[CardLine, ...]:
+    return tuple(CardLine(term=term, value=str(value), source=source) for term, value, source in found if value)

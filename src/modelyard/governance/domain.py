@@ -217,15 +217,28 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     slice: str = ""
 
 
+class CardSource(StrEnum):
+    """The record that a line of a card was read from."""
+
+    DECLARATION = "declaration"
+    VERSION = "version"
+    DELIVERY = "delivery"
+    SNAPSHOT = "snapshot"
+    TRAINING = "training"
+    EVALUATION = "evaluation"
+    GATES = "gates"
+
+
 class CardLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a section: a term and what is recorded."""
+    """A line of a section: a term, what is recorded, and where."""
 
     term: str
     value: str
+    source: CardSource
 
 
 class CardSection(msgspec.Struct, frozen=True, kw_only=True):
-    """One section: what the records say, and what a person has to add."""
+    """One section: what the records say, and what a person has to add. What is measured was read from the evaluation."""
 
     id: str
     title: str
@@ -235,10 +248,12 @@ class CardSection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
-    """A version's card."""
+    """A version's card, with the delivery and the run that made the version."""
 
     model: ModelName
     version: int
+    delivery: str
+    run: str
     purpose: str
     owner: str
     risk: RiskTier

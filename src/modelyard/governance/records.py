@@ -106,7 +106,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
 def records_of(snapshot: Snapshot, blobs: Blobs, model: ModelName, number: int, principal: Principal = SYSTEM) -> Records:
     """The records of a version that `principal` may see. Raises NotAttestable where no delivery made it, NoSuchModel, NoSuchVersion."""
     version = show_version(snapshot, principal, model, number).version
-    detail = _delivery_of(snapshot, version)
+    detail = delivery_of(snapshot, version)
     found = delivery.find_declared(snapshot, model, detail.delivery.declaration)
     if found is None:
         raise not_attestable(version, f"its declaration {detail.delivery.declaration} is not on record")
@@ -131,7 +131,8 @@ def not_attestable(version: ModelVersion, why: str) -> NotAttestable:
     )
 
 
-def _delivery_of(snapshot: Snapshot, version: ModelVersion) -> DeliveryDetail:
+def delivery_of(snapshot: Snapshot, version: ModelVersion) -> DeliveryDetail:
+    """The delivery that made the version. Raises NotAttestable where none did, or none is on record."""
     if version.run is None:
         raise not_attestable(version, "no run is recorded")
     tagged = get_run(snapshot, SYSTEM, RunId(version.run)).tags.get(DELIVERY_TAG)

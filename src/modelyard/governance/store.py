@@ -97,3 +97,14 @@ def list_dossiers(snapshot: Snapshot, teams: Sequence[TeamId] | None, model: str
     if version is not None:
         query = query.where(DOSSIER.c.version == version)
     return [Dossier(**row) for row in snapshot.connection.execute(query).mappings()]
+
+
+def latest_dossiers(snapshot: Snapshot, teams: Sequence[TeamId] | None) -> list[tuple[Dossier, int]]:
+    """The newest dossier of each version that has any, of those teams where they are given, with how many it has."""
+    newest = sa.select(sa.func.max(DOSSIER.c.id).label("id"), sa.func.count().label("many")).group_by(DOSSIER.c.model, DOSSIER.c.version)
+    if teams is not None:
+        newest = newest.where(DOSSIER.c.team_id.in_(teams))
+    chosen = newest.subquery()
+    query = sa.select(DOSSIER, chosen.c.many).join(chosen, DOSSIER.c.id == chosen.c.id)
+    rows = [dict(row) for row in snapshot.connection.execute(query).mappings()]
+    return [(Dossier(**row), many) for row in rows for many in (row.pop("many"),)]

@@ -80,6 +80,7 @@ GET /api/v1/models/{model}/versions/{version}/lineage
 GET /api/v1/dossiers
 GET /api/v1/dossiers/{dossier}
 GET /api/v1/dossiers/{dossier}/bundle
+GET /api/v1/dossiers/{dossier}/pdf
 POST /api/v1/trust
 GET /api/v1/models/{model}/versions/{version}/reproductions
 GET /api/v1/reproductions
@@ -110,6 +111,9 @@ GET /models
 GET /models/{model}
 GET /models/{model}/comparison
 GET /models/{model}/versions/{version}
+GET /models/{model}/versions/{version}/card
+GET /governance
+GET /governance/dossiers/{dossier}
 GET /runs/{run_id}
 GET /serving
 GET /serving/{model}
@@ -144,6 +148,7 @@ POST /api/v1/models/{model}/versions
 POST /api/v1/models/{model}/versions/{version}/dossiers
 POST /api/v1/models/{model}/versions/{version}/reproductions
 POST /api/v1/models/{model}/versions/{version}/retirement
+POST /models/{model}/versions/{version}/dossiers
 POST /models/{model}/versions/{version}/reproduce
 POST /api/v1/prediction-log/seal
 PUT /api/v1/models/{model}

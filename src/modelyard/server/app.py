@@ -24,7 +24,7 @@ from modelyard.governance.service import RoleKeys
 from modelyard.ledger.service import LogKey, list_events, log_facts
 from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
-from modelyard.server.bundles import bundle_route
+from modelyard.server.bundles import bundle_route, pdf_route
 from modelyard.server.guard import found_of, guard, request_values, unruled
 from modelyard.server.installation import Installation
 from modelyard.server.joins import join_route
@@ -188,4 +188,5 @@ def _plain_routes(installation: Installation, registry: CollectorRegistry, pool:
         digest = installation.blobs.put_bytes(content)
         return Response(digest.encode(), media_type="text/plain")
 
-    return [health, metrics, openapi, put_source, join_route(installation.database, pool), bundle_route(installation, pool)]
+    archives = [bundle_route(installation, pool), pdf_route(installation, pool)]
+    return [health, metrics, openapi, put_source, join_route(installation.database, pool), *archives]

@@ -16,6 +16,10 @@ from modelyard.features.sections import Parities
 from modelyard.fleet.api import OPERATIONS as FLEET_OPERATIONS
 from modelyard.fleet.pages import PAGES as FLEET_PAGES
 from modelyard.governance.api import OPERATIONS as GOVERNANCE_OPERATIONS
+from modelyard.governance.pages import ACTIONS as GOVERNANCE_ACTIONS
+from modelyard.governance.pages import PAGES as GOVERNANCE_PAGES
+from modelyard.governance.sections import on_models_page as governance_on_models_page
+from modelyard.governance.sections import on_versions_page as governance_on_versions_page
 from modelyard.governance.service import RoleKeys
 from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
 from modelyard.ledger.pages import PAGES as LEDGER_PAGES
@@ -60,6 +64,7 @@ PAGES: tuple[Page, ...] = (
     *DELIVERY_PAGES,
     *FEATURE_PAGES,
     *FLEET_PAGES,
+    *GOVERNANCE_PAGES,
     *TRACKING_PAGES,
     *REGISTRY_PAGES,
     *SERVING_PAGES,
@@ -67,6 +72,15 @@ PAGES: tuple[Page, ...] = (
     *LEDGER_PAGES,
     *ACCESS_PAGES,
 )
-ACTIONS: tuple[Action, ...] = (*ACCESS_ACTIONS, *DELIVERY_ACTIONS, *REGISTRY_ACTIONS, *SERVING_ACTIONS, *MONITORING_ACTIONS)
+ACTIONS: tuple[Action, ...] = (
+    *ACCESS_ACTIONS,
+    *DELIVERY_ACTIONS,
+    *GOVERNANCE_ACTIONS,
+    *REGISTRY_ACTIONS,
+    *SERVING_ACTIONS,
+    *MONITORING_ACTIONS,
+)
 PARITIES = Parities(of=on_views_page)
-CONTRIBUTORS = Contributors(functions=(monitoring_on_models_page,), on_version=(delivery_on_versions_page,))
+CONTRIBUTORS = Contributors(
+    functions=(monitoring_on_models_page, governance_on_models_page), on_version=(governance_on_versions_page, delivery_on_versions_page)
+)

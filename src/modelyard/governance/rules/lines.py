@@ -9,6 +9,13 @@ from modelyard.core.digests import canonical_json
 from modelyard.governance.domain import BadBundle
 
 
+class ManifestLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a bundle by its SHA-256, in hexadecimal."""
+
+    path: str
+    sha256: str
+
+
 class LoggedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line of `log/entries.ndjson`: an entry's index, its leaf, and the hashes that lead to the checkpoint's root, in base64."""
 
@@ -47,6 +54,16 @@ def manifest_text(digests: Mapping[str, str]) -> bytes:
     b'00ff  a.json\\n'
     """
     return "".join(f"{digests[path]}  {path}\n" for path in sorted(digests)).encode()
+
+
+def parsed_manifest(content: bytes) -> tuple[ManifestLine, ...]:
+    """The lines of a manifest.
+
+    >>> [one.path for one in parsed_manifest(manifest_text({"a.json": "00ff"}))]
+    ['a.json']
+    """
+    lines = (line.partition("  ") for line in content.decode().splitlines())
+    return tuple(ManifestLine(path=path, sha256=digest) for digest, _, path in lines)
 
 
 def logged_lines(found: Sequence[LoggedFile]) -> bytes:

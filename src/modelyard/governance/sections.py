@@ -1,0 +1,83 @@
+"""What governance says on others' pages: a version's model card, dossiers and attestations, and a model's way to them. Owns the words."""
+
+from modelyard.access.domain import Principal, PrincipalId, Role
+from modelyard.access.service import principal_names
+from modelyard.governance.domain import ATTESTATIONS, MODEL_SIGNATURE, Attestation, Attested, Dossier, NotAttestable
+from modelyard.governance.pages.words import PATH, card_page, dossier_page, version_page
+from modelyard.governance.records import delivery_of
+from modelyard.governance.service import find_release, list_attestations, list_version_dossiers
+from modelyard.ledger.service import entry_position
+from modelyard.registry.domain import ModelName, ModelVersion
+from modelyard.registry.sections import Act, Cell, Contribution, Fact, Section, Table
+from modelyard.storage.database import Snapshot
+from modelyard.web.parts import Link
+from modelyard.web.words import exact
+
+MOST_SHOWN = 5
+ORDER = 20
+TERMS = {MODEL_SIGNATURE: "Model's signature", **{path: kind.value.capitalize() for kind, path in ATTESTATIONS.items()}}
+PLACES = [MODEL_SIGNATURE, *(ATTESTATIONS[kind] for kind in Attested)]
+
+
+def on_models_page(snapshot: Snapshot, principal: Principal, model: ModelName) -> Contribution:
+    """The way to the dossiers of a model."""
+    return Contribution(tools=(Link("Dossiers", f"{PATH}?model={model}"),))
+
+
+def on_versions_page(snapshot: Snapshot, principal: Principal, version: ModelVersion) -> tuple[Section, ...]:
+    """The dossiers of a version, with the button that makes one for those who may; its model card and attestations at the side."""
+    try:
+        delivery_of(snapshot, version)
+    except NotAttestable as error:
+        return (Section(id="dossiers", title="Dossiers", order=ORDER, empty=f"{error.message[:1].upper()}{error.message[1:]}"),)
+    return _dossiers(snapshot, principal, version), _attested(snapshot, principal, version)
+
+
+def _dossiers(snapshot: Snapshot, principal: Principal, version: ModelVersion) -> Section:
+    made = list_version_dossiers(snapshot, principal, version.model, version.number)
+    is_released = bool(made) or find_release(snapshot, version) is not None
+    may_make = is_released and principal.may(Role.CONTRIBUTOR, version.team_id)
+    names = principal_names(snapshot, [one.made_by for one in made])
+    return Section(
+        id="dossiers",
+        title="Dossiers",
+        order=ORDER,
+        note="what an auditor is handed",
+        live=f"model:{version.model}/{version.number}",
+        table=Table(heads=HEADS, rows=tuple(_row(one, names) for one in made[:MOST_SHOWN])) if made else None,
+        acts=(Act(label="Make a dossier", href=f"{version_page(version.model, version.number)}/dossiers"),) if may_make else (),
+        empty="None made yet" if is_released else "A dossier is of a version that was let through; this one was not",
+        command=f"yard dossier {version.model}/{version.number}" if is_released else "",
+    )
+
+
+HEADS = ("Made", "Met", "Wait for people", "Missing", "By")
+
+
+def _row(one: Dossier, names: dict[PrincipalId, str]) -> tuple[Cell, ...]:
+    counts = (one.met, one.waiting, one.missing)
+    return (
+        Cell(text=exact(one.made_at), href=dossier_page(one.id)),
+        *(Cell(text=f"{count:,}", is_number=True) for count in counts),
+        Cell(text=names[one.made_by]),
+    )
+
+
+def _attested(snapshot: Snapshot, principal: Principal, version: ModelVersion) -> Section:
+    found = sorted(list_attestations(snapshot, principal, version.model, version.number), key=lambda one: PLACES.index(one.path))
+    return Section(
+        id="attested",
+        title="Attested",
+        place="side",
+        order=ORDER,
+        note="signed by role, in the ledger",
+        live=f"model:{version.model}/{version.number}",
+        facts=tuple(_fact(snapshot, one) for one in found),
+        links=(Link("Model card", card_page(version.model, version.number)),),
+        empty="A worker attests it in a moment",
+    )
+
+
+def _fact(snapshot: Snapshot, one: Attestation) -> Fact:
+    place = entry_position(snapshot, one.entry)
+    return Fact(term=TERMS[one.path], digest=one.digest, href="" if place is None else f"/ledger/entries/{place}")
