@@ -14,7 +14,7 @@ from modelyard.features.domain import FeatureView
 from modelyard.registry import service as registry
 from modelyard.registry.domain import Format, ModelName, NewModel, NewVersion
 from modelyard.serving import service
-from modelyard.serving.domain import Assignment, Deployment, Heartbeat, Held
+from modelyard.serving.domain import Assignment, Deployment, Heartbeat, Held, OwnRevision
 from modelyard.storage.database import Database
 from tests.serving.world import LATE, SET, World
 
@@ -48,6 +48,11 @@ class Pretender:
         self.known: dict[tuple[ModelName, int], Deployment] = {}
         self._database = database
         self._fails = fails
+
+    def hold(self, own: OwnRevision) -> None:
+        """Serves under a revision that it made by itself."""
+        name, at = (own.revision.model, own.revision.number), self._database.clock.wall()
+        self.held[name] = Held(model=name[0], revision=name[1], prepared_at=at, active_at=at)
 
     def beat(self, **changes: object) -> Assignment:
         """One heartbeat, and what it was told done."""

@@ -25,9 +25,9 @@ class Answered(msgspec.Struct):
 class Load:
     """Asks from `threads` connections at once until it is stopped."""
 
-    def __init__(self, gateway: Gateway, rows: list[dict[str, Any]], threads: int = 4) -> None:
+    def __init__(self, gateway: Gateway, rows: list[dict[str, Any]], threads: int = 4, token: str = TOKEN) -> None:
         self.answered = Answered()
-        self._gateway = gateway
+        self._gateway, self._token = gateway, token
         self._rows = rows
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(threads)]
@@ -43,7 +43,9 @@ class Load:
             thread.join(30)
 
     def _ask(self) -> None:
-        with httpx.Client(base_url=self._gateway.url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=20, trust_env=False) as client:
+        with httpx.Client(
+            base_url=self._gateway.url, headers={"authorization": f"Bearer {self._token}"}, timeout=20, trust_env=False
+        ) as client:
             while not self._stop.is_set():
                 try:
                     answer = client.post("/predict/late", json={"rows": self._rows})

@@ -80,6 +80,9 @@ def _print(found: Standing, model: str | None) -> None:
             (one.kind.value, one.model or ", ".join(one.models), plain(one.title), when(one.since_at), one.id) for one in found.alerts
         ]
         print_table("\nOpen alerts", ("kind", "model", "what", "since!", "yard why"), alerts)
+    for endpoint in found.endpoints:
+        for own in endpoint.local:
+            console().print(f"\n{_local(own)}", style="yellow")
     stale = [view for view in found.views if view.is_stale]
     if stale:
         rows = [(one.view, "never" if one.newest_event_at is None else iso(one.newest_event_at), _hours(one.promised_s)) for one in stale]
@@ -104,6 +107,13 @@ def _live(one: Endpoint, found: Standing) -> tuple[str, ...]:
     number = one.live.revision.number
     on = sum(lease.is_alive and lease.live.get(one.model) == number for lease in found.gateways)
     return (one.model, f"v{one.live.revision.traffic.champion}", when(one.live.active_at), _traffic(one.live), str(on), _health(one, found))
+
+
+def _local(own: RevisionDetail) -> str:
+    one, where = own.revision, ", ".join(switch.gateway for switch in own.switches)
+    return (
+        f"{one.model} is at v{one.traffic.champion} at {plain(where)} alone (revision {one.number}), rolled back there: {plain(one.cause)}"
+    )
 
 
 def _traffic(live: RevisionDetail) -> str:

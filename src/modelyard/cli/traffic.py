@@ -1,12 +1,14 @@
 """`yard rollback` and `yard retire`: the way back, and the way out."""
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 
-from modelyard.cli.connection import connected
+from modelyard.cli.connection import connected, data_folder
+from modelyard.cli.nearby import rolled_back_locally
 from modelyard.cli.output import Json, console, plain, print_json
 from modelyard.core.errors import InvalidInput
 from modelyard.registry.domain import ModelName, VersionDetail, VersionState
@@ -25,19 +27,26 @@ class Retired(msgspec.Struct, frozen=True, kw_only=True):
     was_served: bool
 
 
-def rollback(
+def rollback(  # noqa: PLR0913 - each is a word of the command line
     model: str,
     /,
     *,
     to: Annotated[str, Parameter(help="The version to go back to; the champion before, unless given.")] = "",
     why: Annotated[str, Parameter(help="The reason; it is recorded.")] = "",
+    local: Annotated[bool, Parameter(negative="", show_default=False, help="At this machine's gateway, cut off from the server.")] = False,
+    data: Annotated[Path | None, Parameter(help="With --local, the data folder; the nearest .yard upward, unless given.")] = None,
     json: Json = False,
 ) -> int:
     """Takes a model back at once: to the champion before, or out of a canary, or to a version.
 
+    With --local it does so at the gateway of this machine, for whoever may open its data folder, and only while the
+    control plane is away. The gateway stays there after a restart, and reports it when the control plane is back.
+
     Example: yard rollback late_arrival --to 3 --why "answers too late"
     """
     number = version_number(to) if to else None
+    if local:
+        return _locally(rolled_back_locally(data or data_folder(), ModelName(model), number, why), json=json)
     with connected() as client:
         detail = client.rollback(ModelName(model), to=number, cause=why)
         detail = _settled(client, detail)
@@ -120,6 +129,17 @@ def _settled(client: Client, detail: RevisionDetail) -> RevisionDetail:
         time.sleep(LOOK_S)
         detail = client.get_revision(detail.revision.model, detail.revision.number)
     return detail
+
+
+def _locally(detail: RevisionDetail, *, json: bool) -> int:
+    if json:
+        print_json(detail)
+        return 0
+    one, where = detail.revision, plain(", ".join(switch.gateway for switch in detail.switches))
+    version = f"[green]v{one.traffic.champion}[/]"
+    console().print(f"{one.model} is back at {version} at the gateway {where} alone (revision {one.number}): {plain(one.cause)}")
+    console().print("It stays there, and is reported when the control plane is back: yard status shows what becomes of it.", style="dim")
+    return 0
 
 
 def _told(detail: RevisionDetail) -> int:

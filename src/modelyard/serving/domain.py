@@ -21,6 +21,8 @@ LEASE_S = 15.0
 TOKEN_LEASE_S = 600.0
 """How long a gateway that is cut off goes on accepting the tokens that it knew."""
 
+OWN_NUMBERS = 100_000
+"""Revisions that a gateway makes while it is cut off are numbered from here on, each gateway in so many numbers of its own."""
 
 Cell = float | int | str | bool | None
 """One value of a row: an entity key, a request field, a feature."""
@@ -67,13 +69,14 @@ class Fallback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RevisionState(StrEnum):
-    """Where a revision stands. One of a model is active at most; a failed one could not be loaded by some gateway."""
+    """Where a revision stands: one of a model is active at most, a failed one could not be loaded, a local one is one gateway's own."""
 
     PROPOSED = "proposed"
     PREPARED = "prepared"
     ACTIVE = "active"
     SUPERSEDED = "superseded"
     FAILED = "failed"
+    LOCAL = "local"
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,13 +152,14 @@ class RolloutStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that is served: whose it is, its live revision, and the one that is being brought out."""
+    """A model that is served: whose it is, its live revision, the one that is being brought out, and those of single gateways."""
 
     model: ModelName
     team_id: TeamId
     created_at: Instant
     live: RevisionDetail | None = None
     coming: RevisionDetail | None = None
+    local: tuple[RevisionDetail, ...] = ()
 
 
 class ServedVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +204,19 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+class OwnRevision(msgspec.Struct, frozen=True, kw_only=True):
+    """A revision that a gateway made while it was cut off, by whom of its machine and when by the wall clock.
+
+    `base` is the revision that it served under before, `away` are the versions that answered then and no longer do.
+    """
+
+    revision: Revision
+    base: int
+    away: tuple[int, ...]
+    by: str
+    decided_at: Instant
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """What a gateway says of itself. Everything that it answered before `sealed_through_at` is in `sealed` or was reported before."""
 
@@ -211,6 +228,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     shed: int = 0
     log_waiting_bytes: int = 0
     is_failing: bool = False
+    own: tuple[OwnRevision, ...] = ()
 
 
 class GatewayToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,7 +245,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """What a gateway is to do: the revisions to hold and to serve, the tokens to accept, and when to ask again.
 
     `deployments` holds those of the revisions that the gateway did not report. `registered` are the segments that
-    the control plane knows now. `replay_at` is where the replay stands in a data folder made for one.
+    the control plane knows now, `taken_over` the gateway's own revisions that it knows; `own_number` is for the next
+    of these. `replay_at` is where the replay stands in a data folder made for one.
     """
 
     prepare: tuple[tuple[ModelName, int], ...] = ()
@@ -236,6 +255,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     tokens: tuple[GatewayToken, ...] = ()
     tokens_until: Instant = Instant(0)
     registered: tuple[str, ...] = ()
+    taken_over: tuple[tuple[ModelName, int], ...] = ()
+    own_number: int = 0
     seal_before: Instant = Instant(0)
     replay_at: Instant | None = None
     again_s: float = 1.0

@@ -131,6 +131,7 @@ _STATES: dict[RevisionState, Stand] = {
     RevisionState.ACTIVE: Stand("good", "live"),
     RevisionState.SUPERSEDED: Stand("idle", "superseded"),
     RevisionState.FAILED: Stand("bad", "failed"),
+    RevisionState.LOCAL: Stand("warn", "at one gateway"),
 }
 
 

@@ -146,6 +146,15 @@ def rolled_back(live: Traffic, earlier: Sequence[RevisionDetail], to: int | None
     return msgspec.structs.replace(live, champion=champion, canary=None, shadows=shadows)
 
 
+def answering(traffic: Traffic) -> set[int]:
+    """The versions that answer somebody.
+
+    >>> sorted(answering(Traffic(champion=1, canary=Route(version=2, share=0.1), shadows=(3,))))
+    [1, 2]
+    """
+    return {traffic.champion, *([traffic.canary.version] if traffic.canary and traffic.canary.share > 0 else [])}
+
+
 def arm_of(traffic: Traffic, version: int) -> Arm | None:
     """The arm that a version answers in, or None where it answers nobody."""
     if version == traffic.champion:

@@ -78,7 +78,7 @@ class App:
     async def _live_until_stopped(self, receive: Receive, send: Send) -> None:
         await receive()
         self._shadows.start()
-        self._station.start()
+        await self._station.start()
         # What lives as long as the process is not looked through again and again: fewer and shorter pauses between answers.
         gc.collect()
         gc.freeze()

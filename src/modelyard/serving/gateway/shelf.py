@@ -3,7 +3,7 @@
 Owns which handler serves which model. A switch replaces one handler by another between two requests.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -12,12 +12,14 @@ import msgspec
 from modelyard.core.clock import Instant
 from modelyard.core.errors import ModelyardError
 from modelyard.registry.domain import ModelName
-from modelyard.serving.domain import Assignment, Deployment, GatewayToken, Held, ServedVersion
+from modelyard.serving.domain import Assignment, Deployment, GatewayToken, Held, OwnRevision, ServedVersion
 from modelyard.serving.gateway.handler import Handler, Services
 from modelyard.serving.gateway.model import LoadedVersion
 from modelyard.serving.log.shipping import write_whole
 
 STATE = "state.json"
+MOST_PAST = 8
+"""So many earlier settings of a model's traffic are kept: what a gateway that is cut off can go back to."""
 
 Name = tuple[ModelName, int]
 
@@ -31,7 +33,11 @@ class Loader(Protocol):
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gateway keeps for a start without the control plane: what it served, the tokens under their lease, and since when."""
+    """What a gateway keeps for a start without the control plane: what it served, the tokens under their lease, and since when.
+
+    `past` is what it served before, oldest first; `own` are the revisions that it made itself and has told nobody of,
+    `next_number` is for the next one.
+    """
 
     serving: tuple[Deployment, ...]
     active_at: tuple[Instant, ...]
@@ -39,6 +45,9 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     tokens_until: Instant
     heard_at: Instant
     replay_at: Instant | None = None
+    past: tuple[Deployment, ...] = ()
+    own: tuple[OwnRevision, ...] = ()
+    next_number: int = 0
 
 
 class Shelf:
@@ -46,6 +55,9 @@ class Shelf:
 
     def __init__(self, folder: Path, loader: Loader, services: Services) -> None:
         self.live: dict[str, Handler] = {}
+        self.past: dict[str, tuple[Deployment, ...]] = {}
+        self.own: tuple[OwnRevision, ...] = ()
+        self.next_number = 0
         self._folder = folder
         self._loader = loader
         self._services = services
@@ -69,12 +81,40 @@ class Shelf:
             if name in self._ready:
                 continue
             try:
-                loaded = {version.number: self._loaded(revision.model, version) for version in deployment.versions}
-                self._ready[name] = Handler(deployment, loaded, self._services)
-                self._held[name] = Held(model=revision.model, revision=revision.number, prepared_at=self._services.clock.wall())
+                self._make_ready(deployment)
             except ModelyardError as error:
                 text = f"{error.message} ({error.hint})" if error.hint else error.message
                 self._held[name] = Held(model=revision.model, revision=revision.number, error=text)
+
+    def add_own(self, own: OwnRevision, deployment: Deployment) -> None:
+        """Loads a revision that is this gateway's own; `keep` writes it as what serves from now on. Raises what the loader raises."""
+        self._make_ready(deployment)
+        self.own, self.next_number = (*self.own, own), own.revision.number + 1
+
+    def drop_own(self, own: OwnRevision) -> None:
+        """Lets go of an own revision that could not be kept."""
+        name = (own.revision.model, own.revision.number)
+        self.own = tuple(one for one in self.own if one is not own)
+        self._ready.pop(name, None)
+        self._held.pop(name, None)
+
+    def serve_own(self, own: OwnRevision) -> Instant:
+        """Serves under an own revision that is kept from the next request on; since when."""
+        handler = self._ready[own.revision.model, own.revision.number]
+        self._serve(handler)
+        return self.active_at(handler)
+
+    def settle(self, taken_over: Collection[Name], next_number: int) -> None:
+        """From now on the control plane says what becomes of these own revisions."""
+        self.own = tuple(one for one in self.own if (one.revision.model, one.revision.number) not in taken_over)
+        self.next_number = max(self.next_number, next_number)
+
+    def _make_ready(self, deployment: Deployment) -> None:
+        revision = deployment.revision
+        loaded = {version.number: self._loaded(revision.model, version) for version in deployment.versions}
+        self._ready[revision.model, revision.number] = Handler(deployment, loaded, self._services)
+        held = Held(model=revision.model, revision=revision.number, prepared_at=self._services.clock.wall())
+        self._held[revision.model, revision.number] = held
 
     def _loaded(self, model: ModelName, version: ServedVersion) -> LoadedVersion:
         """The version, taken over from a revision that holds the very same one."""
@@ -86,29 +126,40 @@ class Shelf:
     def switch(self, active: Iterable[Name], keep: Iterable[Name]) -> bool:
         """Serves under `active` from the next request on, as far as it is ready; whether anything changed.
 
-        Lets go of what is in neither. The handler before stays at hand: a roll-back to its versions loads nothing.
+        Lets go of what is in neither. The handler before stays at hand: a roll-back to its versions loads nothing. An own
+        revision stands until the control plane has heard of it.
         """
-        active = tuple(active)
-        wall, changed = self._services.clock.wall(), False
-        for name in active:
-            handler, held = self._ready.get(name), self._held.get(name)
-            if handler is None or held is None or self.live.get(name[0]) is handler:
-                continue
-            if name[0] in self.live:
-                self._before[name[0]] = self.live[name[0]]
-            self.live[name[0]], changed = handler, True
-            self._held[name] = msgspec.structs.replace(held, active_at=wall)
-        for model in self.live.keys() - {model for model, _ in active}:
+        standing = dict(active) | {one.revision.model: one.revision.number for one in self.own}
+        changed = False
+        for name in standing.items():
+            handler = self._ready.get(name)
+            if handler is not None and self.live.get(name[0]) is not handler:
+                self._serve(handler)
+                changed = True
+        for model in self.live.keys() - standing.keys():
             self._before[model], changed = self.live.pop(model), True
-        wanted = {*active, *keep, *((handler.revision.model, handler.revision.number) for handler in self.live.values())}
+        wanted = {*standing.items(), *keep, *((handler.revision.model, handler.revision.number) for handler in self.live.values())}
         for name in self._held.keys() - wanted:
             self._held.pop(name)
             self._ready.pop(name, None)
         return changed
 
+    def _serve(self, handler: Handler) -> None:
+        """Puts a handler in the place of the one before, which is remembered once for each setting of its versions."""
+        model, number = handler.revision.model, handler.revision.number
+        before = self.live.get(model)
+        if before is not None:
+            self._before[model] = before
+            others = [one for one in self.past.get(model, ()) if one.revision.traffic.versions != before.revision.traffic.versions]
+            self.past[model] = (*others, before.deployment)[-MOST_PAST:]
+        self.live[model] = handler
+        self._held[model, number] = msgspec.structs.replace(self._held[model, number], active_at=self._services.clock.wall())
+
     def keep(self, assignment: Assignment, heard_at: Instant) -> None:
-        """Writes what serves, and the tokens, into the gateway's folder."""
-        live = list(self.live.values())
+        """Writes what serves, own revisions that are about to included, and the tokens into the gateway's folder."""
+        names = [(one.revision.model, one.revision.number) for one in self.own]
+        own: dict[str, Handler] = {name[0]: self._ready[name] for name in names if name in self._ready}
+        live = list((self.live | own).values())
         since = (self._held[handler.revision.model, handler.revision.number].active_at for handler in live)
         kept = Kept(
             serving=tuple(handler.deployment for handler in live),
@@ -117,6 +168,9 @@ class Shelf:
             tokens_until=assignment.tokens_until,
             heard_at=heard_at,
             replay_at=assignment.replay_at,
+            past=tuple(deployment for deployments in self.past.values() for deployment in deployments),
+            own=self.own,
+            next_number=self.next_number,
         )
         write_whole(self._folder / STATE, msgspec.json.encode(kept))
 
@@ -127,6 +181,10 @@ class Shelf:
             return None
         kept = msgspec.json.decode(path.read_bytes(), type=Kept)
         self.prepare(kept.serving)
+        self.own, self.next_number = kept.own, kept.next_number
+        for deployment in kept.past:
+            model = deployment.revision.model
+            self.past[model] = (*self.past.get(model, ()), deployment)
         for deployment, at in zip(kept.serving, kept.active_at, strict=True):
             name = (deployment.revision.model, deployment.revision.number)
             if name in self._ready:

@@ -12,11 +12,13 @@ import msgspec
 
 from modelyard.core.clock import SECOND, Instant
 from modelyard.core.errors import ModelyardError
-from modelyard.serving.domain import Assignment, Heartbeat
+from modelyard.serving.domain import Assignment, Heartbeat, OwnRevision, RevisionDetail, RevisionState, Switch
 from modelyard.serving.gateway.clock import GatewayClock
+from modelyard.serving.gateway.door import opened
 from modelyard.serving.gateway.guard import Guard
 from modelyard.serving.gateway.link import ControlLink
 from modelyard.serving.gateway.meters import Meters
+from modelyard.serving.gateway.own import CannotKeep, ControlPlaneAnswers, LocalRollback, Standing, planned
 from modelyard.serving.gateway.shelf import Shelf
 from modelyard.serving.log.shipping import forget, ship
 from modelyard.serving.log.writer import LogWriter
@@ -58,20 +60,32 @@ class Station:
         self.shed = 0
         self._started_at = parts.clock.wall()
         self._sealed_through = Instant(0)
+        self._heard = Assignment()
         self._kept = (Assignment(), Instant(0))
+        self._is_cut_off = False
+        # Exchanges with the control plane and rollbacks without it take turns: neither sees the other half done.
+        self._turn = asyncio.Lock()
+        self._door: asyncio.Server | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Serves what was served before the stop, and begins to exchange with the control plane."""
+    async def start(self) -> None:
+        """Serves what was served before the stop, begins to exchange with the control plane, and opens the folder's door."""
         kept = self.parts.shelf.restore()
         if kept is not None:
+            self._heard = Assignment(tokens=kept.tokens, tokens_until=kept.tokens_until, replay_at=kept.replay_at)
             self.parts.guard.accept(kept.tokens, kept.tokens_until)
             self.parts.clock.follow(kept.replay_at)
             self.heard_at, self.is_ready = kept.heard_at, True
         self._task = asyncio.get_running_loop().create_task(self._follow())
+        try:
+            self._door = await opened(self.identity.folder, self.roll_back)
+        except OSError as error:
+            logging.getLogger("modelyard.serving").warning("no rollback by %s: %s", self.identity.folder, error)
 
     async def stop(self) -> None:
         """Seals the log, sends it off and says so, as far as somebody is there to hear it."""
+        if self._door is not None:
+            self._door.close()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -80,6 +94,40 @@ class Station:
         with contextlib.suppress(ModelyardError):
             await self._exchange()
         self.parts.link.close()
+
+    async def roll_back(self, order: LocalRollback, by: str) -> RevisionDetail:
+        """The own revision that serves from now on, here alone, and after a restart too: `by` has asked for it on this machine.
+
+        Raises ControlPlaneAnswers where it does, what `planned` raises, what loading raises, and CannotKeep; then nothing is changed.
+        """
+        async with self._turn:
+            await self._check_cut_off(order)
+            shelf = self.parts.shelf
+            live = {model: handler.deployment for model, handler in shelf.live.items()}
+            own, deployment = planned(Standing(live, shelf.past, shelf.own, shelf.next_number), order, by, self.parts.clock)
+            await asyncio.to_thread(shelf.add_own, own, deployment)
+            try:
+                await asyncio.to_thread(shelf.keep, self._heard, self.heard_at or Instant(0))
+            except OSError as error:
+                shelf.drop_own(own)
+                raise CannotKeep(f"the gateway's folder cannot be written: {error}", hint="nothing is changed; make room there") from error
+            return self._served_own(own)
+
+    async def _check_cut_off(self, order: LocalRollback) -> None:
+        """Raises ControlPlaneAnswers unless the last exchange failed and another one does."""
+        if not self._is_cut_off:
+            try:
+                await self._exchanged()
+            except ModelyardError:
+                self._is_cut_off = True
+        if not self._is_cut_off:
+            raise ControlPlaneAnswers("the control plane answers this gateway, so it decides", hint=f"yard rollback {order.model}")
+
+    def _served_own(self, own: OwnRevision) -> RevisionDetail:
+        since = self.parts.shelf.serve_own(own)
+        one, words = own.revision, "%s is at version %d under the gateway's own revision %d, by %s: %s"
+        logging.getLogger("modelyard.serving").warning(words, one.model, one.traffic.champion, one.number, own.by, one.cause)
+        return RevisionDetail(revision=one, state=RevisionState.LOCAL, switches=(Switch(gateway=self.identity.name, switched_at=since),))
 
     def control_age_s(self) -> float | None:
         """Seconds since the control plane was last heard of; None before the first time."""
@@ -98,13 +146,25 @@ class Station:
             await asyncio.sleep(again_s)
 
     async def _exchange(self) -> float:
+        async with self._turn:
+            try:
+                again_s = await self._exchanged()
+            except ModelyardError:
+                self._is_cut_off = True
+                raise
+            self._is_cut_off = False
+            return again_s
+
+    async def _exchanged(self) -> float:
         heartbeat = await asyncio.to_thread(self._heartbeat)
         assignment = await asyncio.to_thread(self.parts.link.exchange, heartbeat)
-        self.heard_at = self.parts.clock.wall()
+        self.heard_at, self._heard = self.parts.clock.wall(), assignment
         self.parts.guard.accept(assignment.tokens, assignment.tokens_until)
         self.parts.clock.follow(assignment.replay_at)
         await asyncio.to_thread(self.parts.shelf.prepare, assignment.deployments)
-        changed = self.parts.shelf.switch(assignment.active, assignment.prepare)
+        settled = bool(assignment.taken_over)
+        self.parts.shelf.settle(assignment.taken_over, assignment.own_number)
+        changed = self.parts.shelf.switch(assignment.active, assignment.prepare) or settled
         self.is_ready = True
         await asyncio.to_thread(self._settle, assignment, changed)
         return self._again_s(assignment, heartbeat, changed)
@@ -129,6 +189,7 @@ class Station:
             shed=self.shed,
             log_waiting_bytes=parts.log.waiting_bytes,
             is_failing=parts.log.failed,
+            own=parts.shelf.own,
         )
 
     def _settle(self, assignment: Assignment, changed: bool) -> None:

@@ -1,5 +1,7 @@
 """Gateways: their heartbeats and what they are assigned in answer. The gateway never writes the database; this does, for it."""
 
+import msgspec
+
 from modelyard.access.domain import EVERY_TEAM, Principal, Role, TeamId
 from modelyard.access.service import require
 from modelyard.core.clock import SECOND, Instant
@@ -10,6 +12,7 @@ from modelyard.ledger.service import record
 from modelyard.registry.domain import ModelName
 from modelyard.serving import rules, store
 from modelyard.serving.domain import TOKEN_LEASE_S, Assignment, GatewayLease, Heartbeat
+from modelyard.serving.service import local
 from modelyard.serving.service.catalogue import gateway_tokens
 from modelyard.serving.service.revisions import advance
 from modelyard.serving.store.gateways import GatewayRow
@@ -34,15 +37,23 @@ def heartbeat(tx: Transaction, principal: Principal, gateway: str, body: Heartbe
     if gateway not in known:
         _record(tx, principal, gateway, "serving.gateway_joined")
     store.put_switches(tx, gateway, [(one.model, one.revision, one.active_at) for one in body.held if one.active_at is not None])
+    taken_over = local.take_over(tx, principal, gateway, body.own)
     sealed = [segment for segment in body.sealed if segment.gateway == gateway]
     store.put_segments(tx, sealed)
     advance(tx, {row.lease.gateway: row.held for row in _alive(tx)})
-    return _assignment(tx, body, tuple(segment.id for segment in sealed))
+    assignment = _assignment(tx, body)
+    return msgspec.structs.replace(
+        assignment,
+        registered=tuple(segment.id for segment in sealed),
+        taken_over=taken_over,
+        own_number=store.own_number(tx, gateway),
+    )
 
 
-def _assignment(tx: Transaction, body: Heartbeat, registered: tuple[str, ...]) -> Assignment:
+def _assignment(tx: Transaction, body: Heartbeat) -> Assignment:
     endpoints = store.list_endpoints(tx, None)
-    active = tuple((row.model, row.live) for row in endpoints if row.live is not None)
+    own = local.standing(tx, body.held)
+    active = tuple((row.model, own.get(row.model, row.live)) for row in endpoints if row.live is not None)
     prepare = tuple((row.model, row.coming) for row in endpoints if row.coming is not None)
     ready = {(one.model, one.revision) for one in body.held if one.prepared_at is not None}
     wall, seal_before, replay_at = tx.wall(), store.seal_before(tx), find_replay_instant(tx)
@@ -53,7 +64,6 @@ def _assignment(tx: Transaction, body: Heartbeat, registered: tuple[str, ...]) -
         deployments=tuple(store.get_deployments(tx, rules.wanted(prepare, active) - ready)),
         tokens=gateway_tokens(tx),
         tokens_until=Instant(wall + round(TOKEN_LEASE_S * SECOND)),
-        registered=registered,
         seal_before=seal_before,
         replay_at=replay_at,
         again_s=min(SOON_S, again_s) if prepare or body.sealed_through_at < seal_before else again_s,

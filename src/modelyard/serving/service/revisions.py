@@ -77,13 +77,13 @@ def propose_revision(tx: Transaction, principal: Principal, model: ModelName, bo
     if body.expects is not None and body.expects != (row.live if row else None):
         live = row.live if row else None
         raise RevisionMoved(f"revision {live} of {model} is live, not {body.expects}", hint="look at it, then propose again")
-    return _proposed(tx, principal, model, traffic, body.cause)
+    return propose(tx, principal, model, traffic, body.cause)
 
 
 def step_rollout(tx: Transaction, principal: Principal, model: ModelName, body: RolloutStep) -> RevisionDetail:
     """The candidate one step further. A model that is not served yet begins with it as its champion. Raises BadTraffic."""
     row = store.find_endpoint(tx, model)
-    detail = None if row is None else _newest(tx, row)
+    detail = None if row is None else newest(tx, row)
     if detail is None:
         traffic = Traffic(champion=body.version, fallback=body.fallback)
     else:
@@ -91,7 +91,7 @@ def step_rollout(tx: Transaction, principal: Principal, model: ModelName, body: 
     if body.fallback is not None:
         traffic = rules.with_declared(traffic, body.fallback)
     share = 1.0 if detail is None else body.share
-    return _proposed(tx, principal, model, traffic, body.cause or f"version {body.version} at {share:.0%}")
+    return propose(tx, principal, model, traffic, body.cause or f"version {body.version} at {share:.0%}")
 
 
 def rollback(tx: Transaction, principal: Principal, model: ModelName, to: int | None = None, cause: str = "") -> RevisionDetail:
@@ -99,28 +99,28 @@ def rollback(tx: Transaction, principal: Principal, model: ModelName, to: int | 
     latest = _latest(tx, principal, model)
     earlier = store.list_revisions(tx, model, None, MOST_REVISIONS)
     traffic = rules.rolled_back(latest, earlier, to)
-    return _proposed(tx, principal, model, traffic, cause or f"rolled back to version {traffic.champion}")
+    return propose(tx, principal, model, traffic, cause or f"rolled back to version {traffic.champion}")
 
 
 def set_shadows(tx: Transaction, principal: Principal, model: ModelName, versions: tuple[int, ...], cause: str = "") -> RevisionDetail:
     """A new revision in which those versions, and no others, watch as shadows. Raises BadTraffic."""
     latest = _latest(tx, principal, model)
     traffic = msgspec.structs.replace(latest, shadows=versions)
-    return _proposed(tx, principal, model, traffic, cause or f"shadows {list(versions)}")
+    return propose(tx, principal, model, traffic, cause or f"shadows {list(versions)}")
 
 
 def mark_stale(tx: Transaction, principal: Principal, views: Sequence[str]) -> list[RevisionDetail]:
     """New revisions for the endpoints whose fallback serves, or no longer serves, now that exactly `views` are stale."""
     changed = []
     for row in store.list_endpoints(tx, principal.teams):
-        detail = _newest(tx, row)
+        detail = newest(tx, row)
         if detail is None or detail.revision.traffic.fallback is None:
             continue
         before = detail.revision.traffic
         after = rules.with_stale(before, views)
         if after != before and after.fallback is not None:
             names = ", ".join(after.fallback.stale)
-            changed.append(_proposed(tx, principal, row.model, after, f"view {names} is stale" if names else "its views are fresh again"))
+            changed.append(propose(tx, principal, row.model, after, f"view {names} is stale" if names else "its views are fresh again"))
     return changed
 
 
@@ -131,6 +131,7 @@ def withdraw(tx: Transaction, principal: Principal, model: ModelName, cause: str
     for number in (row.live, row.coming):
         if number is not None:
             store.set_state(tx, (model, number), RevisionState.SUPERSEDED, ended_at=tx.now())
+    _end_local(tx, row)
     _move(tx, row, None, None)
     _record(tx, principal.id, row, "serving.endpoint_withdrawn", {"live": row.live, "cause": cause})
 
@@ -156,6 +157,7 @@ def _activate(tx: Transaction, row: EndpointRow, number: int, gateways: Sequence
     if row.live is not None:
         store.set_state(tx, (row.model, row.live), RevisionState.SUPERSEDED, ended_at=tx.now())
     store.set_state(tx, (row.model, number), RevisionState.ACTIVE, prepared_at=tx.now(), active_at=tx.now())
+    _end_local(tx, row)
     _move(tx, row, number, None)
     found = store.find_revision(tx, row.model, number)
     assert found is not None
@@ -163,24 +165,31 @@ def _activate(tx: Transaction, row: EndpointRow, number: int, gateways: Sequence
     _record(tx, found.revision.actor, row, "serving.revision_activated", data)
 
 
-def _proposed(tx: Transaction, principal: Principal, model: ModelName, traffic: Traffic, cause: str) -> RevisionDetail:
+def propose(tx: Transaction, principal: Principal, model: ModelName, traffic: Traffic, cause: str) -> RevisionDetail:
+    """A new revision of that traffic. Raises before anything is written where a version of it cannot be served."""
     team = team_of(tx, principal, model)
     require(principal, Role.CONTRIBUTOR, team)
     row = store.find_endpoint(tx, model)
     if row is None:
         row = EndpointRow(model=model, team_id=team, created_at=tx.now())
         store.insert_endpoint(tx, row)
-    if row.coming is not None:
-        store.set_state(tx, (model, row.coming), RevisionState.SUPERSEDED, ended_at=tx.now())
     number = store.next_number(tx, model)
     revision = Revision(model=model, number=number, team_id=team, traffic=traffic, cause=cause, actor=principal.id, proposed_at=tx.now())
     versions = tuple(served_version(tx, principal, (model, team), version) for version in traffic.versions)
     rules.merged_fields(versions[0], versions)
+    if row.coming is not None:
+        store.set_state(tx, (model, row.coming), RevisionState.SUPERSEDED, ended_at=tx.now())
     store.insert_revision(tx, Deployment(revision=revision, versions=versions))
     _move(tx, row, row.live, number)
     data = {"revision": number, "cause": cause, "traffic": msgspec.to_builtins(traffic)}
     _record(tx, principal.id, row, "serving.revision_proposed", data)
     return RevisionDetail(revision=revision, state=RevisionState.PROPOSED)
+
+
+def _end_local(tx: Transaction, row: EndpointRow) -> None:
+    """Gateways that served under revisions of their own follow the control plane again."""
+    for detail in store.list_local_revisions(tx, row.model):
+        store.set_state(tx, (row.model, detail.revision.number), RevisionState.SUPERSEDED, ended_at=tx.now())
 
 
 def _move(tx: Transaction, row: EndpointRow, live: int | None, coming: int | None) -> None:
@@ -203,13 +212,14 @@ def _used(tx: Transaction, row: EndpointRow) -> set[int]:
 def _latest(tx: Transaction, principal: Principal, model: ModelName) -> Traffic:
     """The traffic that is coming, or else live: what the next change builds on."""
     row = _seen(tx, principal, model)
-    detail = _newest(tx, row)
+    detail = newest(tx, row)
     if detail is None:
         raise NoSuchEndpoint(f"{model} is not served", hint=f"propose a revision first: yard ship {model}")
     return detail.revision.traffic
 
 
-def _newest(snapshot: Snapshot, row: EndpointRow) -> RevisionDetail | None:
+def newest(snapshot: Snapshot, row: EndpointRow) -> RevisionDetail | None:
+    """The revision that is coming, or else live."""
     number = row.coming if row.coming is not None else row.live
     return None if number is None else store.find_revision(snapshot, row.model, number)
 
@@ -230,6 +240,7 @@ def _endpoint(snapshot: Snapshot, row: EndpointRow) -> Endpoint:
         created_at=row.created_at,
         live=None if live is None else _with_switches(snapshot, live),
         coming=coming,
+        local=tuple(_with_switches(snapshot, one) for one in store.list_local_revisions(snapshot, row.model)),
     )
 
 

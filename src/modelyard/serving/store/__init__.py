@@ -9,6 +9,7 @@ from modelyard.serving.store.endpoints import (
     insert_revision,
     list_endpoints,
     list_live_revisions,
+    list_local_revisions,
     list_revisions,
     list_switches,
     next_number,
@@ -17,7 +18,7 @@ from modelyard.serving.store.endpoints import (
     set_state,
     update_endpoint,
 )
-from modelyard.serving.store.gateways import delete_gateway, list_gateways, put_gateway, put_seal, seal_before
+from modelyard.serving.store.gateways import delete_gateway, list_gateways, own_number, pass_number, put_gateway, put_seal, seal_before
 from modelyard.serving.store.segments import (
     find_holding,
     list_segments,
@@ -40,12 +41,15 @@ __all__ = [
     "list_endpoints",
     "list_gateways",
     "list_live_revisions",
+    "list_local_revisions",
     "list_revisions",
     "list_segments",
     "list_switches",
     "list_waiting",
     "mark_compacted",
     "next_number",
+    "own_number",
+    "pass_number",
     "put_gateway",
     "put_seal",
     "put_segments",

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from modelyard.access.domain import TeamId
 from modelyard.core.clock import Instant
 from modelyard.registry.domain import ModelName
-from modelyard.serving.domain import Deployment, Revision, RevisionDetail, RevisionState, ServedVersion, Switch
+from modelyard.serving.domain import OWN_NUMBERS, Deployment, Revision, RevisionDetail, RevisionState, ServedVersion, Switch
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import METADATA, upsert
 
@@ -99,16 +99,17 @@ def list_endpoints(snapshot: Snapshot, teams: Sequence[TeamId] | None) -> list[E
 
 
 def next_number(tx: Transaction, model: ModelName) -> int:
-    """The number of the model's next revision."""
-    last = tx.connection.execute(sa.select(sa.func.max(REVISION.c.number)).where(REVISION.c.model == model)).scalar()
+    """The number of the model's next revision; those that gateways made by themselves are counted apart."""
+    mine = (REVISION.c.model == model) & (REVISION.c.number < OWN_NUMBERS)
+    last = tx.connection.execute(sa.select(sa.func.max(REVISION.c.number)).where(mine)).scalar()
     return int(last or 0) + 1
 
 
-def insert_revision(tx: Transaction, deployment: Deployment) -> None:
-    """Inserts a new revision, proposed."""
+def insert_revision(tx: Transaction, deployment: Deployment, state: RevisionState = RevisionState.PROPOSED) -> None:
+    """Inserts a new revision."""
     revision = deployment.revision
     row: dict[str, Any] = {"model": revision.model, "number": revision.number, "team_id": revision.team_id}
-    row |= {"state": RevisionState.PROPOSED.value, "why_failed": "", "document": msgspec.json.encode(deployment)}
+    row |= {"state": state.value, "why_failed": "", "document": msgspec.json.encode(deployment)}
     tx.connection.execute(sa.insert(REVISION).values(row))
 
 
@@ -126,9 +127,17 @@ def find_revision(snapshot: Snapshot, model: ModelName, number: int) -> Revision
 
 
 def list_revisions(snapshot: Snapshot, model: ModelName, before: int | None, limit: int) -> list[RevisionDetail]:
-    """The revisions of a model, newest first, those before the number `before`."""
-    query = sa.select(REVISION).where(REVISION.c.model == model).order_by(REVISION.c.number.desc()).limit(limit)
-    query = query if before is None else query.where(REVISION.c.number < before)
+    """The revisions of a model, newest first, those before the number `before`; without those that gateways made by themselves."""
+    newest = OWN_NUMBERS if before is None else min(before, OWN_NUMBERS)
+    mine = (REVISION.c.model == model) & (REVISION.c.number < newest)
+    query = sa.select(REVISION).where(mine).order_by(REVISION.c.number.desc()).limit(limit)
+    return [_detail(row) for row in snapshot.connection.execute(query).mappings()]
+
+
+def list_local_revisions(snapshot: Snapshot, model: ModelName) -> list[RevisionDetail]:
+    """The revisions that single gateways made by themselves and serve under, by number."""
+    local = (REVISION.c.model == model) & (REVISION.c.number >= OWN_NUMBERS) & (REVISION.c.state == RevisionState.LOCAL.value)
+    query = sa.select(REVISION).where(local).order_by(REVISION.c.number)
     return [_detail(row) for row in snapshot.connection.execute(query).mappings()]
 
 

@@ -4,7 +4,7 @@ import msgspec
 import sqlalchemy as sa
 
 from modelyard.core.clock import Instant
-from modelyard.serving.domain import GatewayLease, Heartbeat, Held
+from modelyard.serving.domain import OWN_NUMBERS, GatewayLease, Heartbeat, Held
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import METADATA, upsert
 
@@ -28,6 +28,15 @@ SEAL = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("before_at", sa.BigInteger, nullable=False),
 )
+# Which numbers a gateway's own revisions have. A row outlives its gateway: no other one is ever lent the same numbers.
+NUMBERS = sa.Table(
+    "serving_gateway_numbers",
+    METADATA,
+    sa.Column("gateway", sa.String(120), primary_key=True),
+    sa.Column("first", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("next", sa.BigInteger, nullable=False),
+)
+LAST_NUMBER = 2**31 - 1
 
 
 class GatewayRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +88,25 @@ def _lease(row: sa.RowMapping) -> GatewayLease:
 def delete_gateway(tx: Transaction, gateway: str) -> bool:
     """Removes a gateway; whether there was one."""
     return tx.connection.execute(sa.delete(GATEWAY).where(GATEWAY.c.name == gateway)).rowcount > 0
+
+
+def own_number(tx: Transaction, gateway: str) -> int:
+    """The number of the gateway's next own revision; 0 where no numbers are left to lend."""
+    found = tx.connection.execute(sa.select(NUMBERS.c.next).where(NUMBERS.c.gateway == gateway)).scalar()
+    if found is not None:
+        return int(found)
+    last = tx.connection.execute(sa.select(sa.func.max(NUMBERS.c.first))).scalar()
+    first = int(last or 0) + OWN_NUMBERS
+    if first + OWN_NUMBERS > LAST_NUMBER:
+        return 0
+    upsert(tx, NUMBERS, [{"gateway": gateway, "first": first, "next": first}], ["gateway"])
+    return first
+
+
+def pass_number(tx: Transaction, gateway: str, number: int) -> None:
+    """Notes that the gateway has used one of its numbers."""
+    where = (NUMBERS.c.gateway == gateway) & (NUMBERS.c.next <= number) & (NUMBERS.c.first + OWN_NUMBERS > number + 1)
+    tx.connection.execute(sa.update(NUMBERS).where(where).values(next=number + 1))
 
 
 def put_seal(tx: Transaction, before: Instant) -> None:
