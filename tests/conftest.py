@@ -108,10 +108,11 @@ def postgresql_server() -> Iterator[PostgreSQL]:
 @pytest.fixture
 def postgresql_url(postgresql_server: PostgreSQL) -> Iterator[str]:
     """The address of an empty PostgreSQL database that is the test's own."""
-    yield from _fresh_postgresql(postgresql_server, "template0")
+    yield from fresh_postgresql(postgresql_server, "template0")
 
 
-def _fresh_postgresql(server: PostgreSQL, template: str) -> Iterator[str]:
+def fresh_postgresql(server: PostgreSQL, template: str) -> Iterator[str]:
+    """The address of a database made from a template, dropped afterwards."""
     name = f"test_{secrets.token_hex(6)}"
     yield server.create(name, template)
     server.drop(name)
@@ -185,7 +186,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{path}"
     else:
         template = request.getfixturevalue("postgresql_template")
-        yield from _fresh_postgresql(request.getfixturevalue("postgresql_server"), template)
+        yield from fresh_postgresql(request.getfixturevalue("postgresql_server"), template)
 
 
 @pytest.fixture

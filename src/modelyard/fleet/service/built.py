@@ -6,7 +6,7 @@ from modelyard.delivery.domain import Reproduction, ReproductionState, Verdict
 from modelyard.delivery.reproductions import list_reproductions
 from modelyard.fleet.domain import Answer, Figure, Proof
 from modelyard.fleet.service.sight import Sight, entries_about
-from modelyard.governance.domain import DOSSIER_MADE, Dossier
+from modelyard.governance.domain import DOSSIER_MADE
 from modelyard.governance.service import list_dossiers
 
 REPRODUCIBLE = "If a data scientist leaves, can someone else reproduce their best model?"
@@ -103,13 +103,12 @@ def answer_audit(sight: Sight) -> Answer:
             Figure(name="dossiers", value=len(found)),
         ),
         proofs=(
-            *(Proof(text=f"{one.model} v{one.version}: {one.digest}", href=_version(one)) for one in found[:MOST_PROOFS]),
+            *(
+                Proof(text=f"{one.model} v{one.version}: {one.digest}", href=f"/governance/dossiers/{one.id}")
+                for one in found[:MOST_PROOFS]
+            ),
             *(Proof(text=entry.type, entry=entry.index) for entry in entries if entry.data.get("dossier") == last.id),
         ),
         source="GET /api/v1/dossiers",
         next="",
     )
-
-
-def _version(one: Dossier) -> str:
-    return f"/models/{one.model}/versions/{one.version}"
