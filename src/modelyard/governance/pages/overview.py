@@ -22,7 +22,10 @@ Show = Literal["", "without", "all"]
 
 
 class ReleaseRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A version in the table. `decided_by` let it through, `made_by` made its newest dossier; `may_make` says who looks may make one."""
+    """A version in the table. `decided_by` let it through, `made_by` made its newest dossier; `may_make` says who looks may make one.
+
+    `risk` is the model's today; under which tier the version was released is in its dossier.
+    """
 
     model: ModelName
     version: int
