@@ -2,10 +2,11 @@
 
 import pytest
 
-from modelyard.access.domain import Principal
+from modelyard.access.domain import SYSTEM, Principal
 from modelyard.fleet.domain import NothingToTrace, Trace
 from modelyard.fleet.service import get_trace, trace_version
-from modelyard.registry.service import get_version
+from modelyard.registry.domain import CHAMPION
+from modelyard.registry.service import delete_alias, get_version
 from modelyard.serving.service import tick
 from tests.fleet.world import BOB, EVE, LATE, MAX, SOURCE, Fleet, texts
 from tests.monitoring.world import SET
@@ -51,7 +52,9 @@ def test_a_version_may_be_written_in_any_usual_way(fleet: Fleet, asked: str) -> 
     assert traced(fleet, asked).itself.id == "late/1"
 
 
-def test_a_models_name_means_its_latest_version_while_none_is_champion(fleet: Fleet) -> None:
+def test_a_models_name_means_its_champion_and_its_latest_version_while_none_is(fleet: Fleet) -> None:
+    assert traced(fleet, "late").itself.id == "late/1"
+    fleet.database.write(lambda tx: delete_alias(tx, SYSTEM, LATE, CHAMPION))
     assert traced(fleet, "late").itself.id == "late/3"
 
 

@@ -10,8 +10,8 @@ from modelyard.core.errors import NotFound
 from modelyard.features import service as features
 from modelyard.features.domain import FeatureSet
 from modelyard.ledger.service import list_events, sequence_pending
-from modelyard.registry.domain import ModelName, NoSuchModel, NoSuchVersion, VersionIsLive
-from modelyard.registry.service import retire_version
+from modelyard.registry.domain import CHAMPION, ModelName, NewVersion, NoSuchModel, NoSuchVersion, VersionIsLive
+from modelyard.registry.service import find_alias, get_version, register_version, retire_version
 from modelyard.serving import service
 from modelyard.serving.domain import (
     BadTraffic,
@@ -183,6 +183,49 @@ def test_a_rollout_in_steps_and_its_rollback(yard: Database) -> None:
     yard.write(lambda tx: service.rollback(tx, ADA, LATE, 3, "by hand"))
     found = settled(yard, gateway).revision
     assert (found.traffic.champion, found.traffic.fallback, found.cause) == (3, DECLARED, "by hand")
+
+
+def told(yard: Database) -> tuple[int, list[str]]:
+    """The version that the alias champion names, and the sets by which the model reads the view, as the features know it."""
+    with yard.read() as snapshot:
+        alias = find_alias(snapshot, LATE, CHAMPION)
+        readers = features.list_consumers(snapshot, SYSTEM, WEATHER.name)
+    return alias.version if alias else 0, [one.set for one in readers if one.name == LATE]
+
+
+def without_features(yard: Database, version: int = 3) -> int:
+    """A version more, which reads no feature."""
+    with yard.read() as snapshot:
+        like = get_version(snapshot, LATE, version)
+    plain = NewVersion(format=like.format, artifact=like.artifact, signature=like.signature)
+    return yard.write(lambda tx: register_version(tx, SYSTEM, LATE, plain)).number
+
+
+def test_whoever_changes_the_champion_the_registry_and_the_views_that_it_reads_hear_of_it(yard: Database) -> None:
+    gateway, plain = Pretender(yard, "one"), without_features(yard)
+    propose(yard, 1)
+    assert told(yard) == (1, [SET.name])
+    settled(yard, gateway)
+    propose(yard, plain)
+    settled(yard, gateway)
+    assert told(yard) == (plain, [])
+    yard.write(lambda tx: service.rollback(tx, ADA, LATE))
+    assert told(yard) == (1, [SET.name])
+    with yard.read() as snapshot:
+        alias = find_alias(snapshot, LATE, CHAMPION)
+    assert alias is not None
+    assert alias.moved_by == ADA.id
+    yard.write(lambda tx: service.withdraw(tx, ADA, LATE))
+    assert told(yard) == (1, [])
+
+
+def test_a_champion_that_no_gateway_can_load_is_one_no_longer(yard: Database) -> None:
+    propose(yard, 1)
+    gateway = Pretender(yard, "one", fails="no such blob")
+    settled(yard, gateway)
+    propose(yard, without_features(yard))
+    settled(yard, gateway)
+    assert told(yard) == (1, [SET.name])
 
 
 def test_a_stale_view_brings_the_fallback_and_a_fresh_one_takes_it_away(yard: Database) -> None:

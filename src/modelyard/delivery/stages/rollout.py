@@ -9,9 +9,7 @@ from modelyard.core.clock import SECOND, Instant
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
 from modelyard.delivery.machine import Apply, Done, Outcome, Stopped, Waits
 from modelyard.delivery.stages.yard import Job, Yard
-from modelyard.features.service import find_applied_set, put_consumer, remove_consumer
-from modelyard.registry.domain import CHAMPION, ModelName
-from modelyard.registry.service import get_version, set_alias
+from modelyard.registry.domain import ModelName
 from modelyard.serving.domain import Arm, Fallback, PredictionQuery, RevisionDetail, RevisionState, RolloutStep, Route, Traffic
 from modelyard.serving.rules import arm_of
 from modelyard.serving.service.log import read_predictions
@@ -89,7 +87,7 @@ def watch(yard: Yard, job: Job) -> Outcome:
 
 
 def _proposed(job: Job, share: float) -> Apply:
-    """Proposes the step, and at the last one moves the alias champion, in the transaction that ends this claim."""
+    """Proposes the step in the transaction that ends this claim; at the last one serving moves the alias champion."""
     version = job.facts(StageName.REGISTER)["version"]
     declared = job.declaration.fallback
     views = tuple(view.name for view in job.declaration.features.views)
@@ -98,10 +96,7 @@ def _proposed(job: Job, share: float) -> Apply:
     name = ModelName(job.delivery.model)
 
     def apply(tx: Transaction) -> Facts:
-        revision = step_rollout(tx, SYSTEM, name, step).revision
-        if revision.traffic.champion == version:
-            _make_champion(tx, job, version)
-        return {"revision": revision.number}
+        return {"revision": step_rollout(tx, SYSTEM, name, step).revision.number}
 
     return apply
 
@@ -119,24 +114,11 @@ def _taken_back(job: Job, facts: Facts, reason: str) -> Outcome:
         stands = newest.revision
         if arm_of(stands.traffic, version) is not None:
             stands = rollback(tx, SYSTEM, name, cause=f"delivery {job.delivery.id}: {reason}").revision
-        _make_champion(tx, job, stands.traffic.champion)
         return {"revision": stands.number}
 
     if is_first:
         return Stopped(state=DeliveryState.FAILED, reason=f"{reason}; there is no version before it to go back to", facts=facts)
     return Stopped(state=DeliveryState.ROLLED_BACK, reason=reason, facts=facts, apply=apply)
-
-
-def _make_champion(tx: Transaction, job: Job, version: int) -> None:
-    """Points the alias to the version, and has the pages of the views that it reads name the model."""
-    name = ModelName(job.delivery.model)
-    set_alias(tx, SYSTEM, name, CHAMPION, version)
-    digest = get_version(tx, name, version).feature_set
-    found = None if digest is None else find_applied_set(tx, digest)
-    if found is None:
-        remove_consumer(tx, name, job.delivery.team_id)
-    else:
-        put_consumer(tx, name, f"/models/{name}", found, job.delivery.team_id)
 
 
 def _settled(yard: Yard, job: Job, number: int) -> RevisionDetail:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from modelyard.access.domain import Principal, Role, TeamId
+from modelyard.access.domain import SYSTEM, Principal, Role, TeamId
 from modelyard.access.service import require
 from modelyard.core.names import nearest
 from modelyard.ledger.domain import NewEntry
@@ -28,6 +28,7 @@ from modelyard.serving.domain import (
     Traffic,
 )
 from modelyard.serving.service.catalogue import served_version, team_of
+from modelyard.serving.service.champions import drop_champion, make_champion
 from modelyard.serving.store.endpoints import EndpointRow
 from modelyard.storage.database import Snapshot, Transaction
 
@@ -133,6 +134,7 @@ def withdraw(tx: Transaction, principal: Principal, model: ModelName, cause: str
             store.set_state(tx, (model, number), RevisionState.SUPERSEDED, ended_at=tx.now())
     _end_local(tx, row)
     _move(tx, row, None, None)
+    drop_champion(tx, model, row.team_id)
     _record(tx, principal.id, row, "serving.endpoint_withdrawn", {"live": row.live, "cause": cause})
 
 
@@ -150,6 +152,9 @@ def advance(tx: Transaction, held: dict[str, tuple[Held, ...]]) -> None:
                 why = rules.why_failed(mine)
                 store.set_state(tx, name, RevisionState.FAILED, ended_at=tx.now(), why_failed=why)
                 _move(tx, row, row.live, None)
+                stays = None if row.live is None else store.find_revision(tx, row.model, row.live)
+                if stays is not None:
+                    make_champion(tx, SYSTEM, (row.model, row.team_id), stays.revision.traffic.champion)
                 _record(tx, "system", row, "serving.revision_failed", {"revision": row.coming, "why": why})
 
 
@@ -179,8 +184,11 @@ def propose(tx: Transaction, principal: Principal, model: ModelName, traffic: Tr
     rules.merged_fields(versions[0], versions)
     if row.coming is not None:
         store.set_state(tx, (model, row.coming), RevisionState.SUPERSEDED, ended_at=tx.now())
+    before = newest(tx, row)
     store.insert_revision(tx, Deployment(revision=revision, versions=versions))
     _move(tx, row, row.live, number)
+    if before is None or before.revision.traffic.champion != traffic.champion:
+        make_champion(tx, principal, (model, team), traffic.champion)
     data = {"revision": number, "cause": cause, "traffic": msgspec.to_builtins(traffic)}
     _record(tx, principal.id, row, "serving.revision_proposed", data)
     return RevisionDetail(revision=revision, state=RevisionState.PROPOSED)
