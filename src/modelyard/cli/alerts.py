@@ -1,5 +1,6 @@
 """`yard why` and `yard silence`: what an alert is about, and that it is known."""
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -7,7 +8,7 @@ from cyclopts import Parameter
 
 from modelyard.cli.connection import connected
 from modelyard.cli.output import Json, console, plain, print_json, print_table, when
-from modelyard.monitoring.domain.alerts import Alert, AlertId, Rollback, Why
+from modelyard.monitoring.domain.alerts import Alert, AlertId, Why
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +21,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 def why(alert: str, /, *, json: Json = False) -> int:
     """What changed before an alert, ranked, and whether a rollback would help.
 
-    Example: yard why alr_01jd3
+    Example: yard why alt_01jd3
     """
     with connected() as client:
         found = Explained(alert=client.get_alert(AlertId(alert)), why=client.why_alert(AlertId(alert)))
@@ -36,7 +37,8 @@ def why(alert: str, /, *, json: Json = False) -> int:
         print_table("\nSuspects", ("speaks for it#", "kind", "what", "why", "at"), rows)
     else:
         console().print("\nNothing on record speaks for a cause.", style="dim")
-    console().print(f"\n{_advice(found.why.rollback, one)}")
+    for line in _conclusion(found):
+        console().print(line)
     return 0
 
 
@@ -50,7 +52,7 @@ def silence(
 ) -> int:
     """Has an alert not told again for a while. It stays open, and the reason is on record.
 
-    Example: yard silence alr_01jd3 --for 2h --why "the upstream feed is being repaired"
+    Example: yard silence alt_01jd3 --for 2h --why "the upstream feed is being repaired"
     """
     with connected() as client:
         silenced = client.silence_alert(AlertId(alert), duration, why)
@@ -61,11 +63,26 @@ def silence(
     return 0
 
 
-def _advice(rollback: Rollback, alert: Alert) -> str:
+def _conclusion(found: Explained) -> Iterator[str]:
+    """What follows: which view is stale for whom, whether a rollback would help, and what to do next."""
+    why = found.why
+    if why.stale:
+        read = f", which {plain(_listed(why.readers))} read{'s' if len(why.readers) == 1 else ''}" if why.readers else ""
+        yield f"\n[yellow]{plain(why.stale)} is stale[/]{read}."
     said = {
         True: "[green]A rollback would help[/]",
         False: "[red]A rollback would not help[/]",
         None: "Whether a rollback would help is not known",
     }
-    command = f"\n  yard rollback {alert.model} --to {rollback.version}" if rollback.helps and alert.model and rollback.version else ""
-    return f"{said[rollback.helps]}: {plain(rollback.why)}{command}"
+    yield f"\n{said[why.rollback.helps]}: {plain(why.rollback.why)}"
+    if why.next:
+        yield f"[bold]Next:[/] {plain(why.next)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them.
+
+    >>> _listed(["late", "early", "never"])
+    'late, early and never'
+    """
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

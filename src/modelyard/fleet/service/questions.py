@@ -58,7 +58,7 @@ def answer_same(sight: Sight) -> Answer:
         is_answered=False,
         tone="idle",
         sentence="No logged vector has been held against its recomputation yet.",
-        next="ask a model through the gateway; then monitoring.service.measure_skew compares what was logged (docs/monitoring.md)",
+        next="ask a watched model through the gateway: when the day is over, a worker recomputes what was read (docs/monitoring.md)",
         source="GET /api/v1/skew",
     )
     views = monitoring.list_skew(sight.snapshot, sight.principal)
