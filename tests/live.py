@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 
-from modelyard.access.domain import SYSTEM
-from modelyard.access.service import first_start
+from modelyard.access.domain import EVERY_TEAM, SYSTEM, Role, Scope, TokenOrder
+from modelyard.access.service import create_service_account, create_token, first_start
 from modelyard.core.clock import SystemClock
 from modelyard.ledger.domain import Event
 from modelyard.ledger.service import list_events, sequence_pending
@@ -128,10 +128,16 @@ class Live:
         answer: dict[str, Any] = httpx.post(f"{self.gateway_url}/predict/{model}", json=body, headers=headers, trust_env=False).json()
         return answer
 
-    def yard(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """A command that is called in the folder."""
+    def token_of(self, role: Role) -> str:
+        """The token of a new account that has a role in every team."""
+        self.database.write(lambda tx: create_service_account(tx, SYSTEM, f"the-{role}", EVERY_TEAM, role))
+        order = TokenOrder(name="test", scopes=(Scope.ALL,), owner=f"the-{role}")
+        return self.database.write(lambda tx: create_token(tx, SYSTEM, order)).secret
+
+    def yard(self, *words: str, token: str = "") -> "subprocess.CompletedProcess[str]":
+        """A command that is called in the folder, with the local token unless another is given."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")}
-        given = {**environment, "MODELYARD_URL": self.url, "MODELYARD_TOKEN": self.token, "COLUMNS": "160"}
+        given = {**environment, "MODELYARD_URL": self.url, "MODELYARD_TOKEN": token or self.token, "COLUMNS": "160"}
         return subprocess.run([*YARD, *words], cwd=self.folder, capture_output=True, text=True, check=False, env=given)
 
     def events(self, kind: str) -> list[Event]:

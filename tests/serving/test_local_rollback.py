@@ -24,6 +24,9 @@ from tests.serving.test_gateway_life import ROWS
 from tests.serving.world import Gateway, until
 
 
+pytestmark = pytest.mark.xdist_group("cut off")
+
+
 class Cut(msgspec.Struct, frozen=True):
     """An installation that has served versions 1 and 2, the latter under `base`, whose server was killed; `own` is the gateway's next."""
 
