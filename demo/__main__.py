@@ -14,7 +14,7 @@ from demo.installation import GATEWAY_PORT, PORT, STATE, Place, ProcessFailed, e
 from demo.news import News
 from demo.replay import DAY, Replay
 from demo.sources import written
-from demo.story import BEGINS, ENDS, MODELS, Story, checked_out
+from demo.story import BEGINS, ENDS, LANDED, MODELS, Story, checked_out
 from demo.summary import Run, written_summary
 from demo.traffic import Traffic
 from modelyard.core.clock import Instant, instant, iso, wall_now
@@ -103,7 +103,8 @@ def run_year(replay: Replay, story: Story, news: News, shown: tuple[Progress, Ta
         replay.hour(step)
         progress.advance(task)
     replay.left = sum(step.last - step.first for step in replay.traffic.steps(until, ENDS))
-    replay.day_end(midnight)
+    # What flew on the last evening has landed by noon; there is nothing to look at after that.
+    replay.day_end(min(midnight, LANDED))
     for line in news.lines():
         progress.console.print(line)
 

@@ -30,6 +30,7 @@ def on(month: int, day: int, hour: int = 0) -> Instant:
 
 # The year ends in New York, six hours after it ends in London.
 BEGINS, ENDS = on(4, 1), instant(datetime(2014, 1, 1, 6, tzinfo=UTC))
+LANDED = instant(datetime(2014, 1, 1, 12, tzinfo=UTC))
 FAULT, MENDED = on(8, 19, 8), on(8, 22, 12)
 BROKEN, SLOW, HIGH_RISK = on(6, 12, 12), on(7, 17, 12), on(12, 30, 12)
 

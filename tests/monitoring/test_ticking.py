@@ -72,6 +72,25 @@ def test_values_that_go_missing_are_found_in_the_first_tick(served: World) -> No
     assert served.day().closed[0].id == alert.id
 
 
+def test_a_night_without_values_is_no_alarm_where_nights_never_had_any_and_a_whole_day_is(world: World) -> None:
+    world.watch(quality())
+    world.train(1, quality(), calm=60)
+    world.release(1)
+    for _ in range(6):
+        for size, is_calm, hours in ((60, True, 4), (240, False, 20)):
+            rows = drawn(world.random, size)
+            world.ask(msgspec.structs.replace(rows, wind=rows.wind * np.nan) if is_calm else rows)
+            world.clock.advance(hours * 3600)
+            assert tick(world.database, world.tables).opened == ()
+    start, rows = world.clock.now(), drawn(world.random, 300)
+    world.ask(msgspec.structs.replace(rows, wind=np.where(world.random.uniform(0, 1, 300) < 0.6, np.nan, rows.wind)))
+    world.clock.advance(12 * 3600)
+    assert tick(world.database, world.tables).opened == ()
+    world.clock.advance(12 * 3600)
+    (alert,) = tick(world.database, world.tables).opened
+    assert (alert.kind, alert.since_at) == (AlertKind.QUALITY, start)
+
+
 def test_a_declared_loss_is_alarmed_once_with_its_onset_and_what_delivery_needs(served: World) -> None:
     for _ in range(8):
         served.day()

@@ -84,9 +84,10 @@ class World:
         """Has the model watched."""
         self.database.write(lambda tx: set_monitors(tx, SYSTEM, LATE, NewWatch(monitors=monitors)))
 
-    def train(self, version: int, *monitors: Monitor, size: int = 18_000, views: dict[str, str] | None = None) -> None:
-        """Gives a version its reference: sixty days of rows, and its level on as many others."""
+    def train(self, version: int, *monitors: Monitor, size: int = 18_000, views: dict[str, str] | None = None, calm: int = 0) -> None:
+        """Gives a version its reference: sixty days of rows, and its level on as many others. The first `calm` of a day have no wind."""
         rows, unseen = drawn(self.random, size), drawn(self.random, size)
+        rows.wind[np.arange(size) % (size // 60) < calm] = np.nan
         at = pl.Series(self.clock.now() - 60 * DAY + np.arange(size) * (60 * DAY // size))
         scored = Scored(scores=pl.Series(unseen.score), labels=pl.Series(unseen.label), at=at)
         frame = pl.DataFrame({"wind": rows.wind, "carrier": rows.carrier})

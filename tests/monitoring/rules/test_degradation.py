@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -96,12 +97,24 @@ def test_for_an_error_a_rise_is_the_loss_and_relative_drops_are_shares() -> None
     assert first_alarm(level, declared, [0.42] * 10, 0.005) is None
 
 
-def test_evidence_older_than_the_window_is_forgotten() -> None:
+def test_a_loss_that_is_over_is_none_though_its_evidence_stands_for_ninety_days() -> None:
     assert degradation(LEVEL, DECLARED, []) is None
-    values = [0.60] * 5 + [0.72] * 14
-    found = degradation(LEVEL, DECLARED, days(values, 0.01))
+    found = degradation(LEVEL, DECLARED, days([0.60] * 5 + [0.72] * 14, 0.01))
     assert found is not None
-    assert found.evidence < 0
+    assert found.evidence > found.threshold
+    assert found.loss == pytest.approx(0.0, abs=1e-9)
+    assert not found.is_declared
+    later = degradation(LEVEL, DECLARED, days([0.60] * 5 + [0.72] * 90, 0.01))
+    assert later is not None
+    assert later.evidence < 0
+
+
+def test_a_loss_that_no_window_can_tell_from_its_noisy_days_is_found_over_months(random: np.random.Generator) -> None:
+    noisy = msgspec.structs.replace(LEVEL, between_days=0.06, by_day=0.72, by_day_error=0.01)
+    values = np.concatenate([random.normal(0.72, 0.06, 60), random.normal(0.66, 0.06, 90)])
+    found = first_alarm(noisy, DECLARED, values)
+    assert found is not None
+    assert 60 + 14 < found <= 150
 
 
 def test_a_level_measured_on_few_rows_widens_the_middle() -> None:

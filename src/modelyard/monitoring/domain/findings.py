@@ -137,8 +137,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 class Degradation(msgspec.Struct, frozen=True, kw_only=True):
     """What the sequential test says of a loss: the declared one where `evidence` reaches `threshold` and `loss` reaches `declared`.
 
-    `value` is the mean daily level since the likely onset, `since_at`, and `approved` the mean daily level at approval;
-    `loss` is how much worse it is, in the metric's unit.
+    `value` is the mean daily level over the declared window, or since the likely onset, `since_at`, where that is later;
+    `approved` is the mean daily level at approval, `loss` how much worse it is, in the metric's unit.
     """
 
     metric: Metric

@@ -26,6 +26,8 @@ from modelyard.monitoring.rules.metrics import measured
 from modelyard.monitoring.rules.outcomes import Outcome, observations, summarised
 
 DAY_US = 86_400 * SECOND
+MEMORY_US = 90 * DAY_US
+"""How far back a loss may have begun, at least. Days differ so much that a loss of months shows in no two weeks of them."""
 LEAST_DAYS = 8
 ONE_SIDED_95 = 1.645
 TOLERATED = 1 / 3
@@ -85,10 +87,11 @@ def _between_neighbours(days: Sequence[Observation]) -> float:
 def degradation(level: Level, declared: Performance, days: Sequence[Observation], *, budget: float = BUDGET) -> Degradation | None:
     """What `days` (oldest first, since the level was approved) say of the declared loss; `None` without any.
 
-    Look after each day that is complete. In PERIOD_S with a tolerated level, the chance of an alarm at any look is at
-    most `budget`; an alarm also needs the loss since its likely onset to be as large as declared.
+    Look after each day that is complete. For each PERIOD_S with a tolerated level, the chance of an alarm at any look is at
+    most `budget`; an alarm also needs the loss over the declared window (since its likely onset, where that is later) to
+    be as large as declared.
     """
-    recent = [day for day in days if day.until_at > days[-1].until_at - declared.window_us]
+    recent = [day for day in days if day.until_at > days[-1].until_at - max(declared.window_us, MEMORY_US)]
     if not recent:
         return None
     sign = 1.0 if level.metric in HIGHER_IS_BETTER else -1.0
@@ -99,8 +102,10 @@ def degradation(level: Level, declared: Performance, days: Sequence[Observation]
     noise = np.maximum(noise, LEAST_VARIANCE)
     evidence = _evidence(losses, noise, drop, _vagueness(level, spread, drop))
     onset = int(evidence.argmax())
-    weight = 1.0 / noise[onset:]
-    loss = float((weight * losses[onset:]).sum() / weight.sum())
+    is_in_window = np.array([day.until_at > recent[-1].until_at - declared.window_us for day in recent])
+    since = max(onset, int(is_in_window.argmax()))
+    weight = 1.0 / noise[since:]
+    loss = float((weight * losses[since:]).sum() / weight.sum())
     return Degradation(
         metric=level.metric,
         approved=level.daily,

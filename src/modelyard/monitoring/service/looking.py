@@ -13,6 +13,8 @@ from modelyard.monitoring.domain import (
     PREDICTION,
     Alert,
     AlertKind,
+    ColumnQuality,
+    Day,
     Degradation,
     DriftEvidence,
     Level,
@@ -28,7 +30,7 @@ from modelyard.monitoring.domain import (
 )
 from modelyard.monitoring.rules import alerting
 from modelyard.monitoring.rules.alerting import Found, Over
-from modelyard.monitoring.rules.degradation import DAY_US, degradation
+from modelyard.monitoring.rules.degradation import DAY_US, MEMORY_US, degradation
 from modelyard.monitoring.rules.discoveries import spent
 from modelyard.monitoring.rules.drift import drifted, scan
 from modelyard.monitoring.rules.outcomes import Outcome, metric_of, observations, together
@@ -37,7 +39,8 @@ from modelyard.serving.domain import Arm
 from modelyard.storage.database import Snapshot
 
 JUDGED = (Arm.CHAMPION.value, Arm.CANARY.value)
-SPREAD_DAYS = 8
+LAST_WHOLE_DAY = 7 * DAY_US
+"""How far back the last whole day is looked for."""
 
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,17 +97,22 @@ def _look_at_quality(snapshot: Snapshot, looked: Looked, reference: VersionRefer
     watched, declared, now = looked.watched, looked.watched.quality, snapshot.now()
     if declared is None:
         return looked
-    days = store.list_days(snapshot, watched.model, reference.version, Instant(now - DAY_US), Instant(now + 1))
+    today = Instant(now // DAY_US * DAY_US)
+    days = store.list_days(snapshot, watched.model, reference.version, Instant(today - LAST_WHOLE_DAY), Instant(now + 1))
     if not days:
         return looked
     names = [column.name for column in reference.content.reference.columns if column.name != PREDICTION]
     columns = [name for name in names if declared.columns is None or name in declared.columns]
-    findings = column_quality(days[0].summary, reference.content.reference, columns)
+    at_once, by_day = _values(days, today, reference, columns)
     alert = open_alerts.get(cause_of(AlertKind.QUALITY, watched.model))
     evidence = alert.evidence.columns if alert and isinstance(alert.evidence, QualityEvidence) else ()
     known = {(one.column, one.kind) for one in evidence}
-    level = spent((now - (watched.quality_at or now - DAY_US)) / SECOND)
-    new = raised([one for one in findings if (one.column, one.kind) not in known], level, declared.min_change)
+    level = spent((now - (watched.quality_at or now - DAY_US)) / SECOND) / 2
+    new = raised([one for one in at_once if (one.column, one.kind) not in known], level, declared.min_change)
+    if watched.quality_at is None or watched.quality_at < today:
+        level = spent(DAY_US / SECOND) / 2
+        new += raised([one for one in by_day if (one.column, one.kind) not in known], level, declared.min_change)
+    findings = (*at_once, *by_day)
     bad = alerting.quality_columns(findings, new, alert, declared.min_change)
     report = msgspec.structs.replace(looked.report, quality=findings, quality_at=now)
     noted = msgspec.structs.replace(looked, watched=msgspec.structs.replace(watched, quality_at=now), report=report)
@@ -117,10 +125,23 @@ def _look_at_quality(snapshot: Snapshot, looked: Looked, reference: VersionRefer
         version=reference.version,
         models=(watched.model,),
         title=alerting.quality_title(bad),
-        since_at=days[0].since_at,
+        since_at=days[0].since_at if bad[0] in at_once else min(days[0].since_at, Instant(today - DAY_US)),
         evidence=QualityEvidence(columns=bad),
     )
     return _found(noted, found)
+
+
+def _values(
+    days: Sequence[Day], today: Instant, reference: VersionReference, columns: Sequence[str]
+) -> tuple[tuple[ColumnQuality, ...], tuple[ColumnQuality, ...]]:
+    """What the values come to, newest day first: those that training never had, up to now; the others on the last whole day.
+
+    A morning is no random part of a day: a share that training had as well is held against whole days only.
+    """
+    whole = next((day.summary for day in days if day.since_at < today), None)
+    newest = column_quality(days[0].summary, reference.content.reference, columns)
+    last = () if whole is None else column_quality(whole, reference.content.reference, columns)
+    return tuple(one for one in newest if not one.reference_share), tuple(one for one in last if one.reference_share)
 
 
 def _look_at_performance(snapshot: Snapshot, looked: Looked, reference: VersionReference, open_alerts: Mapping[str, Alert]) -> Looked:
@@ -165,7 +186,7 @@ def _judged(
 def _cells(snapshot: Snapshot, looked: Looked, declared: Performance, end: Instant) -> tuple[Outcome, ...]:
     """The outcomes of the live version's own answers, day by day, oldest first: of days that are closed."""
     watched = looked.watched
-    since = end - max(declared.window_us, SPREAD_DAYS * DAY_US) - DAY_US
+    since = end - max(declared.window_us, MEMORY_US) - DAY_US
     since = max(since, (watched.live_at or 0) // DAY_US * DAY_US)
     cells = store.list_outcomes(snapshot, watched.model, Instant(since), looked.report.version)
     return by_day([cell for cell in cells if cell.arm in JUDGED and cell.until_at <= end])
