@@ -6,7 +6,10 @@ SYNC := UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --quiet
 
 TEST_WORKERS ?= 2
 
-.PHONY: demo up setup-demo test check bench setup setup-server format
+HOURS ?= 1
+SEED ?= 0
+
+.PHONY: demo up setup-demo test check soak bench setup setup-server format
 
 demo: ## two real models through the whole life cycle on a year of flights; leaves the state in demo/.yard
 	@started=$$(date +%s) && $(MAKE) --no-print-directory setup-demo && $(PY) -m demo --started $$started
@@ -25,6 +28,9 @@ check: setup ## format, lint, types, import contracts, budgets, docs; runs no te
 	$(PY) tools/budgets.py
 	$(PY) tools/docs.py
 	.venv/bin/mypy
+
+soak: setup ## the long ones: faults, fuzzing, simulations and load for about HOURS=1, from SEED on
+	$(PY) soak/run.py --hours $(HOURS) --seed $(SEED)
 
 bench: setup ## all benchmarks, peers included where they are installed; writes bench/results.json
 	$(PY) bench/run.py

@@ -25,19 +25,21 @@ from tests.servers import S3, PostgreSQL, new_bucket, running_postgresql, runnin
 START = Instant(1_767_225_600_000_000)
 TEMPLATE = "modelyard_template"
 
-hypothesis.settings.register_profile("modelyard", deadline=None, derandomize=True, database=None)
-hypothesis.settings.register_profile("seeded", deadline=None, database=None)
+PROPERTIES = {"deadline": None, "database": None}
+hypothesis.settings.register_profile("modelyard", derandomize=True, **PROPERTIES)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds `--seed`."""
+    """Adds `--seed` and `--examples`."""
     parser.addoption("--seed", type=int, default=0, help="seed of every random choice; 0 repeats the same examples in every run")
+    parser.addoption("--examples", type=int, default=100, help="how many examples a property is tried with that does not say so itself")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Seeds Hypothesis."""
-    seed = config.getoption("--seed")
-    hypothesis.settings.load_profile("seeded" if seed else "modelyard")
+    seed, examples = config.getoption("--seed"), config.getoption("--examples")
+    hypothesis.settings.register_profile("seeded", max_examples=examples, derandomize=not seed, **PROPERTIES)
+    hypothesis.settings.load_profile("seeded" if seed or examples != 100 else "modelyard")
     if seed:
         hypothesis.core.global_force_seed = seed
 

@@ -23,7 +23,7 @@ ROW = re.compile(r"^\| `([^`]+)` \|(.*)\|$", re.MULTILINE)
 # Paths of one machine, and papers that are not in the repository, say nothing to a reader.
 STRAY = re.compile(r"(?<![\w.])/(?:work|root)/\w|\b(?:DECISIONS|CONTRACT|PEERS|STYLE|DESIGN)\.md\b|\b(?:Claude|Anthropic)\b")
 TEXTS = {".py", ".md", ".toml", ".html", ".js", ".css", ".sh", ".yaml", ".yml", ""}
-PLACES = ("src", "tests", "tools", "docs", "demo", "bench", "stubs", ".ci")
+PLACES = ("src", "tests", "tools", "docs", "demo", "bench", "soak", "stubs", ".ci")
 OWN = ("tools/docs.py", "tests/docs/")
 Check = Callable[[Path], Iterator[str]]
 

@@ -1,5 +1,6 @@
 """Instants, durations and the three clocks."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -30,6 +31,12 @@ def test_a_datetime_without_a_zone_is_refused() -> None:
 )
 def test_durations_are_read_in_their_units(text: str, seconds: float) -> None:
     assert duration_s(text) == pytest.approx(seconds)
+
+
+@given(st.text(max_size=12) | st.lists(st.sampled_from(["1", ".", "²", "٣", "s", "h", "ms", " ", "-", "9" * 400]), max_size=6).map("".join))
+def test_any_text_is_a_duration_or_refused(text: str) -> None:
+    with contextlib.suppress(InvalidInput):
+        assert duration_s(text) >= 0
 
 
 @pytest.mark.parametrize("text", ["", "h", "3", "3x", "3 h", "-3h", "1.2.3s", ".s"])

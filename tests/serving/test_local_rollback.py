@@ -23,7 +23,6 @@ from tests.serving.load import Load
 from tests.serving.test_gateway_life import ROWS
 from tests.serving.world import Gateway, until
 
-
 pytestmark = pytest.mark.xdist_group("cut off")
 
 

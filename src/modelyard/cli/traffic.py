@@ -93,7 +93,7 @@ def version_number(text: str) -> int:
     3
     """
     number = text.removeprefix("v")
-    if not number.isdigit():
+    if not number.isdecimal():
         raise InvalidInput(f"{text[:40]!r} is no version", hint="versions are numbers, such as 3")
     return int(number)
 

@@ -15,7 +15,7 @@ def parted(text: str) -> tuple[ModelName, str]:
 
 def numbered(client: Client, model: ModelName, name: str) -> int:
     """The number of a version that is named by it or by an alias. Raises InvalidInput."""
-    if name.removeprefix("v").isdigit():
+    if name.removeprefix("v").isdecimal():
         return int(name.removeprefix("v"))
     aliases = {str(alias.name): alias.version for alias in client.list_aliases(model)}
     if name not in aliases:

@@ -126,7 +126,7 @@ def duration_s(text: str) -> float:
     total, number = 0.0, ""
     rest = text.strip()
     while rest:
-        size = next((i for i, c in enumerate(rest) if not (c.isdigit() or c == ".")), len(rest))
+        size = next((i for i, c in enumerate(rest) if not (c.isdecimal() or c == ".")), len(rest))
         number, rest = rest[:size], rest[size:]
         unit = next((u for u in sorted(_UNITS, key=len, reverse=True) if rest.startswith(u)), "")
         if number.count(".") > 1 or not number.strip(".") or not unit:

@@ -219,6 +219,6 @@ def _inference(content: bytes, headers: Headers, handler: Handler) -> tuple[Aske
 
 def _version(parts: list[str]) -> int:
     text = parts[4] if len(parts) > 4 else ""
-    if not text.isdigit() or len(text) > 9:
+    if not text.isdecimal() or len(text) > 9:
         raise NotFound(f"{text[:20]!r} is no version", hint="versions are numbers, such as /v2/models/late_arrival/versions/3")
     return int(text)
