@@ -65,7 +65,7 @@ def test_the_portfolio_shows_each_model_and_filters_those_that_need_a_look(clien
     assert "/models/late/versions/1" in healthy
     assert "No model fits" in shown(client, "/?show=look")
     name = fleet.wait(2)
-    assert 'title="v2 to approve, by default"' in shown(client, "/?show=look")
+    assert 'title="v2 waits for approval by team default"' in shown(client, "/?show=look")
     assert f"/deliveries/{name}" in shown(client, "/")
 
 

@@ -79,7 +79,7 @@ def test_a_view_that_the_live_version_reads_says_how_old_its_data_is_and_that_it
 def test_what_waits_for_a_person_comes_first_and_says_for_whom(fleet: Fleet) -> None:
     fleet.wait(2)
     row = only(fleet)
-    assert (row.tone, row.word, row.next, row.next_href) == ("warn", "Waiting", "v2 to approve, by default", "/approvals")
+    assert (row.tone, row.word, row.next, row.next_href) == ("warn", "Waiting", "v2 waits for approval by team default", "/approvals")
     assert portfolio(fleet).approvals == 1
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,9 +14,9 @@ from litestar.testing import TestClient
 from modelyard.ledger import store
 from modelyard.ledger.api import OPERATIONS
 from modelyard.ledger.domain import Checkpoint, EntryId, NewEntry
-from modelyard.ledger.pages import PAGES
+from modelyard.ledger.pages import PAGES, Actors
 from modelyard.ledger.service import LogKey, leaf_hash, opened_checkpoint, record, sequence_pending, verify_consistency, verify_inclusion
-from modelyard.storage.database import Database
+from modelyard.storage.database import Database, Snapshot
 from modelyard.web.assets import load_assets
 from modelyard.web.binding import Resources
 from modelyard.web.frame import Shell
@@ -26,7 +26,7 @@ from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
 from tests.ledger.conftest import HOLDER, entry
 
-INJECTABLE = frozenset({LogKey})
+INJECTABLE = frozenset({Actors, LogKey})
 HTML = {"accept": "text/html"}
 Client = TestClient[Litestar]
 Append = Callable[[int], list[EntryId]]
@@ -40,11 +40,16 @@ def answered(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     return error_response(*described(error))
 
 
+def called(_: Snapshot, actors: Collection[str]) -> dict[str, str]:
+    """The names of those actors: those of the tests have one each."""
+    return {actor: f"Name of {actor}" for actor in actors}
+
+
 @pytest.fixture
 def client(database: Database, key: LogKey) -> Iterator[Client]:
     """A browser, or an auditor's program, in front of the ledger's routes."""
     with ThreadPoolExecutor(2) as pool:
-        resources = Resources(database=database, values={LogKey: key}, pool=pool)
+        resources = Resources(database=database, values={Actors: Actors(names=called), LogKey: key}, pool=pool)
         shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: "")
         site = Site(
             shell=shell, templates=templates(load_assets(), PAGES), resources=resources, injectable=INJECTABLE, request_values=lambda _: {}
@@ -157,6 +162,15 @@ def test_the_log_page_filters_and_keeps_the_filter_on_the_next_page(client: Clie
     shown = html(client, "/ledger?subject=thing:1&type=tests.counted")
     assert "type=tests.counted&amp;subject=thing%3A1&amp;before=50" in shown
     assert "No entry fits" in html(client, "/ledger?subject=thing:nothing")
+
+
+def test_actors_have_their_names_and_an_entrys_page_keeps_the_id_that_the_log_holds(client: Client, append: Append) -> None:
+    append(1)
+    actor = api(client, "/ledger/entries")["entries"][0]["actor"]
+    assert f">Name of {actor}<" in html(client, "/ledger")
+    shown = html(client, "/ledger/entries/0")
+    assert f"by <strong>Name of {actor}</strong>" in shown
+    assert f">{actor}<" in shown
 
 
 def test_an_entrys_page_shows_leaf_proof_and_neighbours(client: Client, append: Append, checkpoint: Sign) -> None:

@@ -136,6 +136,7 @@ def test_the_fallback_serves_while_a_view_that_it_names_and_the_version_reads_is
     assert traffic.fallback == Fallback(value=0.25, views=("weather", "planes"), stale=("weather",))
     assert rules.fallback_reason(traffic.fallback, VERSION) == "view weather is stale"
     assert rules.fallback_reason(fallback, VERSION) is None
+    assert rules.stale_said(["weather", "inbound"]) == "views weather and inbound are stale"
     assert rules.fallback_reason(Fallback(value=0.25, views=("planes",), stale=("planes",)), VERSION) is None
     assert rules.with_declared(traffic, Fallback(value=0.3, views=("weather",))).fallback == Fallback(
         value=0.3, views=("weather",), stale=("weather",)

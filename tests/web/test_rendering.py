@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import DictLoader, FileSystemLoader, UndefinedError
+from markupsafe import escape
 
 from modelyard.web.assets import load_assets
 from modelyard.web.charts import Chart, Plane, Point, Series, lines
 from modelyard.web.frame import Frame, Note, Viewer
-from modelyard.web.pages import page
+from modelyard.web.pages import for_ids, page
 from modelyard.web.parts import Chip, Link, Moment, Pager, Step
-from modelyard.web.rendering import Templates, bare_frame, templates
+from modelyard.web.rendering import Templates, bare_frame, said_over, templates
+from modelyard.web.words import ID
 from tests.web.gallery import PAGES, TEMPLATES
 from tests.web.gallery_data import NOW
 
@@ -139,3 +141,20 @@ def test_every_template_of_the_gallery_fits_its_page() -> None:
     all_of_them = templates(load_assets(), PAGES, {"gallery": FileSystemLoader(TEMPLATES)})
     for item in PAGES:
         all_of_them.check(item)
+
+
+def test_an_id_in_a_text_is_short_and_leads_to_the_page_of_its_kind() -> None:
+    known, other = "dlv_01a20d08e23270009340d3b9bcd2469b", "usr_01a20d08e23270009340d3b9bcd2469b"
+    said = said_over([for_ids("dlv", page("/deliveries/{delivery}", list, "delivery/delivery.html"))])
+    assert said(f"delivery {known}: canary at 50%") == (
+        f'delivery <a class="mono id" href="/deliveries/{known}" title="{known}">dlv_…469b</a>: canary at 50%'
+    )
+    assert said(other) == f'<span class="mono id" title="{other}">usr_…469b</span>'
+    assert said(f"sha256:{'ab' * 32}") == f'<span class="mono id" title="sha256:{"ab" * 32}">sha256:abab…abab</span>'
+
+
+@given(st.text())
+def test_a_text_without_an_id_is_said_as_it_stands_and_escaped(text: str) -> None:
+    if not ID.search(text):
+        assert said_over([])(text) == escape(text)
+    assert "<script" not in said_over([])(HOSTILE + text)

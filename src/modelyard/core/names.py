@@ -1,8 +1,8 @@
-"""Names: which are allowed, and which known one is nearest to a wrong one."""
+"""Names: which are allowed, which known one is nearest to a wrong one, and several of them in a sentence."""
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from modelyard.core.errors import InvalidInput
 
@@ -21,6 +21,15 @@ def checked_name(text: str, what: str) -> str:
             hint="begin with a letter, then use letters, digits, '_', '.' or '-', at most 120 characters",
         )
     return text
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """Names as a sentence counts them up.
+
+    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"], "or")
+    ('a', 'a and b', 'a, b or c')
+    """
+    return f" {last} ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)
 
 
 def nearest(text: str, known: Iterable[str]) -> str:

@@ -4,7 +4,8 @@ from collections import Counter
 
 import msgspec
 
-from modelyard.access.domain import Principal
+from modelyard.access.domain import Principal, PrincipalId
+from modelyard.access.service import principal_names
 from modelyard.core.clock import Instant
 from modelyard.features import service
 from modelyard.features.domain import AppliedView, ColumnProfile, FeatureConsumer, FeatureView, Materialization, Reason, ViewFreshness
@@ -55,7 +56,10 @@ class FeatureRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ViewPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The context of `features/view.html`. `sampled` of its entities were read online, as of `read_at`."""
+    """The context of `features/view.html`. `sampled` of its entities were read online, as of `read_at`.
+
+    `readers` names a few of its consumers, `names` whoever applied a version.
+    """
 
     applied: AppliedView
     state: State
@@ -64,7 +68,9 @@ class ViewPage(msgspec.Struct, frozen=True, kw_only=True):
     definition: str
     features: tuple[FeatureRow, ...]
     consumers: tuple[FeatureConsumer, ...]
+    readers: tuple[str, ...]
     versions: tuple[AppliedView, ...]
+    names: dict[PrincipalId, str]
     parities: tuple[Parity, ...]
     sampled: int
     read_at: Instant
@@ -90,6 +96,8 @@ def show_view(snapshot: Snapshot, principal: Principal, online: OnlineStore, par
     freshness = service.view_freshness(snapshot, principal, view)
     sample = service.sample_online(snapshot, online, applied)
     brought = [one for one in service.list_materializations(snapshot, principal) if one.view == view]
+    consumers = service.list_consumers(snapshot, principal, view)
+    versions = service.list_view_versions(snapshot, principal, view)
     return ViewPage(
         applied=applied,
         state=state_of(freshness),
@@ -107,8 +115,10 @@ def show_view(snapshot: Snapshot, principal: Principal, online: OnlineStore, par
             )
             for column in applied.view.columns
         ),
-        consumers=tuple(service.list_consumers(snapshot, principal, view)),
-        versions=tuple(service.list_view_versions(snapshot, principal, view)),
+        consumers=tuple(consumers),
+        readers=_few([one.name for one in consumers]),
+        versions=tuple(versions),
+        names=principal_names(snapshot, {one.applied_by for one in versions}),
         parities=parities.of(snapshot, principal, view),
         sampled=sample.entities,
         read_at=snapshot.now(),
@@ -165,6 +175,10 @@ def _origin(view: FeatureView, name: str) -> str:
         if output.name == name:
             return f"{output.function} of {output.column} over {output.window.length}"
     return "as it stands in the source"
+
+
+def _few(names: list[str]) -> tuple[str, ...]:
+    return tuple(names) if len(names) < 4 else (*names[:2], f"{len(names) - 2} more")
 
 
 def _counted(missing: dict[int, Reason]) -> tuple[tuple[str, int], ...]:

@@ -1,5 +1,6 @@
 """The ledger's pages: the log newest first, one entry with its proof, and the verification of all. Owns their contexts."""
 
+from collections.abc import Callable, Collection, Mapping
 from urllib.parse import urlencode
 
 import msgspec
@@ -14,13 +15,26 @@ from modelyard.web.parts import Choice, Pager
 PATH = "/ledger"
 
 
+class Actors(msgspec.Struct, frozen=True):
+    """Who knows what people call those that act. Access lies above the ledger, so the composition root hands its function down.
+
+    The log holds ids alone; a name can change and be erased, so it is read when a page is.
+    """
+
+    names: Callable[[Snapshot, Collection[str]], Mapping[str, str]]
+
+
 class LogPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The context of `ledger/log.html`. `covered` is how many entries the latest checkpoint vouches for."""
+    """The context of `ledger/log.html`. `covered` is how many entries the latest checkpoint vouches for.
+
+    `names` says what people call the actors, by id.
+    """
 
     facts: LogFacts
     covered: int
     key: str
     entries: tuple[Entry, ...]
+    names: Mapping[str, str]
     types: tuple[Choice, ...]
     subject: str
     is_filtered: bool
@@ -38,6 +52,7 @@ class EntryPage(msgspec.Struct, frozen=True, kw_only=True):
     """The context of `ledger/entry.html`. Texts are as an auditor would write them: hexadecimal hashes, canonical leaf."""
 
     proven: ProvenEntry
+    actor_name: str
     data: str
     leaf: str
     leaf_hash: str
@@ -57,9 +72,10 @@ class VerificationPage(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Checkpoint | None
 
 
-def show_log(
+def show_log(  # noqa: PLR0913 - what is injected does not count
     snapshot: Snapshot,
     key: service.LogKey,
+    actors: Actors,
     type: str = "",  # noqa: A002 - the query parameter's word
     subject: str = "",
     before: int | None = None,
@@ -74,6 +90,7 @@ def show_log(
         covered=facts.checkpoint.size if facts.checkpoint else 0,
         key=key.verifier.text,
         entries=tuple(found.entries),
+        names=actors.names(snapshot, {one.actor for one in found.entries}),
         types=(Choice("", "any type"), *(Choice(name, name, is_on=name == type) for name in types)),
         subject=subject,
         is_filtered=bool(kept),
@@ -85,12 +102,13 @@ def show_log(
     )
 
 
-def show_entry(snapshot: Snapshot, index: int) -> EntryPage:
+def show_entry(snapshot: Snapshot, actors: Actors, index: int) -> EntryPage:
     """One entry: what it says, its leaf byte for byte, and its proof under the latest checkpoint."""
     proven = service.get_entry(snapshot, index)
     personal = service.find_personal(snapshot, proven.entry.id) if proven.entry.commitment else None
     return EntryPage(
         proven=proven,
+        actor_name=actors.names(snapshot, {proven.entry.actor})[proven.entry.actor],
         data=msgspec.json.format(msgspec.json.encode(proven.entry.data), indent=2).decode(),
         leaf=proven.leaf.decode(),
         leaf_hash=proven.leaf_hash.hex(),

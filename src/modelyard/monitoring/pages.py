@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from modelyard.access.domain import Principal, Role
+from modelyard.access.domain import Principal, PrincipalId, Role
+from modelyard.access.service import principal_names
 from modelyard.core.clock import Instant
 from modelyard.monitoring import service
 from modelyard.monitoring.charts import performance_chart, shape_chart
@@ -34,11 +35,12 @@ from modelyard.monitoring.words import UNREFERENCED, UNSERVED, WELL, WORDS
 from modelyard.registry.domain import ModelName
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.web.charts import Chart
-from modelyard.web.pages import Action, Done, Nav, Page, action, page
+from modelyard.web.pages import Action, Done, Nav, Page, action, for_ids, page
 from modelyard.web.parts import Chip, Moment, Tone
 
 PATH = "/monitoring"
 SPANS = (30, 90, 365)
+FEW_ALERTS = 8
 
 
 class Stand(msgspec.Struct, frozen=True):
@@ -100,14 +102,19 @@ class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
     skew_to: Instant | None
     alerts: tuple[Alert, ...]
     past: tuple[Moment, ...]
+    longer_past: tuple[Moment, ...]
     stands: dict[str, Stand]
     report: Report | None
 
 
 class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The context of `monitoring/alert.html`. `may_act` says whether the viewer may silence and acknowledge it."""
+    """The context of `monitoring/alert.html`. `may_act` says whether the viewer may silence and acknowledge it.
+
+    `names` says what people call whoever saw or silenced it.
+    """
 
     alert: Alert
+    names: dict[PrincipalId, str]
     stand: Stand
     why: Why
     drift: tuple[ColumnDrift, ...]
@@ -134,6 +141,7 @@ def show_model(snapshot: Snapshot, principal: Principal, model: ModelName, days:
     row = _row(standing)
     columns = tuple(_column(found, standing, shown.shapes.get(found.column, ())) for found in _by_distance(report))
     chosen = next((one for one in columns if one.found.column == column), columns[0] if columns else None)
+    past = tuple(_moment(alert) for alert in shown.alerts if not alert.is_open)
     return ModelPage(
         standing=standing,
         stand=row.stand,
@@ -153,7 +161,8 @@ def show_model(snapshot: Snapshot, principal: Principal, model: ModelName, days:
         skews=tuple(service.list_skew(snapshot, principal, model)),
         skew_to=standing.watched.skew_to,
         alerts=tuple(sorted(standing.alerts, key=lambda one: SEVERITY.index(one.kind))),
-        past=tuple(_moment(alert) for alert in shown.alerts if not alert.is_open),
+        past=past[:FEW_ALERTS],
+        longer_past=past[FEW_ALERTS:],
         stands=_stands(),
         report=report,
     )
@@ -165,6 +174,7 @@ def show_alert(snapshot: Snapshot, principal: Principal, alert: AlertId) -> Aler
     evidence = found.evidence
     return AlertPage(
         alert=found,
+        names=principal_names(snapshot, {one.by for one in (found.noted, found.silence) if one}),
         stand=_alert_stand(found),
         why=service.why_alert(snapshot, principal, alert),
         drift=evidence.columns if isinstance(evidence, DriftEvidence) else (),
@@ -263,13 +273,13 @@ def _worst_quality(report: Report | None) -> tuple[ColumnQuality, ...]:
 
 
 def _moment(alert: Alert) -> Moment:
-    return Moment(at=Instant(alert.opened_at), title=alert.title, text=alert.closed_why or "open", tone="idle", href=f"/alerts/{alert.id}")
+    return Moment(at=Instant(alert.opened_at), title=alert.title, tone="idle", href=f"/alerts/{alert.id}")
 
 
 PAGES: tuple[Page, ...] = (
     page(PATH, show_models, "monitoring/models.html", nav=Nav("Run", "Monitoring", 60)),
     page(f"{PATH}/{{model}}", show_model, "monitoring/model.html"),
-    page("/alerts/{alert}", show_alert, "monitoring/alert.html"),
+    for_ids("alt", page("/alerts/{alert}", show_alert, "monitoring/alert.html")),
 )
 ACTIONS: tuple[Action, ...] = (
     action("/alerts/{alert}/silence", silence),

@@ -21,6 +21,7 @@ from modelyard.core.settings import Settings
 from modelyard.features.sections import Parities
 from modelyard.fleet.service import count_waiting
 from modelyard.governance.service import RoleKeys
+from modelyard.ledger.pages import Actors
 from modelyard.ledger.service import LogKey, list_events, log_facts
 from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
@@ -30,7 +31,7 @@ from modelyard.server.installation import Installation
 from modelyard.server.joins import join_route
 from modelyard.server.mounts import Mounts, authenticated_viewer, mlflow_refusal
 from modelyard.server.observe import REQUEST_ID, Observed
-from modelyard.server.surface import ACTIONS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES
+from modelyard.server.surface import ACTIONS, ACTORS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES
 from modelyard.server.surface import PAGES as OWN_PAGES
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
@@ -110,6 +111,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
 def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resources:
     """What is injected into operations and pages."""
     values: dict[type, Any] = {
+        Actors: ACTORS,
         Blobs: installation.blobs,
         Clock: installation.clock,
         Contributors: CONTRIBUTORS,

@@ -1,9 +1,10 @@
 """All that can be reached: the operations, pages and actions of every component, and what is injected into them. Adds nothing."""
 
 from modelyard.access.api import OPERATIONS as ACCESS_OPERATIONS
-from modelyard.access.domain import Authenticated, Principal
+from modelyard.access.domain import Authenticated, Principal, PrincipalId
 from modelyard.access.pages import ACTIONS as ACCESS_ACTIONS
 from modelyard.access.pages import PAGES as ACCESS_PAGES
+from modelyard.access.service import principal_names
 from modelyard.core.clock import Clock
 from modelyard.core.settings import Settings
 from modelyard.delivery.api import OPERATIONS as DELIVERY_OPERATIONS
@@ -23,6 +24,7 @@ from modelyard.governance.sections import on_versions_page as governance_on_vers
 from modelyard.governance.service import RoleKeys
 from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
 from modelyard.ledger.pages import PAGES as LEDGER_PAGES
+from modelyard.ledger.pages import Actors
 from modelyard.ledger.service import LogKey
 from modelyard.monitoring.api import OPERATIONS as MONITORING_OPERATIONS
 from modelyard.monitoring.pages import ACTIONS as MONITORING_ACTIONS
@@ -46,7 +48,7 @@ from modelyard.web.operations import Operation
 from modelyard.web.pages import Action, Page
 
 INJECTABLE: frozenset[type] = frozenset(
-    {Authenticated, Contributors, Parities, Principal, Clock, Settings, LogKey, RoleKeys, Blobs, Database, OnlineStore, Tables}
+    {Actors, Authenticated, Contributors, Parities, Principal, Clock, Settings, LogKey, RoleKeys, Blobs, Database, OnlineStore, Tables}
 )
 OPERATIONS: tuple[Operation, ...] = (
     *ACCESS_OPERATIONS,
@@ -80,6 +82,7 @@ ACTIONS: tuple[Action, ...] = (
     *SERVING_ACTIONS,
     *MONITORING_ACTIONS,
 )
+ACTORS = Actors(names=lambda snapshot, ids: {str(one): name for one, name in principal_names(snapshot, map(PrincipalId, ids)).items()})
 PARITIES = Parities(of=on_views_page)
 CONTRIBUTORS = Contributors(
     functions=(monitoring_on_models_page, governance_on_models_page), on_version=(governance_on_versions_page, delivery_on_versions_page)

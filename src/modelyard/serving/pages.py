@@ -2,7 +2,8 @@
 
 import msgspec
 
-from modelyard.access.domain import Principal
+from modelyard.access.domain import Principal, PrincipalId
+from modelyard.access.service import principal_names
 from modelyard.registry.domain import ModelName
 from modelyard.serving import service
 from modelyard.serving.domain import Endpoint, GatewayLease, LogPosition, RevisionDetail, RevisionState
@@ -47,10 +48,11 @@ class ServingPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A revision in an endpoint's history."""
+    """A revision in an endpoint's history; `by` is the name of whoever asked for it."""
 
     detail: RevisionDetail
     stand: Stand
+    by: str
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,13 +101,14 @@ def show_endpoint(snapshot: Snapshot, principal: Principal, model: ModelName, be
     revisions = service.list_revisions(snapshot, principal, model, before, AT_ONCE + 1)
     shown, more = revisions[:AT_ONCE], len(revisions) > AT_ONCE
     champions = dict.fromkeys(one.revision.traffic.champion for one in shown if one.active_at is not None)
+    names = principal_names(snapshot, {PrincipalId(one.revision.actor) for one in shown})
     current = endpoint.live.revision.traffic.champion if endpoint.live else None
     return EndpointPage(
         endpoint=endpoint,
         stand=_stand(endpoint),
         arms=_arms(endpoint),
         switches=_switches(endpoint),
-        revisions=tuple(RevisionRow(detail=one, stand=_STATES[one.state]) for one in shown),
+        revisions=tuple(RevisionRow(detail=one, stand=_STATES[one.state], by=names[PrincipalId(one.revision.actor)]) for one in shown),
         champions=tuple(version for version in champions if version != current),
         curl=f'curl http://GATEWAY:7701/predict/{model} -H "Authorization: Bearer $MODELYARD_TOKEN" -d \'{{"rows": [{{...}}]}}\'',
         pager=Pager(
@@ -118,7 +121,7 @@ def show_endpoint(snapshot: Snapshot, principal: Principal, model: ModelName, be
 
 def roll_back(tx: Transaction, principal: Principal, model: ModelName, to: str = "", why: str = "") -> Done:
     """Rolls an endpoint back, to a version or to the champion before."""
-    found = service.rollback(tx, principal, model, int(to) if to.isdigit() else None, why)
+    found = service.rollback(tx, principal, model, int(to) if to.isdecimal() else None, why)
     revision = found.revision
     return Done(
         f"{PATH}/{model}", f"Revision {revision.number} brings version {revision.traffic.champion} back, once every gateway has it."

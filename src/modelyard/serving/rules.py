@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from modelyard.core.clock import SECOND, Instant
+from modelyard.core.names import listed
 from modelyard.registry.domain import DType, ModelName
 from modelyard.serving.domain import (
     LEASE_S,
@@ -89,7 +90,16 @@ def fallback_reason(fallback: Fallback | None, version: ServedVersion) -> str | 
         return None
     read = {view.name for view in version.feature_set.views}
     stale = [view for view in fallback.stale if view in fallback.views and view in read]
-    return f"view {', '.join(stale)} is stale" if stale else None
+    return stale_said(stale) if stale else None
+
+
+def stale_said(views: Sequence[str]) -> str:
+    """That those views are stale, as a reason.
+
+    >>> stale_said(["weather"]), stale_said(["weather", "inbound"])
+    ('view weather is stale', 'views weather and inbound are stale')
+    """
+    return f"view {views[0]} is stale" if len(views) == 1 else f"views {listed(views)} are stale"
 
 
 def with_stale(traffic: Traffic, stale: Collection[str]) -> Traffic:

@@ -4,7 +4,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from modelyard.access.domain import Principal
+from modelyard.access.domain import Principal, PrincipalId
+from modelyard.access.service import principal_names
 from modelyard.core.clock import SECOND, Instant
 from modelyard.storage.database import Snapshot
 from modelyard.tracking import service
@@ -117,10 +118,12 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     """The context of `tracking/run.html`.
 
     `tags` leaves out those that other fields tell. `changed` says whether the run was written to since its end, where that
-    was looked at.
+    was looked at. `user` and `author` are the names of who the client said it was and of who was authenticated.
     """
 
     run: Run
+    user: str
+    author: str
     experiment: Experiment
     crumbs: tuple[Link, ...]
     tone: Tone
@@ -208,6 +211,8 @@ def show_run(snapshot: Snapshot, principal: Principal, run_id: RunId, metric: st
     files = service.list_all_files(snapshot, principal, run_id)
     can_check = run.facts.content_digest is not None and sum(one.points for one in run.metrics) <= MOST_CHECKED_POINTS
     digest = service.current_digest(snapshot, principal, run_id) if can_check else None
+    said, author = PrincipalId(run.facts.user), PrincipalId(run.facts.created_by)
+    names = principal_names(snapshot, {said, author})
     rows = [
         MetricRow(
             key=one.key,
@@ -221,6 +226,8 @@ def show_run(snapshot: Snapshot, principal: Principal, run_id: RunId, metric: st
     ]
     return RunPage(
         run=run,
+        user=names[said],
+        author=names[author],
         experiment=experiment,
         crumbs=(Link("Experiments", "/experiments"), Link(experiment.name, f"/experiments/{experiment.id}")),
         tone=TONES[run.facts.status],

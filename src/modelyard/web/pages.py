@@ -45,13 +45,17 @@ class Nav(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """A path, the function that answers its context, and the template that shows it."""
+    """A path, the function that answers its context, and the template that shows it.
+
+    `ids` is the kind of id that the path takes, such as `dlv`: where a text names one, the name leads here.
+    """
 
     path: str
     function: Callable[..., Any]
     template: str
     title: str = ""
     nav: Nav | None = None
+    ids: str = ""
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +96,15 @@ def page(path: str, function: Callable[..., Any], template: str, *, title: str =
     'Models'
     """
     return Page(path=path, function=function, template=template, title=title or (nav.label if nav else ""), nav=nav)
+
+
+def for_ids(kind: str, item: Page) -> Page:
+    """`item` as the page of that kind of ids: where a text names one, the name leads there.
+
+    >>> for_ids("dlv", page("/deliveries/{delivery}", list, "delivery/delivery.html")).ids
+    'dlv'
+    """
+    return msgspec.structs.replace(item, ids=kind)
 
 
 def action(path: str, function: Callable[..., Any]) -> Action:

@@ -3,18 +3,20 @@
 Owns how a context becomes HTML. Every value is escaped, and a name that is not there is an error, not an empty text.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_type_hints
 
 import msgspec
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined, meta
+from markupsafe import Markup, escape
 
 from modelyard.core.clock import Instant
 from modelyard.web.assets import Assets
 from modelyard.web.charts import drawn, spec_json
 from modelyard.web.frame import Frame
 from modelyard.web.pages import Page, unknown_names
-from modelyard.web.words import FILTERS
+from modelyard.web.words import FILTERS, ID, short
 
 KNOWN = ("frame", "ui", "asset")
 MACROS = "web/macros.html"
@@ -50,6 +52,7 @@ def templates(assets: Assets, pages: Iterable[Page], more: Mapping[str, BaseLoad
 
     `more` holds further loaders, by first word.
     """
+    pages = tuple(pages)
     components = {item.template.partition("/")[0] for item in pages} | {"web"}
     loaders: dict[str, BaseLoader] = {
         name: PackageLoader(f"modelyard.{name}", f"templates/{name}") for name in components - set(more or {})
@@ -62,10 +65,36 @@ def templates(assets: Assets, pages: Iterable[Page], more: Mapping[str, BaseLoad
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters: dict[str, Any] = {**FILTERS, "drawn": drawn, "spec_json": spec_json}
+    filters: dict[str, Any] = {**FILTERS, "drawn": drawn, "spec_json": spec_json, "said": said_over(pages)}
     environment.filters.update(filters)
     environment.globals["asset"] = assets.url
     return Templates(environment)
+
+
+def said_over(pages: Iterable[Page]) -> Callable[[object], Markup]:
+    """The filter `said`: a text with the long ids in it shortened, each leading to the page that shows what it names.
+
+    >>> said_over([])("<b> of dlv_01a20d08e23270009340d3b9bcd2469b")
+    Markup('&lt;b&gt; of <span class="mono id" title="dlv_01a20d08e23270009340d3b9bcd2469b">dlv_…469b</span>')
+    """
+    paths = {item.ids: item.path.partition("{")[0] for item in pages if item.ids}
+
+    def shown(match: re.Match[str]) -> Markup:
+        path = paths.get(match[1] or "")
+        if path is None:
+            return Markup('<span class="mono id" title="{}">{}</span>').format(match[0], short(match[0]))
+        return Markup('<a class="mono id" href="{}{}" title="{}">{}</a>').format(path, match[0], match[0], short(match[0]))
+
+    def said(text: object) -> Markup:
+        if isinstance(text, Markup):  # a part that a macro drew
+            return text
+        plain, at, pieces = str(text), 0, []
+        for match in ID.finditer(plain):
+            pieces += [escape(plain[at : match.start()]), shown(match)]
+            at = match.end()
+        return Markup().join([*pieces, escape(plain[at:])])
+
+    return said
 
 
 def bare_frame(title: str, at: Instant) -> Frame:

@@ -1,14 +1,18 @@
 """Numbers, times and sizes as people read them. Owns the template filters; each is a plain function of plain values."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from modelyard.core.clock import SECOND, Instant, iso, moment
+from modelyard.core.names import listed
 
 NONE = "\u2013"
 """What stands where there is no value: an en dash."""
 
 _SPANS = ((86400 * 365.25, "y"), (86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+ID = re.compile(r"\b(?:([a-z]{3})_|sha256:)?(?:[0-9a-f]{32}){1,2}\b")
+"""An id or a digest in the midst of a text; its first group is the kind that the id says, such as `dlv`."""
 _SIZES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
@@ -136,6 +140,24 @@ def short(reference: str) -> str:
     return reference if len(rest) <= 14 else f"{head}{colon}{rest[:4]}…{rest[-4:]}"
 
 
+def brief(text: str) -> str:
+    """`text` with the long ids and digests in it shortened, for links and titles; `said` also makes links of them.
+
+    >>> brief("delivery dlv_01a20d08e23270009340d3b9bcd2469b: all traffic")
+    'delivery dlv_…469b: all traffic'
+    """
+    return ID.sub(lambda match: short(match[0]), text)
+
+
+def sentence(text: str) -> str:
+    """`text` as a sentence that another can follow: with a full stop where it has no end of its own.
+
+    >>> sentence("How late flights left"), sentence("Why?"), sentence("")
+    ('How late flights left.', 'Why?', '')
+    """
+    return text if not text or text[-1] in ".!?:…" else text + "."
+
+
 def plural(count: int, noun: str, many: str = "") -> str:
     """A count with its noun.
 
@@ -166,5 +188,6 @@ def points(values: Sequence[float | None], width: float, height: float) -> str:
 FILTERS = {
     "number": number, "signed": signed, "percent": percent, "span": span, "age": age, "ago": ago, "exact": exact,
     "day": day, "size": size, "short": short, "plural": plural, "points": points, "iso": iso,
+    "brief": brief, "listed": listed, "sentence": sentence,
 }  # fmt: skip
 """The filters of every template, by name."""

@@ -152,7 +152,7 @@ def _oldest(health: monitoring.Health | None) -> OldestView | None:
 def _next(sight: Sight, parts: _Parts, alerts: Sequence[Alert]) -> tuple[str, str]:
     """What is waited for or under way, and where."""
     if parts.approval is not None:
-        return f"v{parts.approval.version} to approve, by {parts.approval.team_id}", "/approvals"
+        return f"v{parts.approval.version} waits for approval by team {parts.approval.team_id}", "/approvals"
     last = parts.delivery
     if last is not None and last.state is DeliveryState.RUNNING:
         detail = delivery.get_delivery(sight.snapshot, sight.principal, last.id)

@@ -120,8 +120,8 @@ def mark_stale(tx: Transaction, principal: Principal, views: Sequence[str]) -> l
         before = detail.revision.traffic
         after = rules.with_stale(before, views)
         if after != before and after.fallback is not None:
-            names = ", ".join(after.fallback.stale)
-            changed.append(propose(tx, principal, row.model, after, f"view {names} is stale" if names else "its views are fresh again"))
+            stale = after.fallback.stale
+            changed.append(propose(tx, principal, row.model, after, rules.stale_said(stale) if stale else "its views are fresh again"))
     return changed
 
 
