@@ -26,8 +26,8 @@ from modelyard.delivery.machine import Done, Outcome, Stopped, Waits
 from modelyard.delivery.stages.rollout import roll_out
 from modelyard.delivery.stages.yard import Job, Yard
 from modelyard.features.service import list_consumers
-from modelyard.registry.domain import CHAMPION
-from modelyard.registry.service import find_alias
+from modelyard.registry.domain import CHALLENGER, CHAMPION
+from modelyard.registry.service import find_alias, set_alias
 from modelyard.serving.domain import Proposal, Traffic
 from modelyard.serving.service import get_endpoint, mark_stale, propose_revision
 from modelyard.storage.database import Database
@@ -116,6 +116,16 @@ def test_a_version_takes_over_by_its_steps_and_the_view_names_its_reader(databas
         assert isinstance(Rolling(yard, gateway, version).moves(clock), Done)
         assert (live(database).champion, live(database).canary) == (version, None)
         assert champion(database) == (version, ["/models/late"])
+
+
+def test_a_champion_challenges_nobody_and_another_challenger_stays_one(database: Database, yard: Yard, clock: FixedClock) -> None:
+    gateway = Pretender(database, "one")
+    for version, challenger, left in ((1, 1, None), (2, 3, 3)):
+        database.write(lambda tx, number=challenger: set_alias(tx, SYSTEM, LATE, CHALLENGER, number))  # type: ignore[misc]  # a bound default
+        assert isinstance(Rolling(yard, gateway, version).moves(clock), Done)
+        with database.read() as snapshot:
+            alias = find_alias(snapshot, LATE, CHALLENGER)
+        assert (alias.version if alias else None, champion(database)[0]) == (left, version)
 
 
 def test_a_rollout_goes_on_under_a_revision_that_came_because_a_view_is_stale(database: Database, yard: Yard, clock: FixedClock) -> None:

@@ -9,7 +9,8 @@ from modelyard.core.clock import SECOND, Instant
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
 from modelyard.delivery.machine import Apply, Done, Outcome, Stopped, Waits
 from modelyard.delivery.stages.yard import Job, Yard
-from modelyard.registry.domain import ModelName
+from modelyard.registry.domain import CHALLENGER, ModelName
+from modelyard.registry.service import delete_alias, find_alias
 from modelyard.serving.domain import Arm, Fallback, PredictionQuery, RevisionDetail, RevisionState, RolloutStep, Route, Traffic
 from modelyard.serving.rules import arm_of
 from modelyard.serving.service.log import read_predictions
@@ -41,7 +42,7 @@ def roll_out(yard: Yard, job: Job) -> Outcome:
     if (
         detail.revision.traffic.champion == job.facts(StageName.REGISTER)["version"]
     ):  # all traffic: the last step, or the first version ever
-        return Done(facts=facts | {"active_at": now})
+        return Done(facts=facts | {"active_at": now}, apply=_challenges_nobody(job))
     since = Instant(int(facts.get("since", now)))
     due = Instant(since + round(job.declaration.rollout.bake_s * SECOND))
     wrong = _what_is_wrong(yard, job, since, now)
@@ -97,6 +98,19 @@ def _proposed(job: Job, share: float) -> Apply:
 
     def apply(tx: Transaction) -> Facts:
         return {"revision": step_rollout(tx, SYSTEM, name, step).revision.number}
+
+    return apply
+
+
+def _challenges_nobody(job: Job) -> Apply:
+    """Takes the alias challenger away from the version that is the champion now; where it points elsewhere, it stays."""
+    name, version = ModelName(job.delivery.model), job.facts(StageName.REGISTER)["version"]
+
+    def apply(tx: Transaction) -> Facts:
+        alias = find_alias(tx, name, CHALLENGER)
+        if alias is not None and alias.version == version:
+            delete_alias(tx, SYSTEM, name, CHALLENGER)
+        return {}
 
     return apply
 
