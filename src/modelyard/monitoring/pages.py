@@ -263,8 +263,11 @@ def _by_distance(report: Report | None) -> list[ColumnDrift]:
 
 def _column(found: ColumnDrift, standing: ModelMonitoring, parts: tuple[Part, ...]) -> ColumnRow:
     columns = [one for alert in standing.alerts if isinstance(alert.evidence, DriftEvidence) for one in alert.evidence.columns]
-    is_drifting = found.column in {one.column for one in columns}
-    return ColumnRow(found=found, stand=Stand("warn", "Drifted") if is_drifting else Stand("good", "As in training"), parts=parts)
+    if found.column in {one.column for one in columns}:
+        return ColumnRow(found=found, stand=Stand("warn", "Drifted"), parts=parts)
+    declared = standing.watched.drift
+    is_near = declared is None or found.effect < declared.min_effect
+    return ColumnRow(found=found, stand=Stand("good", "As in training") if is_near else Stand("idle", "Within chance"), parts=parts)
 
 
 def _worst_quality(report: Report | None) -> tuple[ColumnQuality, ...]:
