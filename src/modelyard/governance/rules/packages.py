@@ -121,4 +121,4 @@ def _compared(given: str | None, sign: str, asked: str, *, by_version: bool) -> 
 
 def _numbers(version: str) -> tuple[int, ...] | None:
     parts = version.split(".")
-    return tuple(int(part) for part in (*parts, "0", "0")[:3]) if all(part.isdigit() for part in parts) else None
+    return tuple(int(part) for part in (*parts, "0", "0")[:3]) if all(part.isdecimal() for part in parts) else None

@@ -93,7 +93,7 @@ def view_of(value: Any) -> View:
     if value is None:
         return View.ACTIVE_ONLY
     try:
-        return _VIEWS[int(value)] if str(value).isdigit() else View(value)
+        return _VIEWS[int(value)] if str(value).isdecimal() else View(value)
     except (KeyError, ValueError) as error:
         raise invalid(f"Invalid value {value!r} for parameter 'view_type' supplied.") from error
 

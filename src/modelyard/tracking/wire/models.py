@@ -111,7 +111,7 @@ def _get(snapshot: Snapshot, principal: Principal, request: ModelRequest) -> Log
 
 def _status(value: Any) -> ModelStatus:
     try:
-        return _STATUSES[int(value)] if str(value).isdigit() else ModelStatus(value)
+        return _STATUSES[int(value)] if str(value).isdecimal() else ModelStatus(value)
     except (KeyError, ValueError) as error:
         raise invalid(f"Invalid value {value!r} for parameter 'status' supplied.") from error
 

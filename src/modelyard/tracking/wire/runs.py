@@ -191,7 +191,7 @@ def _status(value: Any) -> RunStatus | None:
     if value is None:
         return None
     try:
-        return RunStatus(_STATUSES.get(int(value), value) if str(value).isdigit() else value)
+        return RunStatus(_STATUSES.get(int(value), value) if str(value).isdecimal() else value)
     except ValueError as error:
         raise wrong("status", value) from error
 
