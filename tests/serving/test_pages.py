@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from litestar.testing import TestClient
 from modelyard.access.domain import Principal
 from modelyard.serving import service
 from modelyard.serving.domain import Fallback, Proposal, RolloutStep
-from modelyard.serving.pages import PAGES, roll_back
+from modelyard.serving.pages import PAGES, NearGateway, roll_back
 from modelyard.storage.database import Database
+from modelyard.storage.online import LmdbStore, OnlineStore
 from modelyard.web.assets import load_assets
 from modelyard.web.binding import Resources
 from modelyard.web.frame import Shell
@@ -31,11 +33,12 @@ def caller(_: Any) -> Mapping[type, Any]:
 
 
 @pytest.fixture
-def client(database: Database) -> Iterator[Client]:
+def client(database: Database, tmp_path: Path) -> Iterator[Client]:
     """A browser in front of serving's pages."""
-    injectable = frozenset({Principal})
+    injectable = frozenset({NearGateway, OnlineStore, Principal})
+    near = NearGateway(url=lambda: "http://127.0.0.1:7799", asks_login=False)
     with ThreadPoolExecutor(2) as pool:
-        resources = Resources(database=database, values={}, pool=pool)
+        resources = Resources(database=database, values={NearGateway: near, OnlineStore: LmdbStore.open(tmp_path / "kept")}, pool=pool)
         shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: "")
         site = Site(
             shell=shell, templates=templates(load_assets(), PAGES), resources=resources, injectable=injectable, request_values=caller
@@ -86,6 +89,12 @@ def test_an_endpoint_shows_traffic_switches_and_revisions(client: Client, live: 
         assert words in text, words
     answer = client.get("/serving/late", headers={"accept": "application/json"}).json()
     assert [(arm["version"], arm["name"]) for arm in answer["arms"]] == [(1, "champion"), (2, "canary"), (3, "shadow")]
+
+
+def test_the_request_to_copy_goes_to_the_gateway_that_is_known_and_holds_a_whole_row(client: Client, live: Pretender) -> None:
+    row = '{"rows": [{"origin": "EWR", "hour": 1, "distance": 1.0}]}'
+    command = f"curl http://127.0.0.1:7799/predict/late -d '{row}'"
+    assert client.get("/serving/late", headers={"accept": "application/json"}).json()["curl"] == command
 
 
 def test_a_stale_view_and_a_silent_gateway_stand_out(client: Client, live: Pretender, database: Database, clock: Any) -> None:

@@ -29,10 +29,12 @@ from modelyard.server.bundles import bundle_route, pdf_route
 from modelyard.server.guard import found_of, guard, request_values, unruled
 from modelyard.server.installation import Installation
 from modelyard.server.joins import join_route
+from modelyard.server.local import noted_addresses
 from modelyard.server.mounts import Mounts, authenticated_viewer, mlflow_refusal
 from modelyard.server.observe import REQUEST_ID, Observed
 from modelyard.server.surface import ACTIONS, ACTORS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES
 from modelyard.server.surface import PAGES as OWN_PAGES
+from modelyard.serving.pages import NearGateway
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.online import OnlineStore
@@ -117,6 +119,7 @@ def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resour
         Contributors: CONTRIBUTORS,
         Database: installation.database,
         LogKey: installation.log_key,
+        NearGateway: NearGateway(url=lambda: noted_addresses(installation.settings)[1], asks_login=installation.settings.login),
         OnlineStore: installation.online,
         Parities: PARITIES,
         RoleKeys: installation.role_keys,

@@ -1,6 +1,5 @@
 """`yard doctor`: looks at an installation and says what is wrong and what to do. Changes nothing, and makes nothing."""
 
-import contextlib
 import os
 import platform
 import shutil
@@ -23,7 +22,7 @@ from modelyard.access.rules import is_loopback
 from modelyard.core.clock import SystemClock
 from modelyard.core.errors import ModelyardError
 from modelyard.core.settings import FILE, Settings, read_settings
-from modelyard.server.local import ADDRESSES, CLI, GATEWAY, near_url
+from modelyard.server.local import CLI, GATEWAY, noted_addresses
 from modelyard.storage.database import Database
 from modelyard.storage.migrations import configuration, current_version
 
@@ -89,7 +88,7 @@ def examined(data: str | None) -> Iterator[Finding]:
     yield from (_missing(settings.folder / place) for place in (CLI, GATEWAY) if not (settings.folder / place).is_file())
     yield _disk(settings.folder)
     yield from _database(settings)
-    server, gateway = _addresses(settings)
+    server, gateway = noted_addresses(settings)
     yield _answering("server", f"{server}/readyz", "yard up, or yard server")
     yield _answering("gateway", f"{gateway}/readyz", "yard up, or yard gateway")
     if not settings.login and not is_loopback(settings.server.host):
@@ -181,13 +180,3 @@ def _answering(what: str, url: str, start: str) -> Finding:
     if answer.status_code != httpx.codes.OK:
         return Finding(what=what, state="bad", found=f"{url} answers {answer.status_code}: {answer.text[:200]}", todo="its log says why")
     return Finding(what=what, state="good", found=f"ready at {url.removesuffix('/readyz')}")
-
-
-def _addresses(settings: Settings) -> tuple[str, str]:
-    """Where server and gateway were last started on this folder, else where the settings say."""
-    noted = settings.folder / ADDRESSES
-    if noted.is_file():
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            found = msgspec.json.decode(noted.read_bytes(), type=dict[str, str])
-            return found.get("server", ""), found.get("gateway", "")
-    return near_url(settings.server.host, settings.server.port), near_url(settings.gateway.host, settings.gateway.port)

@@ -37,6 +37,16 @@ def put_addresses(settings: Settings) -> None:
     path.with_suffix(".partial").replace(path)
 
 
+def noted_addresses(settings: Settings) -> tuple[str, str]:
+    """Where server and gateway were last started on this folder, else where the settings say."""
+    noted = settings.folder / ADDRESSES
+    if noted.is_file():
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            found = msgspec.json.decode(noted.read_bytes(), type=dict[str, str])
+            return found.get("server", ""), found.get("gateway", "")
+    return near_url(settings.server.host, settings.server.port), near_url(settings.gateway.host, settings.gateway.port)
+
+
 def near_url(host: str, port: int) -> str:
     """Where this machine reaches a role that is bound to `host` and `port`.
 

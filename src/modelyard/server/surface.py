@@ -38,6 +38,7 @@ from modelyard.registry.sections import Contributors
 from modelyard.serving.api import OPERATIONS as SERVING_OPERATIONS
 from modelyard.serving.pages import ACTIONS as SERVING_ACTIONS
 from modelyard.serving.pages import PAGES as SERVING_PAGES
+from modelyard.serving.pages import NearGateway
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.online import OnlineStore
@@ -48,7 +49,22 @@ from modelyard.web.operations import Operation
 from modelyard.web.pages import Action, Page
 
 INJECTABLE: frozenset[type] = frozenset(
-    {Actors, Authenticated, Contributors, Parities, Principal, Clock, Settings, LogKey, RoleKeys, Blobs, Database, OnlineStore, Tables}
+    {
+        Actors,
+        Authenticated,
+        Contributors,
+        NearGateway,
+        Parities,
+        Principal,
+        Clock,
+        Settings,
+        LogKey,
+        RoleKeys,
+        Blobs,
+        Database,
+        OnlineStore,
+        Tables,
+    }
 )
 OPERATIONS: tuple[Operation, ...] = (
     *ACCESS_OPERATIONS,

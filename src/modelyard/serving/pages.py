@@ -1,18 +1,31 @@
 """Serving's pages: all endpoints and gateways, and one endpoint with its traffic and revisions. Owns their contexts."""
 
+import contextlib
+from collections.abc import Callable
+
 import msgspec
 
 from modelyard.access.domain import Principal, PrincipalId
 from modelyard.access.service import principal_names
+from modelyard.features.service import known_entity
 from modelyard.registry.domain import ModelName
 from modelyard.serving import service
 from modelyard.serving.domain import Endpoint, GatewayLease, LogPosition, RevisionDetail, RevisionState
+from modelyard.serving.example import example_command, example_row
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.storage.online import OnlineStore, OnlineUnavailable
 from modelyard.web.pages import Action, Done, Nav, Page, action, page
 from modelyard.web.parts import Moment, Pager, Tone
 
 PATH = "/serving"
 AT_ONCE = 30
+
+
+class NearGateway(msgspec.Struct, frozen=True):
+    """Where this installation's gateway answers, and whether it asks for a token: the composition root knows."""
+
+    url: Callable[[], str]
+    asks_login: bool
 
 
 class Stand(msgspec.Struct, frozen=True):
@@ -73,6 +86,7 @@ class EndpointPage(msgspec.Struct, frozen=True, kw_only=True):
     revisions: tuple[RevisionRow, ...]
     champions: tuple[int, ...]
     curl: str
+    asks_login: bool
     pager: Pager
 
 
@@ -95,7 +109,9 @@ def show_endpoints(snapshot: Snapshot, principal: Principal) -> ServingPage:
     )
 
 
-def show_endpoint(snapshot: Snapshot, principal: Principal, model: ModelName, before: int | None = None) -> EndpointPage:
+def show_endpoint(  # noqa: PLR0913 - what is injected does not count
+    snapshot: Snapshot, principal: Principal, online: OnlineStore, near: NearGateway, model: ModelName, before: int | None = None
+) -> EndpointPage:
     """One endpoint: who answers, since when on which gateway, and every revision before."""
     endpoint = service.get_endpoint(snapshot, principal, model)
     revisions = service.list_revisions(snapshot, principal, model, before, AT_ONCE + 1)
@@ -110,7 +126,8 @@ def show_endpoint(snapshot: Snapshot, principal: Principal, model: ModelName, be
         switches=_switches(endpoint),
         revisions=tuple(RevisionRow(detail=one, stand=_STATES[one.state], by=names[PrincipalId(one.revision.actor)]) for one in shown),
         champions=tuple(version for version in champions if version != current),
-        curl=f'curl http://GATEWAY:7701/predict/{model} -H "Authorization: Bearer $MODELYARD_TOKEN" -d \'{{"rows": [{{...}}]}}\'',
+        curl=_command(snapshot, online, near, endpoint),
+        asks_login=near.asks_login,
         pager=Pager(
             said=f"{len(shown)} revisions",
             first=None if before is None else f"{PATH}/{model}",
@@ -158,6 +175,16 @@ def _gateway(gateway: GatewayLease, live: dict[ModelName, int]) -> GatewayRow:
     else:
         stand = Stand("warn", "behind") if behind else Stand("good", "serving")
     return GatewayRow(gateway=gateway, stand=stand, behind=behind)
+
+
+def _command(snapshot: Snapshot, online: OnlineStore, near: NearGateway, endpoint: Endpoint) -> str:
+    served = service.find_served(snapshot, endpoint.model, endpoint.live.revision.traffic.champion) if endpoint.live else None
+    if served is None:
+        return ""
+    known: dict[str, object] = {}
+    with contextlib.suppress(OnlineUnavailable):  # the page is most needed where something is down
+        known = known_entity(online, served.feature_set.views) if served.feature_set else {}
+    return example_command(near.url(), endpoint.model, example_row(served, known), asks_login=near.asks_login)
 
 
 def _arms(endpoint: Endpoint) -> tuple[Arm, ...]:

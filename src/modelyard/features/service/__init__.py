@@ -14,7 +14,7 @@ from modelyard.features.service.definitions import (
     resolved_set,
     resolved_view,
 )
-from modelyard.features.service.reading import historical_rows, read_features, recompute, roots_of, sample_online
+from modelyard.features.service.reading import historical_rows, known_entity, read_features, recompute, roots_of, sample_online
 from modelyard.features.service.watching import list_consumers, list_freshness, put_consumer, remove_consumer, view_freshness
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "get_set",
     "get_view",
     "historical_rows",
+    "known_entity",
     "list_consumers",
     "list_freshness",
     "list_materializations",

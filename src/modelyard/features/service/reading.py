@@ -1,5 +1,6 @@
 """Values for those who ask: training rows and recomputation from the sources, and reads of the online store by name."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -7,7 +8,7 @@ import polars as pl
 
 from modelyard.access.domain import Principal
 from modelyard.features import store
-from modelyard.features.domain import AppliedView, BadLabels, ColumnProfile, FeatureSet, Reason, ViewNotFound
+from modelyard.features.domain import AppliedView, BadLabels, ColumnProfile, FeatureSet, FeatureView, Reason, ViewNotFound
 from modelyard.features.exact import Ints
 from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.offline import Roots, TrainingRows, Upto, offline_values, training_rows
@@ -72,6 +73,16 @@ def read_features(
         raise BadLabels(f"{len(rows)} rows are asked for at once, at most {MOST_ROWS} may be", hint="ask in parts, or join offline")
     found = get_set(snapshot, principal, feature_set).set
     return OnlineReader(found).read(online, rows, snapshot.now())
+
+
+def known_entity(online: OnlineStore, views: Iterable[FeatureView]) -> dict[str, object]:
+    """Keys by which values are online: of each view the entity that became known first. For examples; a view without values has none."""
+    found: dict[str, object] = {}
+    for view in views:
+        mark = find_mark(online, view)
+        first = [] if mark is None else list_entities(online, view, mark, most=1)
+        found = {**dict(zip((key.name for key in view.entity.keys), first[0], strict=True)), **found} if first else found
+    return found
 
 
 def sample_online(snapshot: Snapshot, online: OnlineStore, applied: AppliedView, *, most: int = SAMPLE) -> OnlineSample:

@@ -1,5 +1,6 @@
 """What serving offers: endpoints and revisions of traffic, gateways and their assignments, the prediction log."""
 
+from modelyard.serving.service.catalogue import find_served
 from modelyard.serving.service.gateways import heartbeat, list_gateways, remove_gateway
 from modelyard.serving.service.log import (
     compact_segment,
@@ -30,6 +31,7 @@ from modelyard.serving.service.revisions import (
 __all__ = [
     "compact_segment",
     "count_predictions",
+    "find_served",
     "get_endpoint",
     "get_prediction",
     "get_revision",

@@ -42,6 +42,11 @@ def served_version(tx: Transaction, principal: Principal, owned: tuple[ModelName
     return served
 
 
+def find_served(snapshot: Snapshot, model: ModelName, number: int) -> ServedVersion | None:
+    """What gateways were given of a version; None where it was never proposed."""
+    return store.find_version(snapshot, model, number)
+
+
 def _feature_set(snapshot: Snapshot, version: ModelVersion) -> FeatureSet | None:
     """The set that the version reads, also where another one stands under its name by now: one rolled back to reads its own."""
     if version.feature_set is None:
