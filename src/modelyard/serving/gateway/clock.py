@@ -35,7 +35,7 @@ class GatewayClock:
             return self.now()
         if self.replay_at is None:
             raise InvalidInput("this gateway serves real time and takes no Modelyard-At", hint="leave the header out")
-        if not header.isdecimal() or len(header) > 18:
+        if not header.isdigit() or len(header) > 18:
             raise InvalidInput(f"Modelyard-At is {header[:40]!r}, not microseconds since 1970", hint="send digits alone")
         at = Instant(int(header))
         # Requests of one instant overtake each other, so one may lie behind; the clock itself only moves on.

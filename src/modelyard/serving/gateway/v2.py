@@ -64,7 +64,7 @@ _decoder = msgspec.json.Decoder(_Request)
 def inference_of(content: bytes, headers: Headers, form: Form) -> Inference:
     """What a body asks. Raises BadRows and TooLarge."""
     length = headers.get(HEADER_LENGTH)
-    if length is not None and not (length.isdecimal() and int(length) <= len(content)):
+    if length is not None and not (length.isdigit() and int(length) <= len(content)):
         raise BadRows(
             f"Inference-Header-Content-Length does not fit a body of {len(content)} bytes", hint="give the length of the JSON part"
         )

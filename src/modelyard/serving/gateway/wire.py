@@ -51,7 +51,7 @@ async def body_of(receive: Receive, headers: Headers) -> bytes:
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise BadRows("compressed bodies are not taken", hint="send the body as it is")
     declared = headers.get(b"content-length", b"0")
-    if not declared.isdecimal() or int(declared) > MOST_BODY_BYTES:
+    if not declared.isdigit() or int(declared) > MOST_BODY_BYTES:
         raise _too_large()
     first = await receive()
     if first["type"] == "http.disconnect":
