@@ -20,7 +20,7 @@ from modelyard.registry.domain import ModelName, NewModel, NewVersion
 from modelyard.registry.service import ensure_model, get_version, register_version
 from modelyard.server.installation import Installation
 from tests.governance.bundles import remanifest
-from tests.governance.shipping import ADA, BOB, CREWS, EVE, LATE, decide, ship
+from tests.governance.shipping import ADA, BOB, CREWS, EVE, LATE, decide, waiting_version
 
 MAX = Principal(id=PrincipalId("usr_max"), name="max", kind="person", roles={TeamId("other"): Role.ADMIN})
 AUDITOR = Principal(id=PrincipalId("usr_aud"), name="aud", kind="person", roles={DEFAULT_TEAM: Role.AUDITOR})
@@ -146,9 +146,9 @@ def test_a_high_risk_needs_a_person_and_then_has_duties_that_apply(yard: Install
 
 
 def test_a_version_that_waits_or_that_no_delivery_made_has_no_dossier(yard: Installation) -> None:
-    ship(yard, CREWS)
+    version = waiting_version(yard, CREWS)
     with pytest.raises(NotLetThrough):
-        made(yard, CREWS, version=2)
+        made(yard, CREWS, version=version)
     own = ModelName("logged")
     with yard.database.read() as snapshot:
         artifact = get_version(snapshot, LATE, 1).artifact
