@@ -67,8 +67,8 @@ GATES = [
 )
 def late_arrival(rows: pl.DataFrame, *, trees: int = 120, leaves: int = 31, rate: float = 0.06, sample: float = 1.0) -> LGBMClassifier:
     """A classifier of `late_arrival`: at least 15 minutes late at the gate of the destination."""
-    estimator = LGBMClassifier(n_estimators=trees, num_leaves=leaves, learning_rate=rate, subsample=sample, subsample_freq=1)
-    return fitted(rows, "late_arrival", estimator)
+    estimator = LGBMClassifier(n_estimators=trees, num_leaves=leaves, learning_rate=rate)
+    return fitted(rows.sample(fraction=sample, seed=1), "late_arrival", estimator)
 
 
 @model(

@@ -34,4 +34,6 @@ def test_a_filter_is_read_or_refused(vocabulary: Vocabulary, text: str) -> None:
 @given(text=TEXTS)
 def test_an_order_is_read_or_refused(vocabulary: Vocabulary, text: str) -> None:
     with contextlib.suppress(FilterInvalid):
-        parse_order(text, vocabulary)
+        read = parse_order(text, vocabulary)
+        assert read.entity in vocabulary.entities
+        assert read.is_ascending or text.lower().rstrip().endswith("desc")

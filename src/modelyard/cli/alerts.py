@@ -1,6 +1,6 @@
 """`yard why` and `yard silence`: what an alert is about, and that it is known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from modelyard.cli.connection import connected
 from modelyard.cli.output import Json, console, plain, print_json, print_table, when
+from modelyard.core.names import listed
 from modelyard.monitoring.domain.alerts import Alert, AlertId, Why
 
 
@@ -67,7 +68,7 @@ def _conclusion(found: Explained) -> Iterator[str]:
     """What follows: which view is stale for whom, whether a rollback would help, and what to do next."""
     why = found.why
     if why.stale:
-        read = f", which {plain(_listed(why.readers))} read{'s' if len(why.readers) == 1 else ''}" if why.readers else ""
+        read = f", which {plain(listed(why.readers))} read{'s' if len(why.readers) == 1 else ''}" if why.readers else ""
         yield f"\n[yellow]{plain(why.stale)} is stale[/]{read}."
     said = {
         True: "[green]A rollback would help[/]",
@@ -77,12 +78,3 @@ def _conclusion(found: Explained) -> Iterator[str]:
     yield f"\n{said[why.rollback.helps]}: {plain(why.rollback.why)}"
     if why.next:
         yield f"[bold]Next:[/] {plain(why.next)}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Names as a sentence has them.
-
-    >>> _listed(["late", "early", "never"])
-    'late, early and never'
-    """
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

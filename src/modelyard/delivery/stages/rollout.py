@@ -8,6 +8,7 @@ from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import SECOND, Instant
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
 from modelyard.delivery.machine import Apply, Done, Outcome, Stopped, Waits
+from modelyard.delivery.slowness import slowdown
 from modelyard.delivery.stages.yard import Job, Yard
 from modelyard.registry.domain import CHALLENGER, ModelName
 from modelyard.registry.service import delete_alias, find_alias
@@ -20,7 +21,7 @@ from modelyard.storage.database import Transaction
 POLL_S = 0.05
 PATIENCE_S = 2.0
 SLOWER = 4.0
-FEWEST_TO_JUDGE = 50
+"""So many times as long as others for as much is too slow."""
 
 
 def roll_out(yard: Yard, job: Job) -> Outcome:
@@ -148,22 +149,31 @@ def _settled(yard: Yard, job: Job, number: int) -> RevisionDetail:
 
 
 def _what_is_wrong(yard: Yard, job: Job, since: Instant, now: Instant) -> str:
-    """What the prediction log says against the version since then: answers that are no numbers, or far slower than before."""
+    """What the prediction log says against the version since then: answers that are no numbers, or far slower than the others'.
+
+    The others' answers count from one bake time earlier on: under all traffic there are none any more.
+    """
     version = job.facts(StageName.REGISTER)["version"]
-    query = PredictionQuery(model=ModelName(job.delivery.model), since=since, until=Instant(now + 1), arms=(Arm.CHAMPION, Arm.CANARY))
+    before = Instant(since - round(job.declaration.rollout.bake_s * SECOND))
+    query = PredictionQuery(model=ModelName(job.delivery.model), since=before, until=Instant(now + 1), arms=(Arm.CHAMPION, Arm.CANARY))
     logged = read_predictions(yard.tables, query)
     if logged.is_empty():
         return ""
-    mine, others = logged.filter(pl.col("version") == version), logged.filter(pl.col("version") != version)
+    mine, others = logged.filter(pl.col("version") == version, pl.col("at") >= since), logged.filter(pl.col("version") != version)
     broken = mine.filter(pl.col("value").is_null() | ~pl.col("value").is_finite()).height
     if broken:
         return f"{broken} of {mine.height} answers were no numbers"
-    if min(mine.height, others.height) < FEWEST_TO_JUDGE:
+    parts = [_parts(one) for one in (mine, others)]
+    found = slowdown(*(part[name].to_numpy() for part in parts for name in ("rows", "latency_us")))
+    if found is None or found.times <= SLOWER:
         return ""
-    slow = [part["latency_us"].cast(pl.Float64).quantile(0.95) or 0.0 for part in (mine, others)]
-    if slow[0] > SLOWER * slow[1]:
-        return f"its 95th percentile of latency is {slow[0] / 1000:.1f} ms where the others answer in {slow[1] / 1000:.1f} ms"
-    return ""
+    usual = f"{found.median_us / 1000:.1f} ms where the others answer as much in {found.others_us / 1000:.1f} ms"
+    return f"it takes {found.times:.1f} times as long: in the middle {usual}"
+
+
+def _parts(logged: pl.DataFrame) -> pl.DataFrame:
+    """What was answered of each request together: how many rows, and how long they took."""
+    return logged.group_by("wall", "at", "version", "latency_us").agg(rows=pl.len())
 
 
 def _said(share: float) -> str:

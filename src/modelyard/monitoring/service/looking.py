@@ -103,7 +103,8 @@ def _look_at_quality(snapshot: Snapshot, looked: Looked, reference: VersionRefer
         return looked
     names = [column.name for column in reference.content.reference.columns if column.name != PREDICTION]
     columns = [name for name in names if declared.columns is None or name in declared.columns]
-    at_once, by_day = _values(days, today, reference, columns)
+    whole = next((day for day in days if day.since_at < today), None)
+    at_once, by_day = _values(days[0], whole, reference, columns)
     alert = open_alerts.get(cause_of(AlertKind.QUALITY, watched.model))
     evidence = alert.evidence.columns if alert and isinstance(alert.evidence, QualityEvidence) else ()
     known = {(one.column, one.kind) for one in evidence}
@@ -125,23 +126,22 @@ def _look_at_quality(snapshot: Snapshot, looked: Looked, reference: VersionRefer
         version=reference.version,
         models=(watched.model,),
         title=alerting.quality_title(bad),
-        since_at=days[0].since_at if bad[0] in at_once else min(days[0].since_at, Instant(today - DAY_US)),
+        since_at=whole.since_at if whole is not None and any(one in by_day for one in bad) else days[0].since_at,
         evidence=QualityEvidence(columns=bad),
     )
     return _found(noted, found)
 
 
 def _values(
-    days: Sequence[Day], today: Instant, reference: VersionReference, columns: Sequence[str]
+    newest: Day, whole: Day | None, reference: VersionReference, columns: Sequence[str]
 ) -> tuple[tuple[ColumnQuality, ...], tuple[ColumnQuality, ...]]:
-    """What the values come to, newest day first: those that training never had, up to now; the others on the last whole day.
+    """What the values come to: those that training never had, on the newest day up to now; the others on the last whole day.
 
     A morning is no random part of a day: a share that training had as well is held against whole days only.
     """
-    whole = next((day.summary for day in days if day.since_at < today), None)
-    newest = column_quality(days[0].summary, reference.content.reference, columns)
-    last = () if whole is None else column_quality(whole, reference.content.reference, columns)
-    return tuple(one for one in newest if not one.reference_share), tuple(one for one in last if one.reference_share)
+    now = column_quality(newest.summary, reference.content.reference, columns)
+    last = () if whole is None else column_quality(whole.summary, reference.content.reference, columns)
+    return tuple(one for one in now if not one.reference_share), tuple(one for one in last if one.reference_share)
 
 
 def _look_at_performance(snapshot: Snapshot, looked: Looked, reference: VersionReference, open_alerts: Mapping[str, Alert]) -> Looked:
