@@ -36,8 +36,8 @@ BROKEN, SLOW, HIGH_RISK = on(6, 12, 12), on(7, 17, 12), on(12, 30, 12)
 
 # Somebody turns a sign round while they tidy up: the model learns from a delay that no request will bring.
 SIGN = ("numbers(rows.drop(label))", 'numbers(rows.drop(label).with_columns(-pl.col("dep_delay_mean_2h")))')
-# Sixteen times as many trees answer as well, and far later.
-MANY_TREES: dict[str, float | int | str | bool] = {"trees": 1920, "leaves": 31, "rate": 0.0045, "sample": 0.4}
+# Twenty times as many trees answer as well, and far later.
+MANY_TREES: dict[str, float | int | str | bool] = {"trees": 2400, "leaves": 31, "rate": 0.0036, "sample": 0.4}
 # Crews are planned by it from now on, which is a high risk: a person decides.
 CREWS = ('risk="limited",\n    purpose="Plan crews', 'risk="high",\n    purpose="Plan crews')
 
@@ -58,7 +58,7 @@ class Story:
         self._project = project_of(place)
         self.acts = [
             Act(BROKEN, "late_arrival is released with a sign turned round", self._release_broken),
-            Act(SLOW, "late_arrival is released with sixteen times as many trees", self._release_slow),
+            Act(SLOW, "late_arrival is released with twenty times as many trees", self._release_slow),
             Act(FAULT, f"the feed behind {FAULTY} stops", self._stop_feed),
             Act(MENDED, f"the feed is mended, {FAULTY} is brought online again", self._mend_feed),
             Act(HIGH_RISK, "late_departure is to plan crews: a high risk", self._raise_risk),

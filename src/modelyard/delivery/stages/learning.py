@@ -18,7 +18,7 @@ from modelyard.delivery.machine import Done, Outcome, Stopped
 from modelyard.delivery.sources import unpack_source
 from modelyard.delivery.stages.artifacts import champion_of, fetched, put_artifact
 from modelyard.delivery.stages.runs import logged_metrics, started_run
-from modelyard.delivery.stages.yard import AS_OF, Job, Yard, snapshot_of, split
+from modelyard.delivery.stages.yard import AS_OF, Job, Yard, get_frame, put_frame, snapshot_of, split
 from modelyard.delivery.training import Lesson, lesson_of, trained
 from modelyard.monitoring.domain import METRICS, Metric
 from modelyard.monitoring.rules.comparison import paired_difference
@@ -34,6 +34,7 @@ DAY_S = 86_400
 FEWEST_DAYS = 5
 FEWEST_SLICE_ROWS = 200
 MOST_SLICES = 12
+SCORE = "score"
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -86,6 +87,7 @@ def evaluate(yard: Yard, job: Job) -> Outcome:
         "metrics": {name: found.value for name, found in metrics.items()},
         "standard_errors": {name: found.standard_error for name, found in metrics.items()},
         "slices": _slices(job.declaration, rows, labels, scores),
+        "scores": put_frame(yard.blobs, pl.DataFrame({SCORE: scores})),
     }
 
     def apply(tx: Transaction) -> Facts:
@@ -103,7 +105,7 @@ def challenge(yard: Yard, job: Job) -> Outcome:
         _, rows = split(snapshot_of(yard, job), job.declaration.holdout)
         labels = rows[job.declaration.label].cast(pl.Float64).to_numpy()
         theirs = predicted(yard, champion.artifact, rows, champion.signature)
-        found = paired_difference(metrics_of(job.declaration)[0], labels, theirs, scored(yard, job, rows), groups=days_of(rows))
+        found = paired_difference(metrics_of(job.declaration)[0], labels, theirs, evaluated(yard, job), groups=days_of(rows))
         facts["challenge"] = msgspec.to_builtins(found)
     known = {
         "metrics": job.facts(StageName.EVALUATE)["metrics"],
@@ -126,6 +128,11 @@ def days_of(rows: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]] | None:
     """The UTC day of each row: what one day brings to all of its rows counts once. None where there are too few days to tell."""
     days = rows[AS_OF].cast(pl.Int64).to_numpy() // (DAY_S * SECOND)
     return days if np.unique(days).size >= FEWEST_DAYS else None
+
+
+def evaluated(yard: Yard, job: Job) -> Vector:
+    """What the trained version answered for the later rows when it was evaluated, in their order."""
+    return get_frame(yard.blobs, job.facts(StageName.EVALUATE)["scores"])[SCORE].to_numpy()
 
 
 def scored(yard: Yard, job: Job, rows: pl.DataFrame, *, at_once: int | None = None) -> Vector:

@@ -9,7 +9,7 @@ from modelyard.delivery import store
 from modelyard.delivery.domain import ApprovalState, DeliveryState, Facts, StageName
 from modelyard.delivery.machine import Done, Outcome, Stopped, Waits
 from modelyard.delivery.service import approve_by_policy, ask_approval, find_approval
-from modelyard.delivery.stages.learning import scored
+from modelyard.delivery.stages.learning import evaluated
 from modelyard.delivery.stages.yard import AS_OF, Job, Yard, snapshot_of, split
 from modelyard.monitoring.domain.watching import NewReference
 from modelyard.monitoring.service import Scored, levels_of, put_reference, reference_of
@@ -56,7 +56,7 @@ def _reference(yard: Yard, job: Job) -> NewReference:
     declaration = job.declaration
     learned, unseen = split(snapshot_of(yard, job), declaration.holdout)
     at = unseen[AS_OF].cast(pl.Int64)
-    scores = Scored(scores=pl.Series(scored(yard, job, unseen)), labels=unseen[declaration.label].cast(pl.Float64), at=at)
+    scores = Scored(scores=pl.Series(evaluated(yard, job)), labels=unseen[declaration.label].cast(pl.Float64), at=at)
     found = reference_of(learned, declaration.inputs, declaration.monitors, at=learned[AS_OF].cast(pl.Int64), scored=scores)
     views = {name: part.view.name for part in declaration.features.features for name in part.names}
     return NewReference(reference=found, levels=levels_of(scores, is_binary=declaration.task == "binary"), views=views)
