@@ -9,7 +9,7 @@ TEST_WORKERS ?= 2
 HOURS ?= 1
 SEED ?= 0
 
-.PHONY: demo up setup-demo test check soak bench setup setup-server format
+.PHONY: demo up setup-demo test check soak bench setup setup-bench setup-server format
 
 demo: ## two real models through the whole life cycle on a year of flights; leaves the state in demo/.yard
 	@started=$$(date +%s) && $(MAKE) --no-print-directory setup-demo && $(PY) -m demo --started $$started
@@ -32,7 +32,7 @@ check: setup ## format, lint, types, import contracts, budgets, docs; runs no te
 soak: setup ## the long ones: faults, fuzzing, simulations and load for about HOURS=1, from SEED on
 	$(PY) soak/run.py --hours $(HOURS) --seed $(SEED)
 
-bench: setup ## all benchmarks, peers included where they are installed; writes bench/results.json
+bench: setup-bench ## all benchmarks, peers included where they are installed; writes bench/results.json
 	$(PY) bench/run.py
 
 format: setup
@@ -41,6 +41,9 @@ format: setup
 
 setup: .venv/bin/uv ## everything that development and tests need
 	@$(SYNC) --all-extras --group dev --group test --group demo
+
+setup-bench: setup ## what the benchmarks need on top: peers that install in a moment
+	@$(SYNC) --inexact --group bench
 
 setup-demo: .venv/bin/uv ## what the demo needs
 	@echo "installing Modelyard and a year of flights into .venv"
