@@ -21,6 +21,8 @@ from modelyard.core.clock import Instant, instant, iso, wall_now
 from modelyard.core.errors import ModelyardError
 
 CONSOLE = Console(highlight=False, soft_wrap=True)
+SWITCH_S = 0.0005
+"""How soon a thread hands on: the replay's hours, each a few short waits, are not to stand behind the look at the day before."""
 
 
 def main() -> int:
@@ -28,6 +30,7 @@ def main() -> int:
     given = arguments()
     place = Place(state=given.state, port=given.port, gateway_port=given.gateway_port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.setswitchinterval(SWITCH_S)
     try:
         replayed(place, instant(given.until) if given.until else ENDS, given.started)
     except KeyboardInterrupt:

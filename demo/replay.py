@@ -48,10 +48,11 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Asked:
-    """One model: its connection, the ids that its flights were answered under, and the labels that are to come."""
+    """One model: its connections, the ids that its flights were answered under, and the labels that are to come."""
 
-    def __init__(self, model: str, wire: Wire, traffic: Traffic) -> None:
-        self.model, self.wire = model, wire
+    def __init__(self, model: str, place: Place, traffic: Traffic) -> None:
+        self.model = model
+        self.wire, self.telling = (Wire(place.gateway_url, place.token) for _ in range(2))
         self.ids: list[str | None] = [None] * traffic.count
         self.labels: Outcomes = traffic.outcomes(model)
 
@@ -81,10 +82,7 @@ class Replay:
         self.left = 0
         """Flights that are not asked about because the replay was ended early."""
         self.control = Wire(place.url, place.token)
-        self.labels = Wire(place.gateway_url, place.token)
-        self.asked = {model: Asked(model, Wire(place.gateway_url, place.token), traffic) for model in models}
-        self.brought: list[str] | None = None
-        """The views that are brought online; all of them while it is None."""
+        self.asked = {model: Asked(model, place, traffic) for model in models}
         self.spent: dict[str, float] = {}
         self._wakes_at: Instant | None = None
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="look")
@@ -96,6 +94,8 @@ class Replay:
         if step.at % DAY >= LOOKED_BY:
             self.looked()
         self.move(step.at)
+        # Labels are told while features are brought online: neither needs the other.
+        telling = self._telling()
         self.materialize()
         body, headers = self.traffic.body(step), {"Modelyard-At": str(step.at)}
         with self._timed("predict"):
@@ -103,7 +103,8 @@ class Replay:
                 one.wire.send(f"/predict/{one.model}", body, headers)
             for one in self.asked.values():
                 self._take(one, step)
-        self.tell()
+        with self._timed("labels"):
+            self._told(telling)
 
     def _take(self, one: Asked, step: Step) -> None:
         try:
@@ -134,15 +135,26 @@ class Replay:
     def materialize(self) -> None:
         """Brings online what has become available by now."""
         with self._timed("materialize"):
-            self.control.ask(MATERIALIZE, msgspec.json.encode({} if self.brought is None else {"views": self.brought}))
+            self.control.ask(MATERIALIZE, b"{}")
 
     def tell(self) -> None:
         """Sends the labels that have become known by now."""
         with self._timed("labels"):
-            for one in self.asked.values():
-                body = one.labels.until(self.now, one.ids)
-                if body:
-                    self.labels.ask(f"/labels/{one.model}", body)
+            self._told(self._telling())
+
+    def _telling(self) -> list[Wire]:
+        """Sends each model's labels; the connections on which their answers come."""
+        sent = []
+        for one in self.asked.values():
+            body = one.labels.until(self.now, one.ids)
+            if body:
+                one.telling.send(f"/labels/{one.model}", body)
+                sent.append(one.telling)
+        return sent
+
+    def _told(self, sent: Sequence[Wire]) -> None:
+        for wire in sent:
+            wire.receive()
 
     def day_end(self, midnight: Instant) -> None:
         """The end of a day: its labels are in, its log is sealed. Monitoring looks at it meanwhile, as of midnight; see `looked`."""
@@ -178,7 +190,7 @@ class Replay:
             monitoring.measure_due(self.records.database, self.records.tables)
             self.settle_log()
         monitoring.measure_due(self.records.database, self.records.tables)
-        for wire in (self.control, self.labels, *(one.wire for one in self.asked.values())):
+        for wire in (self.control, *(wire for one in self.asked.values() for wire in (one.wire, one.telling))):
             wire.close()
 
     def settle_log(self) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
+from modelyard.core.clock import Instant, moment
+
 NEW_YORK = "America/New_York"
 # Airports that the package's table of airports leaves out.
 ZONES = {"BQN": "America/Puerto_Rico", "PSE": "America/Puerto_Rico", "SJU": "America/Puerto_Rico", "STT": "America/St_Thomas"}
@@ -30,6 +32,25 @@ def written(folder: Path) -> dict[str, int]:
     for name in FILES:
         frames[name].write_parquet(folder / f"{name}.parquet")
     return {name: frames[name].height for name in FILES}
+
+
+def lost(path: Path, since: Instant) -> None:
+    """Takes the departures since an instant out of the file: their feed has stopped."""
+    _replaced(path, pl.read_parquet(path).filter(pl.col("departed_at") < moment(since)))
+
+
+def recovered(path: Path, whole: pl.DataFrame, since: Instant, at: Instant) -> None:
+    """Puts the departures back: those between `since` and `at` come late, and bear `at` as the instant at which they were recorded."""
+    late = pl.col("departed_at").is_between(moment(since), moment(at), closed="left")
+    recorded = pl.when(late).then(pl.lit(moment(at)).cast(whole.schema["recorded_at"])).otherwise("recorded_at")
+    _replaced(path, whole.with_columns(recorded_at=recorded))
+
+
+def _replaced(path: Path, rows: pl.DataFrame) -> None:
+    """In one step: whoever reads the file meanwhile sees the old one or the new one."""
+    partial = path.with_name(f".{path.name}")
+    rows.write_parquet(partial)
+    partial.replace(path)
 
 
 def package_folder() -> Path:
@@ -59,7 +80,8 @@ def prepared(rows: pl.DataFrame, airports: pl.DataFrame) -> dict[str, pl.DataFra
     flights = flights.sort("scheduled_hour", "origin", "carrier", "flight", "dest", maintain_order=True)
     wanted = ["origin", "dest", "carrier", "tailnum", "distance", "hour"]
     instants = ["scheduled_at", "scheduled_hour", "departed_at", "landed_at"]
-    departures = flights.drop_nulls("departed_at").select("origin", "carrier", "departed_at", pl.col("dep_delay").cast(pl.Float64))
+    left = flights.drop_nulls("departed_at").with_columns(recorded_at=pl.col("departed_at"))
+    departures = left.select("origin", "carrier", "departed_at", "recorded_at", pl.col("dep_delay").cast(pl.Float64))
     landings = flights.drop_nulls(["landed_at", "tailnum"]).select("tailnum", "landed_at", pl.col("arr_delay").cast(pl.Float64))
     return {
         "flights": flights.select(*wanted, *instants, "late_departure", "late_arrival").with_row_index("flight"),

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import polars as pl
 
 from demo.installation import PROJECT, Place, yard
 from demo.replay import Replay
+from demo.sources import lost, recovered
 from modelyard.core.clock import Instant, instant
 from modelyard.delivery.domain import NewDelivery
 from modelyard.registry.domain import ModelName
@@ -37,7 +39,7 @@ BROKEN, SLOW, HIGH_RISK = on(6, 12, 12), on(7, 17, 12), on(12, 30, 12)
 # Somebody turns a sign round while they tidy up: the model learns from a delay that no request will bring.
 SIGN = ("numbers(rows.drop(label))", 'numbers(rows.drop(label).with_columns(-pl.col("dep_delay_mean_2h")))')
 # Twenty times as many trees answer as well, and far later.
-MANY_TREES: dict[str, float | int | str | bool] = {"trees": 2400, "leaves": 31, "rate": 0.0036, "sample": 0.4}
+MANY_TREES: dict[str, float | int | str | bool] = {"trees": 2400, "leaves": 31, "rate": 0.0036, "sample": 0.2}
 # Crews are planned by it from now on, which is a high risk: a person decides.
 CREWS = ('risk="limited",\n    purpose="Plan crews', 'risk="high",\n    purpose="Plan crews')
 
@@ -56,11 +58,13 @@ class Story:
     def __init__(self, place: Place, replay: Replay) -> None:
         self._place, self._replay = place, replay
         self._project = project_of(place)
+        self._feed = self._project / "data" / "departures.parquet"
+        self._departures = pl.DataFrame()
         self.acts = [
             Act(BROKEN, "late_arrival is released with a sign turned round", self._release_broken),
             Act(SLOW, "late_arrival is released with twenty times as many trees", self._release_slow),
-            Act(FAULT, f"the feed behind {FAULTY} stops", self._stop_feed),
-            Act(MENDED, f"the feed is mended, {FAULTY} is brought online again", self._mend_feed),
+            Act(FAULT, f"the feed behind {FAULTY} stops: its file ends here", self._stop_feed),
+            Act(MENDED, "the feed is mended: what it missed comes late", self._mend_feed),
             Act(HIGH_RISK, "late_departure is to plan crews: a high risk", self._raise_risk),
         ]
 
@@ -83,12 +87,11 @@ class Story:
         self._replay.rest()
 
     def _stop_feed(self) -> None:
-        with Client(self._place.url, self._place.token) as client:
-            names = [one.applied.view.name for one in client.list_feature_views()]
-        self._replay.brought = [name for name in names if name != FAULTY]
+        self._departures = pl.read_parquet(self._feed)
+        lost(self._feed, FAULT)
 
     def _mend_feed(self) -> None:
-        self._replay.brought = None
+        recovered(self._feed, self._departures, FAULT, MENDED)
         self._replay.materialize()
 
     def _raise_risk(self) -> None:

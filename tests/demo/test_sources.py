@@ -7,13 +7,14 @@ import polars as pl
 import pytest
 
 from demo import models
-from demo.sources import ZONES, prepared, prepared_weather, written
-from modelyard.core.clock import SECOND
+from demo.sources import ZONES, lost, prepared, prepared_weather, recovered, written
+from modelyard.core.clock import SECOND, instant
 from modelyard.features.offline import training_rows
 from modelyard.features.service import resolved_set
 from modelyard.sdk.declarations import ATTRIBUTE
 
 HOUR = 3600 * SECOND
+UTC_US = pl.Datetime("us", "UTC")
 VIEWS = (("departures", "departed_at"), ("landings", "landed_at"), ("weather", "reported_at"))
 
 
@@ -92,6 +93,21 @@ def test_no_feature_of_a_row_was_known_later_than_its_instant(year: Path, tmp_pa
     assert whole.frame.height > 20
     assert whole.frame["dep_delay_count_2h"].null_count() == 0
     assert whole.digest == known_then.digest
+
+
+def test_what_a_stopped_feed_missed_comes_back_late(tmp_path: Path) -> None:
+    hours = [datetime(2013, 8, 19, hour, tzinfo=UTC) for hour in range(24)]
+    whole = pl.DataFrame(
+        {"departed_at": hours, "recorded_at": hours}, schema_overrides=dict.fromkeys(("departed_at", "recorded_at"), UTC_US)
+    )
+    path, stops, mended = tmp_path / "departures.parquet", hours[8], hours[20]
+    whole.write_parquet(path)
+    lost(path, instant(stops))
+    assert pl.read_parquet(path)["departed_at"].to_list() == hours[:8]
+    recovered(path, whole, instant(stops), instant(mended))
+    found = pl.read_parquet(path)
+    assert found["departed_at"].to_list() == hours
+    assert found["recorded_at"].to_list() == [*hours[:8], *[mended] * 12, *hours[20:]]
 
 
 def test_every_zone_that_the_package_leaves_out_is_known(year: Path) -> None:

@@ -1,7 +1,8 @@
-"""Child processes that never outlive their parent. Owns how a child is started, tied and ended; not what it does."""
+"""Child processes that never outlive their parent, and what a long-lived process does once. Owns how a child is started, tied and ended."""
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import subprocess
@@ -23,6 +24,15 @@ def die_with_parent(environment: Mapping[str, str]) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if parent and os.getppid() != parent:
         os._exit(1)
+
+
+def spare_start_up() -> None:
+    """Has the collector of garbage pass over what lives by now, for as long as the process does: fewer and shorter pauses.
+
+    A role calls it once, when it is ready.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def started_child(arguments: Sequence[str], environment: Mapping[str, str], *, folder: Path, output: int) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ from modelyard.access.service import first_start
 from modelyard.core.clock import SystemClock
 from modelyard.core.errors import Kind, ModelyardError
 from modelyard.core.ids import new_id
-from modelyard.core.processes import PARENT, die_with_parent
+from modelyard.core.processes import PARENT, die_with_parent, spare_start_up
 from modelyard.core.settings import Settings
 from modelyard.server.app import control_plane
 from modelyard.server.installation import check_folder, opened
@@ -83,6 +83,7 @@ def run_server(settings: Settings, *, as_json: bool = False) -> int:
         ThreadPoolExecutor(settings.server.pool_threads, thread_name_prefix="service") as pool,
     ):
         plane = control_plane(installation, pool)
+        spare_start_up()
         _say_bound(near_url(settings.server.host, bound.getsockname()[1]), as_json=as_json)
         serve(plane.app, plane.hub.close, bound)
     return 0
@@ -135,6 +136,7 @@ def run_worker(settings: Settings, *, as_json: bool = False) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
     with scratch_below(settings.folder), opened(settings) as installation:
+        spare_start_up()
         _say_bound("worker", as_json=as_json)
         work_until(stop, installation, f"{socket.gethostname()}/{os.getpid()}/{new_id('wrk')[-6:]}")
     return 0

@@ -27,9 +27,8 @@ from modelyard.tracking.service import tick as tracking_tick
 LOG = logging.getLogger("modelyard.worker")
 SCHEDULES_EVERY_S = 1.0
 FEATURES_S = 10.0
-FEATURES_S = 10.0
 TICK_S = 2.0
-REPLAY_S = 0.05
+REPLAY_S = 0.1
 """How often the log of a replay is looked after: its days pass in less than a second, and somebody waits at the end of each."""
 
 

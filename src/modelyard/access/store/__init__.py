@@ -19,7 +19,6 @@ from modelyard.access.store.accounts import (
     put_link,
     put_password,
     put_role,
-    roles_of,
     take_link,
 )
 from modelyard.access.store.changes import count_changes
@@ -75,6 +74,5 @@ __all__ = [
     "put_seen",
     "put_tries",
     "put_used",
-    "roles_of",
     "take_link",
 ]

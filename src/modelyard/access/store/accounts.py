@@ -108,7 +108,7 @@ def _users(snapshot: Snapshot, condition: sa.ColumnElement[bool], limit: int) ->
         .limit(limit)
     )
     rows = snapshot.connection.execute(query).all()
-    roles = roles_of(snapshot, [row.id for row in rows])
+    roles = _roles_of(snapshot, [row.id for row in rows])
     return [_user(row, row.has_password is not None, roles.get(row.id, {})) for row in rows]
 
 
@@ -125,7 +125,7 @@ def _user(row: Any, has_password: bool, roles: dict[TeamId, Role]) -> User:
     )
 
 
-def roles_of(snapshot: Snapshot, accounts: Sequence[str]) -> dict[str, dict[TeamId, Role]]:
+def _roles_of(snapshot: Snapshot, accounts: Sequence[str]) -> dict[str, dict[TeamId, Role]]:
     """The roles of those accounts by team."""
     result: dict[str, dict[TeamId, Role]] = {}
     if accounts:

@@ -1,13 +1,13 @@
 """The SQL on tokens."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
 
 from modelyard.access.domain import PrincipalId, Role, Scope, TeamId, Token, TokenId, User
-from modelyard.access.store.accounts import roles_of
 from modelyard.access.store.changes import note_change
 from modelyard.access.store.tables import ACCOUNT, MEMBERSHIP, TOKEN
 from modelyard.core.clock import Instant
@@ -45,34 +45,34 @@ _WITH_OWNER = (
     ACCOUNT.c.is_active,
     ACCOUNT.c.created_at.label("owner_at"),
 )
-_KNOWN = sa.select(*_WITH_OWNER).select_from(TOKEN.join(ACCOUNT))
 
-# Asked at every request of a program, so it is one query, and said once: building it anew took as long as running it.
-_ONE = (
-    sa.select(*_WITH_OWNER, MEMBERSHIP.c.team_id, MEMBERSHIP.c.role)
-    .select_from(TOKEN.join(ACCOUNT).outerjoin(MEMBERSHIP, MEMBERSHIP.c.account_id == ACCOUNT.c.id))
-    .where(TOKEN.c.id == sa.bindparam("token"))
+# Asked at every request of a program, and at every heartbeat of a gateway: each is one query, and said once. Building it anew took
+# as long as running it.
+_WITH_ROLES = sa.select(*_WITH_OWNER, MEMBERSHIP.c.team_id, MEMBERSHIP.c.role).select_from(
+    TOKEN.join(ACCOUNT).outerjoin(MEMBERSHIP, MEMBERSHIP.c.account_id == ACCOUNT.c.id)
+)
+_ONE = _WITH_ROLES.where(TOKEN.c.id == sa.bindparam("token"))
+_LIVE = _WITH_ROLES.where(TOKEN.c.revoked_at.is_(None), TOKEN.c.expires_at > sa.bindparam("wall"), ACCOUNT.c.is_active.is_(True)).order_by(
+    TOKEN.c.id
 )
 
 
 def find_token(snapshot: Snapshot, token: TokenId) -> KnownToken | None:
     """The token of that id with its owner."""
-    rows = snapshot.connection.execute(_ONE, {"token": token}).all()
-    if not rows:
-        return None
-    roles = {TeamId(row.team_id): Role(row.role) for row in rows if row.team_id is not None}
-    return KnownToken(token=_token(rows[0]), secret_hash=rows[0].secret_hash, owner=_owner(rows[0], roles))
+    return next(_known(snapshot.connection.execute(_ONE, {"token": token})), None)
 
 
 def list_live_tokens(snapshot: Snapshot, wall: Instant) -> list[KnownToken]:
     """The tokens that hold at `wall`, those of active accounts, by id."""
-    return _known(snapshot, TOKEN.c.revoked_at.is_(None), TOKEN.c.expires_at > wall, ACCOUNT.c.is_active.is_(True))
+    return list(_known(snapshot.connection.execute(_LIVE, {"wall": wall})))
 
 
-def _known(snapshot: Snapshot, *where: sa.ColumnElement[bool]) -> list[KnownToken]:
-    rows = snapshot.connection.execute(_KNOWN.where(*where).order_by(TOKEN.c.id)).all()
-    roles = roles_of(snapshot, sorted({row.account_id for row in rows}))
-    return [KnownToken(token=_token(row), secret_hash=row.secret_hash, owner=_owner(row, roles.get(row.account_id, {}))) for row in rows]
+def _known(rows: Iterable[Any]) -> Iterator[KnownToken]:
+    """The tokens of rows that come together by token, one row a role of its owner."""
+    for _, of_one in groupby(rows, lambda row: row.id):
+        first, *others = of_one
+        roles = {TeamId(row.team_id): Role(row.role) for row in (first, *others) if row.team_id is not None}
+        yield KnownToken(token=_token(first), secret_hash=first.secret_hash, owner=_owner(first, roles))
 
 
 def _owner(row: Any, roles: dict[TeamId, Role]) -> User:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from modelyard.core.errors import ErrorBody, ModelyardError, NotFound
 from modelyard.core.names import nearest
+from modelyard.core.processes import spare_start_up
 from modelyard.serving.domain import NoSuchEndpoint
 from modelyard.serving.gateway import extras, mlflow, v2
 from modelyard.serving.gateway.clock import AT
@@ -79,9 +80,7 @@ class App:
         await receive()
         self._shadows.start()
         await self._station.start()
-        # What lives as long as the process is not looked through again and again: fewer and shorter pauses between answers.
-        gc.collect()
-        gc.freeze()
+        spare_start_up()
         gc.set_threshold(*GC_THRESHOLDS)
         await send({"type": "lifespan.startup.complete"})
         await receive()

@@ -54,10 +54,13 @@ def put_segments(tx: Transaction, segments: Iterable[SealedSegment]) -> None:
     upsert(tx, SEGMENT, rows, ["id"])
 
 
+# Every worker asks again and again, so it is said once: building it anew took as long as running it.
+_WAITING = sa.select(SEGMENT).where(SEGMENT.c.compacted_at.is_(None)).order_by(SEGMENT.c.id).limit(sa.bindparam("most", type_=sa.Integer))
+
+
 def list_waiting(snapshot: Snapshot, limit: int) -> list[LoggedSegment]:
     """Segments that are not compacted, oldest first."""
-    query = sa.select(SEGMENT).where(SEGMENT.c.compacted_at.is_(None)).order_by(SEGMENT.c.id).limit(limit)
-    return [_segment(row) for row in snapshot.connection.execute(query).mappings()]
+    return [_segment(row) for row in snapshot.connection.execute(_WAITING, {"most": limit}).mappings()]
 
 
 def list_segments(snapshot: Snapshot, before: str | None, limit: int) -> list[LoggedSegment]:
