@@ -94,7 +94,8 @@ def labels(*rows: tuple[str | None, str | None, int, int, float]) -> pl.LazyFram
 
 def predictions(*rows: tuple[str, str | None, int]) -> pl.LazyFrame:
     """Predictions by id, keys and event time."""
-    return pl.LazyFrame(rows, schema={"id": pl.String, "keys": pl.String, "at": pl.Int64}, orient="row")
+    frame = pl.LazyFrame(rows, schema={"id": pl.String, "keys": pl.String, "at": pl.Int64}, orient="row")
+    return frame.with_columns(model=pl.lit("m"))
 
 
 def joined(made: pl.LazyFrame, truth: pl.LazyFrame) -> dict[str, tuple[float, int]]:
@@ -116,6 +117,12 @@ def test_a_label_by_keys_is_for_the_predictions_before_it_up_to_the_label_before
 def test_a_label_that_names_the_prediction_wins_over_one_by_keys() -> None:
     truth = labels((None, "[1]", 20, 1, 0.2), ("a", None, 50, 9, 1.0))
     assert joined(predictions(("a", "[1]", 10), ("b", "[1]", 10)), truth) == {"a": (1.0, 50), "b": (0.2, 20)}
+
+
+def test_a_label_counts_for_its_own_model_alone() -> None:
+    made = pl.concat([predictions(("a", "[1]", 10)), predictions(("b", "[1]", 10), ("c", None, 10)).with_columns(model=pl.lit("other"))])
+    truth = labels((None, "[1]", 20, 5, 0.2), ("c", None, 20, 5, 0.7))
+    assert joined(made, truth) == {"a": (0.2, 20)}
 
 
 def test_not_a_number_stays_one() -> None:

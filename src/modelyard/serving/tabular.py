@@ -140,20 +140,21 @@ def _expressions(layout: Any) -> list[pl.Expr]:
 
 
 def labelled(predictions: pl.LazyFrame, labels: pl.LazyFrame) -> pl.LazyFrame:
-    """Each prediction with its label (`label`, `label_at`), those without left out.
+    """Each prediction with its label (`label`, `label_at`), those without left out; of one model or of several.
 
     A label that names the prediction wins; else it is the first with the prediction's keys that is no older than the
     prediction. Of two labels for one prediction the one that came first counts: the model was judged on it.
     """
-    named = labels.filter(pl.col("id").is_not_null()).sort("wall", "at").unique("id", keep="first", maintain_order=True)
-    by_id = predictions.join(named.select("id", pl.col("value").alias("label"), pl.col("at").alias("label_at")), on="id")
+    of_id, of_keys = ["model", "id"], ["model", "keys"]
+    named = labels.filter(pl.col("id").is_not_null()).sort("wall", "at").unique(of_id, keep="first", maintain_order=True)
+    by_id = predictions.join(named.select(*of_id, pl.col("value").alias("label"), pl.col("at").alias("label_at")), on=of_id)
     keyed = (
         labels.filter(pl.col("keys").is_not_null())
         .sort("wall")
-        .unique(["keys", "at"], keep="first", maintain_order=True)
-        .select("keys", pl.col("value").alias("label"), pl.col("at").alias("label_at"))
+        .unique([*of_keys, "at"], keep="first", maintain_order=True)
+        .select(*of_keys, pl.col("value").alias("label"), pl.col("at").alias("label_at"))
         .sort("label_at")
     )
-    rest = predictions.join(named.select("id"), on="id", how="anti").filter(pl.col("keys").is_not_null()).sort("at")
-    by_keys = rest.join_asof(keyed, left_on="at", right_on="label_at", by="keys", strategy="forward", check_sortedness=False)
+    rest = predictions.join(named.select(of_id), on=of_id, how="anti").filter(pl.col("keys").is_not_null()).sort("at")
+    by_keys = rest.join_asof(keyed, left_on="at", right_on="label_at", by=of_keys, strategy="forward", check_sortedness=False)
     return pl.concat([by_id, by_keys.drop_nulls("label")], how="diagonal")

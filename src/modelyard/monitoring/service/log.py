@@ -19,7 +19,7 @@ LABEL_HORIZON = 30 * 86_400 * SECOND
 """How far before it a label looks for predictions where it names their entity keys; one that names an id is not bound by it."""
 
 _ID_SLACK = 60 * SECOND
-_LEAN = ("id", "version", "arm", "at", "wall", "value", "keys", "segment")
+_LEAN = ("model", "id", "version", "arm", "at", "wall", "value", "keys", "segment")
 
 
 class NewRows(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,17 +30,20 @@ class NewRows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_new(tables: Tables, segments: Sequence[str], models: Sequence[ModelName]) -> dict[ModelName, NewRows]:
-    """What `segments`, which are compacted, hold of each of `models`; models without new rows are left out."""
-    log = _Log(_scan(tables, PREDICTIONS, PREDICTION_SCHEMA), _scan(tables, LABELS, LABEL_SCHEMA), list(segments))
-    mine = pl.col("model").is_in(list(models)) & log.is_new
-    predictions, labels = (frame.filter(mine).collect() for frame in (log.predictions, log.labels))
+    """What `segments`, which are compacted, hold of each of `models`; models without new rows are left out.
+
+    All models are read at once: what opening the log's files costs is paid once a tick, not once a model.
+    """
+    is_wanted = pl.col("model").is_in(list(models))
+    asked, told = _scan(tables, PREDICTIONS, PREDICTION_SCHEMA), _scan(tables, LABELS, LABEL_SCHEMA)
+    log = _Log(asked.filter(is_wanted), told.filter(is_wanted), list(segments))
+    predictions, labels = (frame.filter(log.is_new).collect() for frame in (log.predictions, log.labels))
+    outcomes = _outcomes(log, predictions, labels)
     found = {}
     for model in models:
-        is_its = pl.col("model") == model
-        asked, told = predictions.filter(is_its), labels.filter(is_its)
-        if not (asked.is_empty() and told.is_empty()):
-            one = _Log(log.predictions.filter(is_its), log.labels.filter(is_its), log.segments)
-            found[model] = NewRows(predictions=asked, outcomes=_outcomes(one, asked, told))
+        parts = [frame.filter(pl.col("model") == model) for frame in (predictions, labels, outcomes)]
+        if not (parts[0].is_empty() and parts[1].is_empty()):
+            found[model] = NewRows(predictions=parts[0], outcomes=parts[2])
     return found
 
 
@@ -70,7 +73,7 @@ def _outcomes(log: _Log, predictions: pl.DataFrame, labels: pl.DataFrame) -> pl.
     asked = _older_asked_for(labels, predictions)
     if asked is not None:
         parts.append(_of_older(log, asked, labels))
-    return pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
+    return pl.concat(parts, how="diagonal") if parts else pl.DataFrame(schema={"model": pl.String()})
 
 
 def _of_older(log: _Log, asked: pl.Expr, labels: pl.DataFrame) -> pl.DataFrame:
@@ -87,11 +90,11 @@ def _of_older(log: _Log, asked: pl.Expr, labels: pl.DataFrame) -> pl.DataFrame:
 def _older_asked_for(labels: pl.DataFrame, predictions: pl.DataFrame) -> pl.Expr | None:
     """Which older predictions the labels may name: those made when the ids were, or those that the keys could mean."""
     ids = labels.select(pl.col("id").drop_nulls()).join(predictions.select("id"), on="id", how="anti").to_series()
-    keyed = labels.filter(pl.col("keys").is_not_null()).get_column("at").to_list()
+    keyed = labels.filter(pl.col("keys").is_not_null()).select("model", "at")
     wanted = []
     if len(ids):
         made = sorted(id_instant(name) for name in ids)
         wanted.append(pl.col("wall").is_between(made[0] - _ID_SLACK, made[-1] + _ID_SLACK) & pl.col("id").is_in(ids.to_list()))
-    if keyed:
-        wanted.append(pl.col("at").is_between(min(keyed) - LABEL_HORIZON, max(keyed)))
+    for model, first, last in keyed.group_by("model").agg(first=pl.col("at").min(), last=pl.col("at").max()).rows():
+        wanted.append((pl.col("model") == model) & pl.col("at").is_between(first - LABEL_HORIZON, last))
     return pl.any_horizontal(wanted) if wanted else None
