@@ -93,12 +93,22 @@ def running(place: Place, *, more_workers: int = 1) -> Iterator[None]:
 
 def yard(place: Place, *words: str, folder: Path = PROJECT, may_end: Sequence[int] = (0,)) -> bytes:
     """What a `yard` command prints with `--json`, run in the project's folder. Raises ProcessFailed unless it ends well."""
+    return said(yard_beside(place, *words, folder=folder), words, may_end)
+
+
+def yard_beside(place: Place, *words: str, folder: Path = PROJECT) -> subprocess.Popen[bytes]:
+    """A `yard` command that goes on while other things happen; `said` waits for it."""
     environment = {**os.environ, "MODELYARD_URL": place.url, "MODELYARD_TOKEN": place.token}
     command = [*role_command(words[0], words[1:]), "--json"]
-    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
-    if found.returncode not in may_end:
-        raise ProcessFailed(f"yard {' '.join(words)} ended with {found.returncode}: {found.stderr.decode(errors='replace')[-1500:]}")
-    return found.stdout
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def said(process: subprocess.Popen[bytes], words: Sequence[str], may_end: Sequence[int] = (0,)) -> bytes:
+    """What a command has printed by its end. Raises ProcessFailed unless it ends well."""
+    output, errors = process.communicate()
+    if process.returncode not in may_end:
+        raise ProcessFailed(f"yard {' '.join(words)} ended with {process.returncode}: {errors.decode(errors='replace')[-1500:]}")
+    return output
 
 
 @contextmanager

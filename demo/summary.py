@@ -6,11 +6,10 @@ from typing import Any
 import msgspec
 
 from demo import evidence
-from demo.installation import Place, ProcessFailed, Records, yard
+from demo.installation import Place, Records, yard
 from demo.replay import Replay
 from demo.story import BEGINS, FAULT, MODELS
 from modelyard.access.domain import SYSTEM
-from modelyard.cli.table import COMMANDS
 from modelyard.core.clock import Instant, iso
 from modelyard.delivery.domain import ApprovalState, DeliveryDetail, DeliveryState, StageName
 from modelyard.delivery.service import list_approvals
@@ -57,7 +56,6 @@ def written_summary(run: Run) -> str:
     found = evidence.deliveries(run.records)
     told = (refused(found), promoted(run, found), canary(run, found), fault(run))
     audited = audit(run)
-    _rebuild(run)
     with Client(run.place.url, run.place.token) as client:
         answers = {one.number: one for one in client.get_questions().answers}
     asked = (same(answers[1]), which(answers[2]), reproducible(answers[3]), manual(answers[4]), dropped(answers[5]), audited)
@@ -195,15 +193,6 @@ def _next(run: Run) -> tuple[Line, ...]:
     figures = {"approvals": msgspec.to_builtins(waiting)}
     first = Line(head="Next", text=f"make up: {said}", figures=figures, sources=("GET /api/v1/approvals?state=waiting",))
     return first, Line(head="", text=f"{'':<10}yard init mine && cd mine && yard ship mine")
-
-
-def _rebuild(run: Run) -> None:
-    """Has the champion made again from its records; the third question then tells what came of it."""
-    if "reproduce" in {one.name for one in COMMANDS}:
-        try:
-            yard(run.place, "reproduce", f"{MODELS[0]}/champion", may_end=(0, 3))
-        except ProcessFailed as failed:
-            (run.place.state / "reproduce.log").write_text(str(failed), "utf-8")
 
 
 def _line(head: str, answer: Answer, form: str, asked: str = "") -> Line:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from jinja2 import DictLoader, FileSystemLoader, UndefinedError
 from markupsafe import escape
 
+from modelyard.server.surface import PAGES as PRODUCT_PAGES
 from modelyard.web.assets import load_assets
 from modelyard.web.charts import Chart, Plane, Point, Series, lines
 from modelyard.web.frame import Frame, Note, Viewer
-from modelyard.web.pages import for_ids, page
+from modelyard.web.pages import Page, for_ids, page
 from modelyard.web.parts import Chip, Link, Moment, Pager, Step
 from modelyard.web.rendering import Templates, bare_frame, said_over, templates
 from modelyard.web.words import ID
@@ -112,12 +113,12 @@ def test_the_specification_in_a_page_reads_back_as_it_was(text: str) -> None:
     assert not set(shown) & set("<>&\u2028\u2029")
 
 
-def test_a_name_that_the_context_lacks_stops_the_server_when_it_starts() -> None:
+def test_a_name_that_the_context_lacks_is_found_before_the_page_is_shown() -> None:
     with pytest.raises(TypeError, match=r"x/a.html asks for modle, which Hostile does not have"):
         made("{{ text }}{{ modle }}{{ ui.mark() }}{{ frame.title }}").check(page("/", show, "x/a.html"))
 
 
-def test_a_page_that_answers_no_struct_stops_the_server_when_it_starts() -> None:
+def test_a_page_that_answers_no_struct_is_refused() -> None:
     def answers_a_dict() -> dict[str, str]:
         return {}
 
@@ -141,6 +142,17 @@ def test_every_template_of_the_gallery_fits_its_page() -> None:
     all_of_them = templates(load_assets(), PAGES, {"gallery": FileSystemLoader(TEMPLATES)})
     for item in PAGES:
         all_of_them.check(item)
+
+
+@pytest.fixture(scope="module")
+def product() -> Templates:
+    """The templates of the product's own pages."""
+    return templates(load_assets(), PRODUCT_PAGES)
+
+
+@pytest.mark.parametrize("item", PRODUCT_PAGES, ids=lambda item: item.path)
+def test_every_template_of_the_product_fits_its_page(item: Page, product: Templates) -> None:
+    product.check(item)
 
 
 def test_an_id_in_a_text_is_short_and_leads_to_the_page_of_its_kind() -> None:
