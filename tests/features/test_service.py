@@ -16,12 +16,12 @@ from modelyard.features.domain import (
     FeatureSetNotFound,
     FeatureView,
     InvalidDeclaration,
+    OnlineValues,
     Parquet,
     SourceDrifted,
     SourceUnreadable,
     ViewNotFound,
 )
-from modelyard.features.online import OnlineValues
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore, OnlineStore, open_online
