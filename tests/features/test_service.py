@@ -212,6 +212,10 @@ def test_a_team_sees_and_changes_its_own_views_only(database: Database, root: Pa
     for principal in (stranger, viewer):
         with pytest.raises(NotAllowed):
             service.apply_features(database, principal, [LATE], root, DEFAULT_TEAM)
+    # A name that is another team's is not to be had by saying that it shall be one's own.
+    mine = FeatureView("weather", AIRPORT, WEATHER.source, features=["wind_speed"])
+    with pytest.raises(NotAllowed):
+        service.apply_features(database, stranger, [FeatureSet("wind", [mine])], root, other)
     with pytest.raises(NotAllowed):
         service.materialize(database, online, viewer, ["weather"])
     assert service.materialize(database, online, viewer) == []
