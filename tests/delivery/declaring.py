@@ -7,8 +7,7 @@ from typing import Any
 import polars as pl
 
 from modelyard.core.digests import digest_bytes
-from modelyard.delivery.declaration import AsOf, ModelDeclaration, Observations, RequestField
-from modelyard.delivery.service import DeclaredModel
+from modelyard.delivery.declaration import AsOf, DeclaredModel, ModelDeclaration, Observations, RequestField
 from modelyard.features.domain import Entity, FeatureSet, FeatureView, Parquet
 from modelyard.registry.domain import RiskTier
 

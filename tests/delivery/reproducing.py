@@ -13,8 +13,9 @@ import polars as pl
 from modelyard.access.domain import SYSTEM
 from modelyard.cli.projects import declarations
 from modelyard.core.settings import Settings, WorkerSettings
+from modelyard.delivery.declaration import DeclaredModel
 from modelyard.delivery.domain import DeliveryState, NewDelivery, NewReproduction, Reproduction, ReproductionState, StageName
-from modelyard.delivery.service import DeclaredModel, declare_model, get_reproduction, start_delivery, start_reproduction
+from modelyard.delivery.service import declare_model, get_reproduction, start_delivery, start_reproduction
 from modelyard.delivery.sources import source_archive
 from modelyard.registry.domain import ModelName
 from modelyard.server.installation import Installation

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from modelyard.core.clock import Instant
 from modelyard.core.digests import digest_of
-from modelyard.features.domain import Entity, FeatureSet, FeatureView, Parquet, Reason
+from modelyard.features.domain import Entity, FeatureSet, FeatureView, OnlineValues, Parquet, Reason
 from modelyard.features.history import History
 from modelyard.features.materialization import Change, carry_out, find_mark, list_entities, planned
-from modelyard.features.online import OnlineReader, OnlineValues
+from modelyard.features.online import OnlineReader
 from modelyard.features.rows import ROW, normalised
 from modelyard.storage.online import LmdbStore
 from tests.features.oracle import US, SourceRow, aggregate, latest, same, source_rows, times

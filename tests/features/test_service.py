@@ -16,12 +16,12 @@ from modelyard.features.domain import (
     FeatureSetNotFound,
     FeatureView,
     InvalidDeclaration,
+    OnlineValues,
     Parquet,
     SourceDrifted,
     SourceUnreadable,
     ViewNotFound,
 )
-from modelyard.features.online import OnlineValues
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore, OnlineStore, open_online
@@ -212,6 +212,10 @@ def test_a_team_sees_and_changes_its_own_views_only(database: Database, root: Pa
     for principal in (stranger, viewer):
         with pytest.raises(NotAllowed):
             service.apply_features(database, principal, [LATE], root, DEFAULT_TEAM)
+    # A name that is another team's is not to be had by saying that it shall be one's own.
+    mine = FeatureView("weather", AIRPORT, WEATHER.source, features=["wind_speed"])
+    with pytest.raises(NotAllowed):
+        service.apply_features(database, stranger, [FeatureSet("wind", [mine])], root, other)
     with pytest.raises(NotAllowed):
         service.materialize(database, online, viewer, ["weather"])
     assert service.materialize(database, online, viewer) == []

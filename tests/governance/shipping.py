@@ -8,8 +8,9 @@ from pathlib import Path
 from modelyard.access.domain import DEFAULT_TEAM, EVERY_TEAM, Principal, PrincipalId, Role
 from modelyard.cli.projects import declarations
 from modelyard.core.settings import Settings
+from modelyard.delivery.declaration import DeclaredModel
 from modelyard.delivery.domain import ApprovalState, DeliveryId, NewDelivery, StageName
-from modelyard.delivery.service import DeclaredModel, approve, declare_model, list_approvals, start_delivery
+from modelyard.delivery.service import approve, declare_model, list_approvals, start_delivery
 from modelyard.delivery.sources import source_archive
 from modelyard.registry.domain import ModelName
 from modelyard.server.installation import Installation

@@ -34,6 +34,14 @@ def test_migrating_twice_changes_nothing(empty: Database) -> None:
     assert upgrade(empty) == upgrade(empty)
 
 
+def test_the_version_stands_in_a_table_of_our_own_name(empty: Database) -> None:
+    """Under that name, and not under Alembic's usual one: other libraries bring that to the same database."""
+    upgrade(empty)
+    with empty.read() as snapshot:
+        assert snapshot.connection.execute(sa.text("SELECT count(*) FROM modelyard_schema")).scalar_one() == 1
+        assert "alembic_version" not in sa.inspect(snapshot.connection).get_table_names()
+
+
 def test_a_schema_from_the_future_is_left_alone(empty: Database) -> None:
     upgrade(empty)
     empty.write(lambda tx: tx.connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")))

@@ -8,13 +8,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import lmdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.core.errors import InvalidInput, Overloaded
-from modelyard.storage.online import LmdbStore, OnlineStore, OnlineUnavailable, open_online
+from modelyard.storage.online import CHECK_READERS_EVERY, LmdbStore, OnlineStore, OnlineUnavailable, open_online
 from tests.servers import free_port
 
 # Writes batches of one value under 500 keys until it is killed; says so when the first is in.
@@ -229,17 +228,30 @@ def test_two_writers_may_both_enlarge_the_map(tmp_path: Path) -> None:
     store.close()
 
 
-def test_readers_that_were_killed_are_cleared(tmp_path: Path) -> None:
-    """Their slots are free again when the store is opened; otherwise they would pin old pages for ever."""
+KILLED = "import lmdb, os, sys; env = lmdb.open(sys.argv[1], create=False); txn = env.begin(); print(os.getpid(), flush=True); os._exit(9)"
+LISTED = "import lmdb, sys; print(lmdb.open(sys.argv[1], create=False).readers())"
+OPENED = "import sys; from modelyard.storage.online import open_online; open_online(f'lmdb://{sys.argv[1]}')"
+
+
+@pytest.mark.parametrize("by", ["another process that opens it", "a process that goes on writing"])
+def test_the_slots_of_readers_that_were_killed_are_free_again(tmp_path: Path, by: str) -> None:
+    """While the store stays open, so that LMDB itself does not begin anew: otherwise they would pin old pages for ever."""
     path = tmp_path / "online"
-    script = "import lmdb, sys, os; env = lmdb.open(sys.argv[1]); txn = env.begin(); os._exit(9)"
-    LmdbStore.open(path).close()
-    for _ in range(3):
-        subprocess.run([sys.executable, "-c", script, str(path)], check=False)
-    LmdbStore.open(path).close()
-    with lmdb.open(str(path), map_size=0) as environment:
-        assert environment.reader_check() == 0
-        assert "no active readers" in environment.readers()
+
+    def said(script: str) -> str:
+        return subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False).stdout
+
+    store = LmdbStore.open(path)
+    store.put_many([(b"a", b"1")])
+    killed = {said(KILLED).strip() for _ in range(3)}
+    assert killed <= set(said(LISTED).split())
+    if by.startswith("another"):
+        said(OPENED)
+    else:
+        for _ in range(CHECK_READERS_EVERY):
+            store.put_many([(b"a", b"2")])
+    assert not killed & set(said(LISTED).split())
+    store.close()
 
 
 def test_an_address_is_refused_with_its_reason(tmp_path: Path, redis_url: str) -> None:

@@ -198,6 +198,19 @@ def test_an_ended_run_has_the_digest_that_the_ledger_holds(database: Database, r
     assert read(database, service.current_digest, run) != ended.content_digest
 
 
+@pytest.mark.parametrize("more", [{"params": (("p2", "1"),)}, {"tags": (("t", "1"),)}])
+def test_a_runs_digest_changes_with_each_param_and_tag(
+    database: Database, run: RunId, more: dict[str, tuple[tuple[str, str], ...]]
+) -> None:
+    log(database, run, params=(("p", "1"),))
+    before = write(database, service.finish_run, run).content_digest
+    log(database, run, **more)
+    after = read(database, service.current_digest, run)
+    assert before != after
+    log(database, run, **more)
+    assert read(database, service.current_digest, run) == after
+
+
 def test_digests_computed_before_the_end_change_nothing(database: Database, run: RunId) -> None:
     log(database, run, metrics=tuple(point("m", float(n), n) for n in range(1000)))
     known = read(database, service.long_series_digests, run)

@@ -172,7 +172,7 @@ def cookie_value(header: str, name: str) -> str:
 
 # -- what a token reaches --
 
-_LOG_PATHS = ("/api/2.0/mlflow", "/api/2.0/mlflow-artifacts", "/api/3.0/mlflow", "/ajax-api/2.0/mlflow", "/api/v1/spool")
+_LOG_PATHS = ("/api/2.0/mlflow", "/api/2.0/mlflow-artifacts", "/api/3.0/mlflow", "/ajax-api/2.0/mlflow")
 _TRACKING_WORDS = frozenset({"experiments", "runs", "artifacts"})
 _SERVING_WORDS = frozenset({"predict", "v2", "invocations", "features", "labels"})
 _ACCESS_WORDS = frozenset({"users", "tokens", "teams", "service-accounts", "me"})

@@ -13,8 +13,7 @@ from modelyard.cli.labels import read_table
 from modelyard.cli.output import Json, console, plain, print_json, print_table
 from modelyard.core.errors import InvalidInput
 from modelyard.core.names import nearest
-from modelyard.features.domain import FeatureSet, Key
-from modelyard.features.online import OnlineValues
+from modelyard.features.domain import FeatureSet, Key, OnlineValues
 from modelyard.sdk.client import Client
 
 BATCH_ROWS = 500_000

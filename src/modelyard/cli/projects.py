@@ -13,8 +13,7 @@ from modelyard.cli.output import Json, console, plain, print_json, print_table
 from modelyard.core.digests import digest_bytes
 from modelyard.core.settings import FILE, read_settings
 from modelyard.delivery.children import ChildLimits, ran
-from modelyard.delivery.declaration import ModelDeclaration
-from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
+from modelyard.delivery.declaration import AppliedModel, DeclaredModel, ModelDeclaration, ModelPlan
 from modelyard.delivery.sources import project_folder, source_archive
 from modelyard.sdk.client import Client
 

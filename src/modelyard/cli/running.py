@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from cyclopts import App, CycloptsError
 
 from modelyard.cli.table import COMMANDS, Command
-from modelyard.core.errors import InvalidInput
+from modelyard.core.errors import InvalidInput, ModelyardError
 from modelyard.core.names import nearest
 
 HELP = ("--help", "-h")
@@ -16,11 +17,19 @@ class WrongUsage(InvalidInput):
     """Words that make no command; the exit code is 2."""
 
 
+class ServerInstallMissing(ModelyardError):
+    """The command needs what `modelyard[server]` brings, and `modelyard` alone is installed."""
+
+
 def run(words: Sequence[str]) -> int:
-    """The exit code of the command that `words` name. Raises WrongUsage with what is nearest to a wrong word."""
+    """The exit code of the command that `words` name.
+
+    Raises WrongUsage with what is nearest to a wrong word, and ServerInstallMissing where the base install does not do.
+    """
     command = _named(words)
     if command is None:
         return _explained(words)
+    _load(command)
     *group, word = command.name.split(" ")
     rest = list(words[len(group) :])
     app = App(name=" ".join(["yard", *group]), help_format="plaintext", version_flags=[])
@@ -30,6 +39,18 @@ def run(words: Sequence[str]) -> int:
     except CycloptsError as error:
         raise WrongUsage(f"{command.name}: {_said(error)}", hint=f"yard {command.name} --help shows what it takes") from error
     return result if isinstance(result, int) else 0
+
+
+def _load(command: Command) -> None:
+    """Loads the module of a command. Raises ServerInstallMissing where a library is missing that it stands on."""
+    try:
+        import_module(command.home.partition(":")[0])
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "modelyard":
+            raise
+        raise ServerInstallMissing(
+            f"yard {command.name} needs {error.name}, which a base install does not bring", hint="pip install 'modelyard[server]'"
+        ) from error
 
 
 def _named(words: Sequence[str]) -> Command | None:

@@ -169,3 +169,34 @@ class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     def digest(self) -> Digest:
         """Its version."""
         return digest_of(self)
+
+
+class DeclaredModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A declaration as it was applied, with its project's source by digest, and the folder that its data paths start from."""
+
+    declaration: ModelDeclaration
+    source: Digest
+    root: str
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a plan."""
+
+    kind: str
+    what: str
+    name: str
+    detail: str = ""
+
+
+class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What applying a declaration would change; nothing where `changes` is empty."""
+
+    model: str
+    changes: tuple[Change, ...]
+
+
+class AppliedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's current declaration and its digest."""
+
+    digest: Digest
+    declared: DeclaredModel

@@ -6,8 +6,7 @@ from modelyard.access.domain import EVERY_TEAM, LOCAL_COMMANDS, Principal, Role
 from modelyard.core.errors import Kind, ModelyardError
 from modelyard.core.settings import Settings
 from modelyard.delivery import service
-from modelyard.delivery.declaration import ModelDeclaration
-from modelyard.delivery.service import AppliedModel, DeclaredModel
+from modelyard.delivery.declaration import AppliedModel, DeclaredModel, ModelDeclaration
 from modelyard.features.domain import Parquet
 from modelyard.features.rows import source_files
 from modelyard.storage.database import Database

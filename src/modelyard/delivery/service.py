@@ -14,7 +14,7 @@ from modelyard.core.errors import InvalidInput, NotFound
 from modelyard.core.ids import new_id
 from modelyard.core.names import nearest
 from modelyard.delivery import store
-from modelyard.delivery.declaration import InvalidModel, ModelDeclaration
+from modelyard.delivery.declaration import AppliedModel, Change, DeclaredModel, InvalidModel, ModelDeclaration, ModelPlan
 from modelyard.delivery.domain import (
     Approval,
     ApprovalId,
@@ -54,37 +54,6 @@ ALERT_OPENED = "monitoring.alert_opened"
 FOLLOWED_AT_ONCE = 100
 LEAST_PAUSE_S = 86_400.0
 """Before an alert that stays open is taken up again: outcomes come by the day."""
-
-
-class DeclaredModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A declaration as it was applied, with its project's source by digest, and the folder that its data paths start from."""
-
-    declaration: ModelDeclaration
-    source: Digest
-    root: str
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a plan."""
-
-    kind: str
-    what: str
-    name: str
-    detail: str = ""
-
-
-class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What applying a declaration would change; nothing where `changes` is empty."""
-
-    model: str
-    changes: tuple[Change, ...]
-
-
-class AppliedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's current declaration and its digest."""
-
-    digest: Digest
-    declared: DeclaredModel
 
 
 def declare_model(database: Database, principal: Principal, body: DeclaredModel) -> AppliedModel:

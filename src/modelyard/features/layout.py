@@ -11,15 +11,13 @@ from typing import Any
 import msgspec
 
 from modelyard.core.digests import Digest
-from modelyard.features.domain import BadLabels, DType, Entity, Feature, FeatureView, Key
+from modelyard.features.domain import BadLabels, DType, Entity, Feature, FeatureView, Key, Value
 
 ENTITY, TILE, MARK, PAGE = b"e", b"t", b"w", b"d"
 LONGEST_KEY = 256
 ENTITIES_A_PAGE = 1024
 TOKEN: dict[DType, str] = {"float64": "d", "int64": "q", "bool": "?", "string": "I"}
 BLANK: dict[DType, Any] = {"float64": 0.0, "int64": 0, "bool": False, "string": b""}
-
-Value = str | int | float | bool | None
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):

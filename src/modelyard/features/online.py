@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import msgspec
 
 from modelyard.core.clock import Instant
-from modelyard.features.domain import FeatureSelection, FeatureSet, Reason
+from modelyard.features.domain import FeatureSelection, FeatureSet, OnlineValues, Reason, Value
 from modelyard.features.exact import mean
-from modelyard.features.layout import ENTITY, TILE, Mark, PlainRow, Value, key_bytes, mark_key, prefix, tile_bytes
+from modelyard.features.layout import ENTITY, TILE, Mark, PlainRow, key_bytes, mark_key, prefix, tile_bytes
 from modelyard.features.tiles import HEAD, ROWS_HEAD, Words, tile_us
 from modelyard.storage.online import OnlineStore
 
@@ -24,20 +24,6 @@ class Found(msgspec.Struct, frozen=True):
     values: tuple[Value, ...]
     event_at: int | None
     reason: Reason | None
-
-
-class OnlineValues(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read for some rows: a list per feature, in the order of the rows, null where `missing` says why.
-
-    `ages_us` is per view how long before `at` the newest event of each row's entity lay; `upto_at` per view up to which
-    instant its source had been brought online (`None`: never).
-    """
-
-    at: Instant
-    columns: dict[str, list[Value]]
-    ages_us: dict[str, list[int | None]]
-    upto_at: dict[str, Instant | None]
-    missing: dict[str, dict[int, Reason]]
 
 
 class Part(Protocol):

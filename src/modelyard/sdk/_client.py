@@ -4,10 +4,9 @@
 from modelyard.access.domain import Invitation, Me, NewToken, Role, Team, TeamId, Token, TokenId, TokenOrder, User
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
+from modelyard.delivery.declaration import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Delivery, DeliveryDetail, DeliveryId, DeliveryState, NewDelivery, NewReproduction, Reproduction, ReproductionId
-from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
-from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, ViewFreshness, ViewSummary
-from modelyard.features.online import OnlineValues
+from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, OnlineValues, ViewFreshness, ViewSummary
 from modelyard.fleet.domain import Portfolio, Questions, Trace
 from modelyard.governance.domain import Attestation, Dossier, DossierId, ModelCard, Trust
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
@@ -17,10 +16,7 @@ from modelyard.monitoring.domain.watching import ModelMonitoring
 from modelyard.registry.domain import Alias, AliasMove, AliasName, Comparison, Lineage, Model, ModelDetail, ModelName, ModelVersion, NewModel, NewVersion, RiskTier, VersionDetail
 from modelyard.sdk.transport import Transport
 from modelyard.serving.domain import Assignment, Endpoint, FoundPrediction, GatewayLease, Heartbeat, LogPosition, LoggedSegment, Proposal, RevisionDetail, RolloutStep, Seal
-from modelyard.tracking.domain import Experiment, ExperimentId, FileEntry, Run, RunId
-from modelyard.tracking.service.experiments import ExperimentPage
-from modelyard.tracking.service.metrics import Curve, History
-from modelyard.tracking.service.runs import RunPage, RunSearch
+from modelyard.tracking.domain import Curve, Experiment, ExperimentId, ExperimentPage, FileEntry, History, Run, RunId, RunPage, RunSearch
 
 
 class Client(Transport):

@@ -264,6 +264,55 @@ class ModelMetric(msgspec.Struct, frozen=True, kw_only=True):
     dataset_digest: str | None = None
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A search: a filter and an order in MLflow's grammar, which lifecycles, how many, and where to go on."""
+
+    filter: str = ""
+    order_by: tuple[str, ...] = ()
+    view: View = View.ACTIVE_ONLY
+    limit: int = 100
+    page: str = ""
+
+
+class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Experiments and the token that goes on behind them; empty on the last page."""
+
+    experiments: tuple[Experiment, ...]
+    next: str = ""
+
+
+class RunSearch(Asked, frozen=True, kw_only=True):
+    """A search of runs in those experiments."""
+
+    experiment_ids: tuple[ExperimentId, ...]
+
+
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs and the token that goes on behind them; empty on the last page."""
+
+    runs: tuple[Run, ...]
+    next: str = ""
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric of a run over its steps, thinned out to what a reader asked for. A NaN is null."""
+
+    run_id: RunId
+    key: str
+    steps: list[int]
+    at: list[int]
+    values: list[float | None]
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """Points of a metric by instant, step and value, as columns of one length. A value of `None` is not a number (NaN)."""
+
+    at: list[int]
+    steps: list[int]
+    values: list[float | None]
+    next: str = ""
+
+
 class NoSuchExperiment(NotFound):
     """There is no such experiment."""
 

@@ -6,6 +6,7 @@ from modelyard.features.domain.answers import (
     AppliedView,
     FeatureConsumer,
     Materialization,
+    OnlineValues,
     Reason,
     SourceUse,
     ViewFreshness,
@@ -23,7 +24,7 @@ from modelyard.features.domain.errors import (
 )
 from modelyard.features.domain.profiles import Bins, CategoryCount, ColumnProfile, TableProfile
 from modelyard.features.domain.sets import FeatureSet
-from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_text, duration_us
+from modelyard.features.domain.types import DType, DTypeLike, Value, dtype_of, duration_text, duration_us
 from modelyard.features.domain.views import Aggregate, Feature, FeatureSelection, FeatureView, Function, Output
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "InvalidDeclaration",
     "Key",
     "Materialization",
+    "OnlineValues",
     "Output",
     "Parquet",
     "Reason",
@@ -56,6 +58,7 @@ __all__ = [
     "SourceUse",
     "TableProfile",
     "UnknownFeature",
+    "Value",
     "ViewFreshness",
     "ViewNotFound",
     "ViewSummary",

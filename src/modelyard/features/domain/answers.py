@@ -8,6 +8,7 @@ from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.features.domain.sets import FeatureSet
+from modelyard.features.domain.types import Value
 from modelyard.features.domain.views import FeatureView
 
 
@@ -109,3 +110,17 @@ class SourceUse(msgspec.Struct, frozen=True, kw_only=True):
     view_digest: Digest
     source: Digest
     rows: int
+
+
+class OnlineValues(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read for some rows: a list per feature, in the order of the rows, null where `missing` says why.
+
+    `ages_us` is per view how long before `at` the newest event of each row's entity lay; `upto_at` per view up to which
+    instant its source had been brought online (`None`: never).
+    """
+
+    at: Instant
+    columns: dict[str, list[Value]]
+    ages_us: dict[str, list[int | None]]
+    upto_at: dict[str, Instant | None]
+    missing: dict[str, dict[int, Reason]]

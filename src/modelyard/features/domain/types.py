@@ -13,6 +13,9 @@ DType = Literal["string", "int64", "float64", "bool"]
 DTypeLike = DType | type
 """A type's name, or a Polars type such as `pl.String`, which is known by its name."""
 
+Value = str | int | float | bool | None
+"""A value of a feature or a key."""
+
 DTYPES: tuple[DType, ...] = get_args(DType)
 LONGEST_US = 200 * 366 * 86400 * SECOND
 

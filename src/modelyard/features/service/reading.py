@@ -8,11 +8,11 @@ import polars as pl
 
 from modelyard.access.domain import Principal
 from modelyard.features import store
-from modelyard.features.domain import AppliedView, BadLabels, ColumnProfile, FeatureSet, FeatureView, Reason, ViewNotFound
+from modelyard.features.domain import AppliedView, BadLabels, ColumnProfile, FeatureSet, FeatureView, OnlineValues, Reason, ViewNotFound
 from modelyard.features.exact import Ints
 from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.offline import Roots, TrainingRows, Upto, offline_values, training_rows
-from modelyard.features.online import OnlineReader, OnlineValues
+from modelyard.features.online import OnlineReader
 from modelyard.features.profile import profiled
 from modelyard.features.rows import POLARS_TYPE
 from modelyard.features.service.definitions import get_set

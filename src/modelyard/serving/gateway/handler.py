@@ -21,7 +21,7 @@ from modelyard.serving.gateway.model import NOTHING_READ, Computed, LoadedVersio
 from modelyard.serving.gateway.rows import Asked, form_of
 from modelyard.serving.keys import id_texts
 from modelyard.serving.log.frames import ID_BYTES, PredictionFrame, encoded
-from modelyard.serving.log.writer import Entry, LogWriter
+from modelyard.serving.log.writer import FrameBody, LogWriter
 
 
 class Shadows(Protocol):
@@ -166,9 +166,9 @@ class Handler:
         return Given(part, computed, values, reasons, (time.perf_counter_ns() - started) // 1000)
 
     async def _log(self, given: list[Given], ids: bytes, now: Instant, wall: Instant) -> None:
-        entries: list[Entry] = [(one.part.loaded.layout, encoded(self._frame(one, ids, now, wall))) for one in given]
+        bodies: list[FrameBody] = [(one.part.loaded.layout, encoded(self._frame(one, ids, now, wall))) for one in given]
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._services.log.append(entries, future)
+        self._services.log.append(bodies, future)
         await future
 
     def _frame(self, given: Given, ids: bytes, now: Instant, wall: Instant) -> PredictionFrame:
@@ -196,9 +196,9 @@ class Handler:
                     reasons[row] = one.reasons[place]
         return Answer(self.revision.model, champion, self.revision.number, names, values, numbers, reasons)
 
-    def shadow_entries(self, copy: ShadowCopy) -> list[Entry]:
-        """What the shadows say to a copy, as entries for the log, under the ids of the answers."""
-        entries: list[Entry] = []
+    def shadow_bodies(self, copy: ShadowCopy) -> list[FrameBody]:
+        """What the shadows say to a copy, as bodies for the log, under the ids of the answers."""
+        bodies: list[FrameBody] = []
         for one in self.shadows:
             started = time.perf_counter_ns()
             computed = one.answered(copy.asked, copy.now)
@@ -206,8 +206,8 @@ class Handler:
             columns: list[list[Cell]] = one.logged_columns(copy.asked, computed.read)
             number = self.revision.number
             frame = PredictionFrame(one.layout.key, copy.now, copy.wall, number, Arm.SHADOW, latency_us, copy.ids, computed.values, columns)
-            entries.append((one.layout, encoded(frame)))
-        return entries
+            bodies.append((one.layout, encoded(frame)))
+        return bodies
 
 
 NOTHING_COMPUTED = Computed(NOTHING_READ, [], False)

@@ -47,8 +47,8 @@ class ShadowQueue:
         while True:
             copy = await self._queue.get()
             try:
-                entries = await loop.run_in_executor(self._pool, copy.handler.shadow_entries, copy)
-                self._log.append(entries)
+                bodies = await loop.run_in_executor(self._pool, copy.handler.shadow_bodies, copy)
+                self._log.append(bodies)
                 self._logged.inc()
             except Exception:  # a worker's loop: a shadow that fails harms nobody, and the next copy may fare better
                 self._failed.inc()

@@ -40,18 +40,18 @@ class KnownLayout:
         self.frame = framed(encoded(layout))
 
 
-Entry = tuple[KnownLayout | None, bytes]
+FrameBody = tuple[KnownLayout | None, bytes]
 """A frame's body, and the layout that it names, if any."""
 
 
 class _Item:
-    __slots__ = ("entries", "future", "since", "size")
+    __slots__ = ("bodies", "future", "since", "size")
 
-    def __init__(self, entries: Sequence[Entry], future: "asyncio.Future[None] | None", since: Instant) -> None:
-        self.entries = entries
+    def __init__(self, bodies: Sequence[FrameBody], future: "asyncio.Future[None] | None", since: Instant) -> None:
+        self.bodies = bodies
         self.future = future
         self.since = since
-        self.size = sum(len(body) for _, body in entries)
+        self.size = sum(len(body) for _, body in bodies)
 
 
 class LogWriter:
@@ -86,14 +86,14 @@ class LogWriter:
             first = self._segment or next(iter(self._writing or self._waiting), None)
             return first.since if first else None
 
-    def append(self, entries: Sequence[Entry], future: "asyncio.Future[None] | None" = None) -> None:
+    def append(self, bodies: Sequence[FrameBody], future: "asyncio.Future[None] | None" = None) -> None:
         """Has frames appended together, each after its layout where the segment has not got it; `future` ends once they are durable.
 
         Raises Overloaded where the disk is far behind, and LogUnavailable once the log is closed.
         """
         with self._wake:
             # The instant is taken under the lock: `unsealed_since` must never miss an item that is older than its answer.
-            item = _Item(entries, future, self._clock.wall())
+            item = _Item(bodies, future, self._clock.wall())
             if self._closed:
                 raise LogUnavailable("the prediction log is closed", hint="the gateway is stopping; ask another one")
             if self.waiting_bytes + item.size > MOST_WAITING_BYTES:
@@ -197,7 +197,7 @@ class _Open:
         """Writes the items' frames and makes them durable. Raises OSError with the segment as it was before."""
         known = set(self.layouts)
         parts = [] if self.size else [MAGIC]
-        for layout, body in (entry for item in items for entry in item.entries):
+        for layout, body in (one for item in items for one in item.bodies):
             if layout is not None and layout.key not in known:
                 known.add(layout.key)
                 parts.append(layout.frame)

@@ -1,5 +1,6 @@
 """What others do with tracking: experiments, runs, logging, points, artifacts, logged models. Each change checks who may."""
 
+from modelyard.tracking.domain import Asked, Curve, ExperimentPage, History, RunPage, RunSearch
 from modelyard.tracking.rules.paths import checked_folder
 from modelyard.tracking.service.artifacts import (
     Content,
@@ -18,8 +19,6 @@ from modelyard.tracking.service.batches import Item, append_to_tag, checked_batc
 from modelyard.tracking.service.content import SeriesDigest
 from modelyard.tracking.service.experiments import (
     MOST_RESULTS,
-    Asked,
-    ExperimentPage,
     NewExperiment,
     count_runs,
     create_experiment,
@@ -35,8 +34,6 @@ from modelyard.tracking.service.experiments import (
     set_experiment_tag,
 )
 from modelyard.tracking.service.metrics import (
-    Curve,
-    History,
     HistoryPage,
     Window,
     curves,
@@ -60,8 +57,6 @@ from modelyard.tracking.service.models import (
     set_model_tags,
 )
 from modelyard.tracking.service.runs import (
-    RunPage,
-    RunSearch,
     create_run,
     current_digest,
     delete_run,

@@ -15,14 +15,15 @@ from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking.domain import (
     DEFAULT_EXPERIMENT,
     DEFAULT_EXPERIMENT_NAME,
+    Asked,
     Experiment,
     ExperimentExists,
     ExperimentId,
     ExperimentNotActive,
+    ExperimentPage,
     Lifecycle,
     NoSuchExperiment,
     NoSuchTag,
-    View,
 )
 from modelyard.tracking.grammar import EXPERIMENTS, Order, parse_filter, parse_orders
 from modelyard.tracking.rules.names import checked_experiment_name, checked_experiment_tag, checked_location
@@ -44,23 +45,6 @@ class NewExperiment(msgspec.Struct, frozen=True, kw_only=True):
     artifact_location: str = ""
     tags: dict[str, str] = {}
     team_id: TeamId | None = None
-
-
-class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Experiments and the token that goes on behind them; empty on the last page."""
-
-    experiments: tuple[Experiment, ...]
-    next: str = ""
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A search: a filter and an order in MLflow's grammar, which lifecycles, how many, and where to go on."""
-
-    filter: str = ""
-    order_by: tuple[str, ...] = ()
-    view: View = View.ACTIVE_ONLY
-    limit: int = 100
-    page: str = ""
 
 
 def ensure_default(tx: Transaction) -> None:

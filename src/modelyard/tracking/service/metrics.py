@@ -8,7 +8,7 @@ import msgspec
 from modelyard.access.domain import Principal, Role
 from modelyard.core.errors import InvalidInput
 from modelyard.storage.database import Database, Snapshot
-from modelyard.tracking.domain import RunId, TokenInvalid
+from modelyard.tracking.domain import Curve, History, RunId, TokenInvalid
 from modelyard.tracking.rules.series import Points, between, by_time, part, sampled, unpacked
 from modelyard.tracking.service.guard import get_facts, no_run
 from modelyard.tracking.sql import fingerprint, token_of, values_of
@@ -25,25 +25,6 @@ class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
     """Points of a metric by instant, step and value, and the token that goes on behind them; empty on the last page."""
 
     points: Points
-    next: str = ""
-
-
-class Curve(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric of a run over its steps, thinned out to what a reader asked for. A NaN is null."""
-
-    run_id: RunId
-    key: str
-    steps: list[int]
-    at: list[int]
-    values: list[float | None]
-
-
-class History(msgspec.Struct, frozen=True, kw_only=True):
-    """Points of a metric by instant, step and value, as columns of one length. A value of `None` is not a number (NaN)."""
-
-    at: list[int]
-    steps: list[int]
-    values: list[float | None]
     next: str = ""
 
 

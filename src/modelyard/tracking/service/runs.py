@@ -13,6 +13,7 @@ from modelyard.ledger.service import record
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking.domain import (
     RUN_NAME_TAG,
+    Asked,
     DatasetInput,
     ExperimentId,
     Lifecycle,
@@ -23,6 +24,8 @@ from modelyard.tracking.domain import (
     RunChange,
     RunFacts,
     RunId,
+    RunPage,
+    RunSearch,
     RunStatus,
     SeriesId,
 )
@@ -30,7 +33,7 @@ from modelyard.tracking.grammar import RUNS, parse_filter, parse_orders
 from modelyard.tracking.rules.names import check_dataset, checked_tag
 from modelyard.tracking.rules.words import random_name
 from modelyard.tracking.service.content import SeriesDigest, run_digest, series_digests
-from modelyard.tracking.service.experiments import Asked, checked_limit
+from modelyard.tracking.service.experiments import checked_limit
 from modelyard.tracking.service.guard import get_facts, get_writable, get_writable_experiment, visible_ids
 from modelyard.tracking.sql import fingerprint, token_of, values_of
 from modelyard.tracking.store import artifacts, runs
@@ -40,13 +43,6 @@ from modelyard.tracking.store.series import Owner
 from modelyard.tracking.store.tables import RUN_TAGS
 
 LONG_SERIES = 1000
-
-
-class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Runs and the token that goes on behind them; empty on the last page."""
-
-    runs: tuple[Run, ...]
-    next: str = ""
 
 
 def create_run(tx: Transaction, principal: Principal, new: NewRun) -> Run:
@@ -192,12 +188,6 @@ def search_runs(snapshot: Snapshot, principal: Principal, experiment_ids: tuple[
     found = search_rows(snapshot, ids, search) if ids else []
     following = token_of(mark, found[limit - 1][1]) if len(found) > limit else ""
     return RunPage(runs=tuple(runs.load_runs(snapshot, [facts for facts, _ in found[:limit]])), next=following)
-
-
-class RunSearch(Asked, frozen=True, kw_only=True):
-    """A search of runs in those experiments."""
-
-    experiment_ids: tuple[ExperimentId, ...]
 
 
 def find_runs(snapshot: Snapshot, principal: Principal, body: RunSearch) -> RunPage:
