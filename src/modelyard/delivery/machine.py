@@ -27,7 +27,7 @@ from modelyard.delivery.domain import (
     StageState,
 )
 from modelyard.delivery.rules import completed, first_stages, may_retry, stopped
-from modelyard.ledger.domain import NewEntry
+from modelyard.ledger.domain import EntryId, NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Snapshot, Transaction
 
@@ -122,10 +122,9 @@ def ended(tx: Transaction, held: Claim, outcome: Outcome) -> DeliveryDetail:
     detail = detail_of(tx, held.delivery)
     match outcome:
         case Done():
-            after = completed(detail, held.stage, facts, tx.now())
-            _recorded(
-                tx, after.delivery, "delivery.stage_done", SYSTEM.id, {"delivery": held.delivery, "stage": held.stage, "facts": facts}
-            )
+            data = {"delivery": held.delivery, "stage": held.stage, "facts": facts}
+            entry = _recorded(tx, detail.delivery, "delivery.stage_done", SYSTEM.id, data)
+            after = completed(detail, held.stage, facts, tx.now(), entry)
         case Stopped():
             after = stopped(detail, held.stage, outcome.state, facts, outcome.reason, tx.now())
         case Waits():
@@ -200,8 +199,8 @@ def _written(tx: Transaction, after: DeliveryDetail, reason: str, actor: Princip
     return DeliveryDetail(delivery=delivery, stages=after.stages)
 
 
-def _recorded(tx: Transaction, delivery: Delivery, kind: str, actor: PrincipalId, data: Facts) -> None:
-    record(tx, NewEntry(type=kind, subject=f"model:{delivery.model}", actor=actor, data=data))
+def _recorded(tx: Transaction, delivery: Delivery, kind: str, actor: PrincipalId, data: Facts) -> EntryId:
+    return record(tx, NewEntry(type=kind, subject=f"model:{delivery.model}", actor=actor, data=data))
 
 
 def _fenced_off(held: Claim) -> FencedOff:
