@@ -1,5 +1,6 @@
 """A rollout as tests drive it: the stores, one gateway, and a delivery whose every decision is in its place."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from modelyard.delivery.domain import (
     STAGES,
     Cause,
     CauseKind,
+    Claim,
     Delivery,
     DeliveryDetail,
     DeliveryId,
@@ -21,12 +23,13 @@ from modelyard.delivery.domain import (
     StageName,
     StageState,
 )
-from modelyard.delivery.machine import Outcome, Waits
+from modelyard.delivery.machine import Done, Outcome, Waits, begun, claimed, detail_of, ended
+from modelyard.delivery.service import approve_by_policy
 from modelyard.delivery.stages.rollout import roll_out
 from modelyard.delivery.stages.yard import Job, Yard
 from modelyard.serving.domain import Traffic
 from modelyard.serving.service import get_endpoint
-from modelyard.storage.database import Database
+from modelyard.storage.database import Database, Transaction
 from tests.delivery.declaring import declared
 from tests.serving.control import Pretender
 from tests.serving.world import LATE, SET
@@ -79,6 +82,12 @@ def job_of(version: int, facts: Facts) -> Job:
     return Job(detail=DeliveryDetail(delivery=delivery, stages=stages), declaration=changed, source=digest_bytes(b""), root=Path())
 
 
+def with_facts(job: Job, facts: Mapping[StageName, Facts]) -> Job:
+    """The job after stages found that out."""
+    stages = tuple(msgspec.structs.replace(one, facts=facts.get(one.name, one.facts)) for one in job.detail.stages)
+    return msgspec.structs.replace(job, detail=msgspec.structs.replace(job.detail, stages=stages))
+
+
 def live(database: Database) -> Traffic:
     """The traffic that is coming, or else live."""
     with database.read() as snapshot:
@@ -86,3 +95,29 @@ def live(database: Database) -> Traffic:
     newest = endpoint.coming or endpoint.live
     assert newest is not None
     return newest.revision.traffic
+
+
+def brought(database: Database, last: StageName) -> Job:
+    """A delivery of the first version whose stages up to `last` a worker has ended, the approval by policy included."""
+    job = job_of(1, {})
+    delivery = database.write(lambda tx: begun(tx, job.delivery, "key"))
+
+    def apply(tx: Transaction) -> Facts:
+        return {"approval": approve_by_policy(tx, delivery, 1, "every gate passed").id}
+
+    for name in STAGES[: STAGES.index(last) + 1]:
+        end(database, claim(database), Done(facts=job.facts(name), apply=apply if name is StageName.APPROVE else None))
+    with database.read() as snapshot:
+        return msgspec.structs.replace(job, detail=detail_of(snapshot, delivery.id))
+
+
+def claim(database: Database) -> Claim:
+    """The next stage's claim."""
+    found = database.write(lambda tx: claimed(tx, "worker", 60.0))
+    assert found is not None
+    return found[0]
+
+
+def end(database: Database, held: Claim, outcome: Outcome) -> DeliveryDetail:
+    """The delivery after the outcome."""
+    return database.write(lambda tx: ended(tx, held, outcome))

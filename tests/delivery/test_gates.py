@@ -2,49 +2,21 @@
 
 from collections.abc import Callable
 
-import msgspec
 import pytest
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.errors import NotFound
-from modelyard.delivery.domain import STAGES, Claim, DeliveryDetail, Facts, StageName
-from modelyard.delivery.machine import Done, Outcome, Waits, begun, claimed, detail_of, ended
-from modelyard.delivery.service import approve_by_policy
+from modelyard.delivery.domain import STAGES, StageName
+from modelyard.delivery.machine import Outcome, Waits
 from modelyard.delivery.stages.release import register
 from modelyard.delivery.stages.rollout import roll_out
 from modelyard.delivery.stages.yard import Job, Yard
 from modelyard.ledger.domain import Entry, NewEntry, NoSuchCheckpoint, NoSuchEntry
 from modelyard.ledger.service import latest_checkpoint, lease_sequencer, list_entries, record, sequence_pending, verify
 from modelyard.serving.service import get_endpoint
-from modelyard.storage.database import Database, Transaction
-from tests.delivery.rolling import job_of
+from modelyard.storage.database import Database
+from tests.delivery.rolling import brought, claim, end
 from tests.serving.world import LATE
-
-
-def brought(database: Database, last: StageName) -> Job:
-    """A delivery whose stages up to `last` a worker has ended, the approval by policy included."""
-    job = job_of(1, {})
-    delivery = database.write(lambda tx: begun(tx, job.delivery, "key"))
-
-    def apply(tx: Transaction) -> Facts:
-        return {"approval": approve_by_policy(tx, delivery, 1, "every gate passed").id}
-
-    for name in STAGES[: STAGES.index(last) + 1]:
-        end(database, claim(database), Done(facts=job.facts(name), apply=apply if name is StageName.APPROVE else None))
-    with database.read() as snapshot:
-        return msgspec.structs.replace(job, detail=detail_of(snapshot, delivery.id))
-
-
-def claim(database: Database) -> Claim:
-    """The next stage's claim."""
-    found = database.write(lambda tx: claimed(tx, "worker", 60.0))
-    assert found is not None
-    return found[0]
-
-
-def end(database: Database, held: Claim, outcome: Outcome) -> DeliveryDetail:
-    """The delivery after the outcome."""
-    return database.write(lambda tx: ended(tx, held, outcome))
 
 
 def covered(database: Database) -> list[Entry]:
