@@ -102,7 +102,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """One stage of a delivery. `fence` counts who took it up; outputs under an older fence are refused.
 
-    `entry` is the ledger entry about what it found out, once it is done.
+    `attempt` counts how often it was begun since it last waited in good order; `entry` is the ledger entry about what it
+    found out, once it is done.
     """
 
     delivery: DeliveryId

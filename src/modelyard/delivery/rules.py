@@ -7,6 +7,7 @@ from modelyard.delivery.domain import STAGES, Delivery, DeliveryDetail, Delivery
 from modelyard.ledger.domain import EntryId
 
 MOST_ATTEMPTS = 4
+"""How often a stage is begun that comes to no end."""
 
 
 def first_stages(delivery: Delivery) -> tuple[Stage, ...]:
@@ -55,6 +56,11 @@ def stopped(detail: DeliveryDetail, name: StageName, state: DeliveryState, facts
 def may_retry(stage: Stage) -> bool:
     """Whether a stage that broke down is tried again."""
     return stage.attempt < MOST_ATTEMPTS
+
+
+def is_spent(stage: Stage) -> bool:
+    """Whether so many workers ended with the stage in hand that no other takes it up."""
+    return stage.state is StageState.RUNNING and not may_retry(stage)
 
 
 def current_stage(detail: DeliveryDetail) -> Stage:
