@@ -38,7 +38,9 @@ from modelyard.delivery.machine import (
 )
 from modelyard.delivery.rules import MOST_ATTEMPTS, current_stage
 from modelyard.ledger.service import list_events, sequence_pending
-from modelyard.storage.database import Database
+from modelyard.storage.database import Database, Transaction
+from modelyard.tracking.domain import NewRun, RunFacts, RunId, RunStatus
+from modelyard.tracking.service import NewExperiment, create_experiment, create_run, delete_run, finish_run, get_run_facts
 
 LEASE_S = 10.0
 
@@ -145,6 +147,106 @@ def test_a_stage_that_breaks_down_is_tried_again_and_then_fails(database: Databa
     ended_at = detail(database, delivery.id)
     assert ended_at.delivery.state is DeliveryState.FAILED
     assert [stage.state for stage in ended_at.stages] == [StageState.FAILED] + [StageState.SKIPPED] * (len(STAGES) - 1)
+
+
+def abandon(database: Database, times: int) -> None:
+    """So many workers take the stage up and die; their leases have run out, by whichever clock leases go."""
+    for number in range(times):
+        assert database.write(lambda tx, number=number: claimed(tx, f"w{number}", -1.0)) is not None  # type: ignore[misc]
+
+
+def test_a_stage_that_takes_its_workers_down_fails_its_delivery_and_says_so(database: Database) -> None:
+    delivery = started(database)
+    abandon(database, MOST_ATTEMPTS)
+    assert database.write(lambda tx: claimed(tx, "last", LEASE_S)) is None
+    found = detail(database, delivery.id)
+    assert (found.delivery.state, found.stages[0].state) == (DeliveryState.FAILED, StageState.FAILED)
+    assert found.stages[0].reason == "4 workers ended before snapshot did; the last was w3"
+    assert found.delivery.ended_wall_at is not None
+    started(database)
+    assert claim(database, "last").stage is StageName.SNAPSHOT
+
+
+def test_a_worker_that_is_only_slow_is_fenced_off_by_the_end_of_its_delivery(database: Database) -> None:
+    started(database)
+    abandon(database, MOST_ATTEMPTS - 1)
+    slow = database.write(lambda tx: claimed(tx, "slow", -1.0))
+    assert slow is not None
+    assert database.write(lambda tx: claimed(tx, "last", LEASE_S)) is None
+    with pytest.raises(FencedOff):
+        database.write(lambda tx: ended(tx, slow[0], Done(facts={})))
+
+
+def test_a_stage_that_gets_on_between_the_ends_of_its_workers_is_not_given_up(database: Database) -> None:
+    started(database)
+    for _ in range(2):
+        abandon(database, MOST_ATTEMPTS - 1)
+        held = claim(database)
+        database.write(lambda tx, held=held: ended(tx, held, Waits(wake_at=Instant(0), facts={})))  # type: ignore[misc]
+    assert claim(database).stage is StageName.SNAPSHOT
+
+
+def run_of(database: Database, delivery: DeliveryId, *, is_evaluated: bool = False) -> RunId:
+    """A run that the delivery opened, ended by its evaluation or not."""
+
+    def opened(tx: Transaction) -> RunId:
+        experiment = create_experiment(tx, SYSTEM, NewExperiment(name="late", team_id=DEFAULT_TEAM)).id
+        run = create_run(tx, SYSTEM, NewRun(experiment_id=experiment)).facts.id
+        store.update_delivery(tx, msgspec.structs.replace(detail_of(tx, delivery).delivery, run=run))
+        return finish_run(tx, SYSTEM, run).id if is_evaluated else run
+
+    return database.write(opened)
+
+
+def run_facts(database: Database, run: RunId) -> RunFacts:
+    """The run as it stands."""
+    with database.read() as snapshot:
+        return get_run_facts(snapshot, SYSTEM, run)
+
+
+def end_delivery(database: Database, delivery: DeliveryId, state: DeliveryState) -> None:
+    """The delivery ends so."""
+    if state is DeliveryState.CANCELLED:
+        database.write(lambda tx: cancelled(tx, delivery, SYSTEM.id, "changed our mind", state))
+    elif state is DeliveryState.DONE:
+        held = claim(database)
+        database.write(lambda tx: ended(tx, held, Done(facts={})))
+    else:
+        held = claim(database)
+        database.write(lambda tx: ended(tx, held, Stopped(state=state, reason="no", facts={})))
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (DeliveryState.FAILED, RunStatus.FAILED),
+        (DeliveryState.REFUSED, RunStatus.FAILED),
+        (DeliveryState.CANCELLED, RunStatus.KILLED),
+        (DeliveryState.DONE, RunStatus.FINISHED),
+    ],
+)
+def test_the_run_of_a_delivery_ends_with_it(database: Database, state: DeliveryState, status: RunStatus) -> None:
+    delivery = started(database, until=StageName.SNAPSHOT)
+    run = run_of(database, delivery.id)
+    end_delivery(database, delivery.id, state)
+    found = run_facts(database, run)
+    assert (found.status, found.ended_at is not None, found.content_digest is not None) == (status, True, True)
+
+
+def test_a_run_that_its_evaluation_ended_stays_as_it_is(database: Database) -> None:
+    delivery = started(database)
+    run = run_of(database, delivery.id, is_evaluated=True)
+    end_delivery(database, delivery.id, DeliveryState.CANCELLED)
+    assert run_facts(database, run).status is RunStatus.FINISHED
+
+
+def test_a_delivery_whose_run_was_deleted_can_be_cancelled(database: Database) -> None:
+    delivery = started(database)
+    run = run_of(database, delivery.id)
+    database.write(lambda tx: delete_run(tx, SYSTEM, run))
+    end_delivery(database, delivery.id, DeliveryState.CANCELLED)
+    assert run_facts(database, run).status is RunStatus.RUNNING
+    assert detail(database, delivery.id).delivery.state is DeliveryState.CANCELLED
 
 
 def test_a_waiting_stage_is_taken_up_when_its_hour_comes_or_when_it_is_woken(database: Database, clock: FixedClock) -> None:

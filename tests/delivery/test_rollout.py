@@ -1,105 +1,19 @@
 """Rollouts under gateways that load, fail and hear of other revisions meanwhile: never half there, never further back than needed."""
 
-from pathlib import Path
-
-import msgspec
-import pytest
-
-from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
-from modelyard.core.clock import FixedClock, Instant
-from modelyard.core.digests import digest_bytes
-from modelyard.delivery.declaration import Constant, ModelDeclaration, Rollout
-from modelyard.delivery.domain import (
-    STAGES,
-    Cause,
-    CauseKind,
-    Delivery,
-    DeliveryDetail,
-    DeliveryId,
-    DeliveryState,
-    Facts,
-    Stage,
-    StageName,
-    StageState,
-)
-from modelyard.delivery.machine import Done, Outcome, Stopped, Waits
-from modelyard.delivery.stages.rollout import roll_out
-from modelyard.delivery.stages.yard import Job, Yard
+from modelyard.access.domain import SYSTEM
+from modelyard.core.clock import FixedClock
+from modelyard.delivery.domain import DeliveryState
+from modelyard.delivery.machine import Done, Stopped
+from modelyard.delivery.stages.yard import Yard
 from modelyard.features.service import list_consumers
 from modelyard.registry.domain import CHALLENGER, CHAMPION
 from modelyard.registry.service import find_alias, set_alias
-from modelyard.serving.domain import Proposal, Traffic
-from modelyard.serving.service import get_endpoint, mark_stale, propose_revision
+from modelyard.serving.domain import Proposal
+from modelyard.serving.service import mark_stale, propose_revision
 from modelyard.storage.database import Database
-from modelyard.storage.online import LmdbStore
-from modelyard.storage.tables import Tables
-from tests.delivery.declaring import declared
-from tests.serving.control import Pretender, registered
-from tests.serving.world import LATE, SET, World
-
-BAKE_S = 60.0
-
-
-class Rolling:
-    """One delivery's rollout of a version, move by move, under one gateway."""
-
-    def __init__(self, yard: Yard, gateway: Pretender, version: int) -> None:
-        self.yard, self.gateway, self.version = yard, gateway, version
-        self.facts: Facts = {}
-        self.outcome: Outcome = Waits(wake_at=None, facts={})
-
-    def move(self) -> Outcome:
-        """The next move, the gateway having done what it was told."""
-        for _ in range(3):
-            self.gateway.beat()
-        self.outcome = found = roll_out(self.yard, _job(self.version, self.facts))
-        apply = found.apply
-        more = {} if apply is None else self.yard.database.write(apply)
-        self.facts = dict(found.facts) | more
-        return found
-
-    def moves(self, clock: FixedClock, most: int = 12) -> Outcome:
-        """All moves until its end; a bake time passes with each."""
-        for _ in range(most):
-            if not isinstance(self.move(), Waits):
-                break
-            clock.advance(BAKE_S)
-        return self.outcome
-
-
-def _job(version: int, facts: Facts) -> Job:
-    delivery = Delivery(
-        id=DeliveryId(f"dlv_{version}"), team_id=DEFAULT_TEAM, model=LATE, cause=Cause(kind=CauseKind.PERSON, actor=SYSTEM.id),
-        declaration=digest_bytes(b""), state=DeliveryState.RUNNING, created_at=Instant(0), created_wall_at=Instant(0),
-    )  # fmt: skip
-    before = None if version == 1 else {"version": version - 1}
-    known: dict[StageName, Facts] = {
-        StageName.REGISTER: {"version": version},
-        StageName.CHALLENGE: {"champion": before},
-        StageName.ROLL_OUT: facts,
-    }
-    stages = tuple(Stage(delivery=delivery.id, name=name, state=StageState.DONE, facts=known.get(name, {})) for name in STAGES)
-    declaration: ModelDeclaration = declared(Path("/nowhere")).declaration
-    changed = msgspec.structs.replace(declaration, features=SET, rollout=Rollout(shares=(50,), bake_s=BAKE_S), fallback=Constant(0.5))
-    return Job(detail=DeliveryDetail(delivery=delivery, stages=stages), declaration=changed, source=digest_bytes(b""), root=Path())
-
-
-@pytest.fixture
-def yard(database: Database, tmp_path: Path) -> Yard:
-    """The stores, with a model of three registered versions."""
-    world = World(tmp_path / "world")
-    registered(database, world)
-    tables, online = Tables.open(f"file://{tmp_path}/tables"), LmdbStore.open(tmp_path / "online")
-    return Yard(database=database, blobs=world.blobs, tables=tables, online=online, folder=tmp_path, beat=lambda: None)
-
-
-def live(database: Database) -> Traffic:
-    """The traffic that is coming, or else live."""
-    with database.read() as snapshot:
-        endpoint = get_endpoint(snapshot, SYSTEM, LATE)
-    newest = endpoint.coming or endpoint.live
-    assert newest is not None
-    return newest.revision.traffic
+from tests.delivery.rolling import Rolling, live
+from tests.serving.control import Pretender
+from tests.serving.world import LATE
 
 
 def champion(database: Database) -> tuple[int, list[str | None]]:

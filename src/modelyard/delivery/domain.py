@@ -9,6 +9,7 @@ from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.core.errors import Kind, ModelyardError
+from modelyard.ledger.domain import EntryId
 
 DeliveryId = NewType("DeliveryId", str)
 ApprovalId = NewType("ApprovalId", str)
@@ -99,7 +100,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """One stage of a delivery. `fence` counts who took it up; outputs under an older fence are refused."""
+    """One stage of a delivery. `fence` counts who took it up; outputs under an older fence are refused.
+
+    `attempt` counts how often it was begun since it last waited in good order; `entry` is the ledger entry about what it
+    found out, once it is done.
+    """
 
     delivery: DeliveryId
     name: StageName
@@ -112,6 +117,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     wake_at: Instant | None = None
     facts: Facts = {}
     reason: str = ""
+    entry: EntryId | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +169,7 @@ class ApprovalState(StrEnum):
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """The decision that a delivery waits for. `by_policy` says that no person decided."""
+    """The decision that a delivery waits for. `by_policy` says that no person decided, `entry` is the ledger entry that says so."""
 
     id: ApprovalId
     team_id: TeamId
@@ -178,6 +184,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: PrincipalId | None = None
     decided_at: Instant | None = None
     reason: str = ""
+    entry: EntryId | None = None
 
 
 class ReproductionState(StrEnum):

@@ -3,6 +3,7 @@
 Owns the transitions and their durability. What a stage does is `stages`' business; this module never runs one.
 """
 
+import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -26,11 +27,14 @@ from modelyard.delivery.domain import (
     StageName,
     StageState,
 )
-from modelyard.delivery.rules import completed, first_stages, may_retry, stopped
-from modelyard.ledger.domain import NewEntry
+from modelyard.delivery.rules import completed, first_stages, is_spent, may_retry, stopped
+from modelyard.ledger.domain import EntryId, NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.tracking.domain import NoSuchRun, NotActive, RunId, RunStatus
+from modelyard.tracking.service import finish_run, get_run_facts
 
+RUN_ENDS = {DeliveryState.DONE: RunStatus.FINISHED, DeliveryState.CANCELLED: RunStatus.KILLED}
 Apply = Callable[[Transaction], Facts]
 """Changes that a stage makes to the records: run in the transaction that ends it, so they happen once or not at all."""
 
@@ -82,18 +86,23 @@ def begun(tx: Transaction, delivery: Delivery, key: str) -> Delivery:
 
 
 def claimed(tx: Transaction, holder: str, lease_s: float) -> tuple[Claim, DeliveryDetail] | None:
-    """The right to work on a stage that waits to be taken up, with its delivery; None where there is none."""
+    """The right to work on a stage that waits to be taken up, with its delivery; None where there is none.
+
+    A stage that took several workers down with it fails its delivery instead, and the next is looked for the next time.
+    """
     lease_now = tx.lease_time()
     stage = store.find_claimable(tx, tx.now(), lease_now)
     if stage is None:
         return None
+    if is_spent(stage):
+        _given_up(tx, stage)
+        return None
     lease_until = Instant(lease_now + round(lease_s * SECOND))
-    again = stage.state is not StageState.WAITING
     taken = msgspec.structs.replace(
         stage,
         state=StageState.RUNNING,
         fence=stage.fence + 1,
-        attempt=stage.attempt + (1 if again else 0),
+        attempt=stage.attempt + 1,
         holder=holder,
         started_at=stage.started_at or tx.now(),
         wake_at=None,
@@ -122,10 +131,9 @@ def ended(tx: Transaction, held: Claim, outcome: Outcome) -> DeliveryDetail:
     detail = detail_of(tx, held.delivery)
     match outcome:
         case Done():
-            after = completed(detail, held.stage, facts, tx.now())
-            _recorded(
-                tx, after.delivery, "delivery.stage_done", SYSTEM.id, {"delivery": held.delivery, "stage": held.stage, "facts": facts}
-            )
+            data = {"delivery": held.delivery, "stage": held.stage, "facts": facts}
+            entry = _recorded(tx, detail.delivery, "delivery.stage_done", SYSTEM.id, data)
+            after = completed(detail, held.stage, facts, tx.now(), entry)
         case Stopped():
             after = stopped(detail, held.stage, outcome.state, facts, outcome.reason, tx.now())
         case Waits():
@@ -183,10 +191,20 @@ def _waiting(
     def after(stage: Stage) -> Stage:
         if stage.name is not name:
             return stage
-        wake_at = outcome.wake_at
-        return msgspec.structs.replace(stage, state=state, wake_at=wake_at, facts=facts, reason=outcome.reason)
+        # Who waits has come this far in good order: only attempts without any end count against a stage.
+        attempt = 0 if state is StageState.WAITING else stage.attempt
+        wake_at, reason = outcome.wake_at, outcome.reason
+        return msgspec.structs.replace(stage, state=state, attempt=attempt, wake_at=wake_at, facts=facts, reason=reason)
 
     return DeliveryDetail(delivery=detail.delivery, stages=tuple(map(after, detail.stages)))
+
+
+def _given_up(tx: Transaction, stage: Stage) -> None:
+    taken = msgspec.structs.replace(stage, fence=stage.fence + 1)
+    if not store.claim(tx, taken, tx.lease_time()):
+        return
+    reason = f"{stage.attempt} workers ended before {stage.name} did; the last was {stage.holder}"
+    _written(tx, stopped(detail_of(tx, stage.delivery), stage.name, DeliveryState.FAILED, {}, reason, tx.now()), reason)
 
 
 def _written(tx: Transaction, after: DeliveryDetail, reason: str, actor: PrincipalId = SYSTEM.id) -> DeliveryDetail:
@@ -196,12 +214,23 @@ def _written(tx: Transaction, after: DeliveryDetail, reason: str, actor: Princip
         facts = {"delivery": delivery.id, "state": delivery.state, "reason": reason, "version": delivery.version}
         _recorded(tx, delivery, "delivery.ended", actor, facts)
         store.update_delivery(tx, delivery)
+        _end_run(tx, delivery)
     store.put_stages(tx, after.stages)
     return DeliveryDetail(delivery=delivery, stages=after.stages)
 
 
-def _recorded(tx: Transaction, delivery: Delivery, kind: str, actor: PrincipalId, data: Facts) -> None:
-    record(tx, NewEntry(type=kind, subject=f"model:{delivery.model}", actor=actor, data=data))
+def _end_run(tx: Transaction, delivery: Delivery) -> None:
+    """Ends the delivery's run as the delivery ended, unless its evaluation has; one that somebody deleted stays as it is."""
+    if delivery.run is None:
+        return
+    with contextlib.suppress(NoSuchRun, NotActive):
+        run = get_run_facts(tx, SYSTEM, RunId(delivery.run))
+        if not run.status.is_final:
+            finish_run(tx, SYSTEM, run.id, RUN_ENDS.get(delivery.state, RunStatus.FAILED))
+
+
+def _recorded(tx: Transaction, delivery: Delivery, kind: str, actor: PrincipalId, data: Facts) -> EntryId:
+    return record(tx, NewEntry(type=kind, subject=f"model:{delivery.model}", actor=actor, data=data))
 
 
 def _fenced_off(held: Claim) -> FencedOff:

@@ -4,8 +4,10 @@ import msgspec
 
 from modelyard.core.clock import Instant
 from modelyard.delivery.domain import STAGES, Delivery, DeliveryDetail, DeliveryState, Facts, Stage, StageName, StageState
+from modelyard.ledger.domain import EntryId
 
 MOST_ATTEMPTS = 4
+"""How often a stage is begun that comes to no end."""
 
 
 def first_stages(delivery: Delivery) -> tuple[Stage, ...]:
@@ -21,9 +23,15 @@ def first_stages(delivery: Delivery) -> tuple[Stage, ...]:
     )
 
 
-def completed(detail: DeliveryDetail, name: StageName, facts: Facts, at: Instant) -> DeliveryDetail:
-    """`detail` after the stage was done: the next pending one is ready, or the delivery is done."""
-    stages = [_ended(stage, StageState.DONE, at, facts=facts) if stage.name is name else stage for stage in detail.stages]
+def completed(detail: DeliveryDetail, name: StageName, facts: Facts, at: Instant, entry: EntryId) -> DeliveryDetail:
+    """`detail` after the stage was done, of which `entry` tells: the next pending one is ready, or the delivery is done."""
+
+    def after(stage: Stage) -> Stage:
+        if stage.name is not name:
+            return stage
+        return msgspec.structs.replace(_ended(stage, StageState.DONE, at, facts=facts), entry=entry)
+
+    stages = list(map(after, detail.stages))
     following = next((index for index, stage in enumerate(stages) if stage.state is StageState.PENDING), None)
     if following is None:
         return DeliveryDetail(delivery=_finished(detail.delivery, DeliveryState.DONE, at), stages=tuple(stages))
@@ -48,6 +56,11 @@ def stopped(detail: DeliveryDetail, name: StageName, state: DeliveryState, facts
 def may_retry(stage: Stage) -> bool:
     """Whether a stage that broke down is tried again."""
     return stage.attempt < MOST_ATTEMPTS
+
+
+def is_spent(stage: Stage) -> bool:
+    """Whether so many workers ended with the stage in hand that no other takes it up."""
+    return stage.state is StageState.RUNNING and not may_retry(stage)
 
 
 def current_stage(detail: DeliveryDetail) -> Stage:

@@ -332,7 +332,6 @@ def _decide(tx: Transaction, principal: Principal, approval: ApprovalId, state: 
 
 def _decided(tx: Transaction, asked: Approval, principal: Principal, state: ApprovalState, reason: str) -> Approval:
     decided = msgspec.structs.replace(asked, state=state, decided_by=principal.id, decided_at=tx.now(), reason=reason[:2000])
-    store.put_approval(tx, decided)
     kind = "delivery.approved" if state is ApprovalState.APPROVED else "delivery.rejected"
     data = {
         "approval": asked.id,
@@ -341,7 +340,9 @@ def _decided(tx: Transaction, asked: Approval, principal: Principal, state: Appr
         "by_policy": decided.by_policy,
         "reason": decided.reason,
     }
-    record(tx, NewEntry(type=kind, subject=f"model:{asked.model}/{asked.version}", actor=principal.id, data=data))
+    entry = record(tx, NewEntry(type=kind, subject=f"model:{asked.model}/{asked.version}", actor=principal.id, data=data))
+    decided = msgspec.structs.replace(decided, entry=entry)
+    store.put_approval(tx, decided)
     woken(tx, asked.delivery, StageName.APPROVE)
     return decided
 

@@ -40,6 +40,8 @@ def _brought_to_end(installation: Installation, held: Reproduction) -> None:
             tables=installation.tables,
             online=installation.online,
             folder=installation.settings.folder,
+            log_key=installation.log_key,
+            holder=held.holder,
             beat=heart.check,
         )
         try:

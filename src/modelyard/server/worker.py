@@ -68,7 +68,7 @@ def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDet
     database, lease_s = installation.database, installation.settings.worker.lease_s
     with Heart(database, lambda tx: extended(tx, held, lease_s), lease_s) as heart:
         try:
-            outcome: Outcome = staged(held.stage, _yard(installation, heart.check), detail)
+            outcome: Outcome = staged(held.stage, _yard(installation, held.holder, heart.check), detail)
             database.write(lambda tx: ended(tx, held, outcome))
             LOG.info("%s of %s: %s", held.stage, held.delivery, type(outcome).__name__.lower())
         except FencedOff:
@@ -80,13 +80,15 @@ def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDet
                 database.write(lambda tx: broken(tx, held, reason[:2000]))
 
 
-def _yard(installation: Installation, beat: Callable[[], None]) -> Yard:
+def _yard(installation: Installation, holder: str, beat: Callable[[], None]) -> Yard:
     return Yard(
         database=installation.database,
         blobs=installation.blobs,
         tables=installation.tables,
         online=installation.online,
         folder=installation.settings.folder,
+        log_key=installation.log_key,
+        holder=holder,
         beat=beat,
     )
 

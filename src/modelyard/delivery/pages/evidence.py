@@ -50,11 +50,12 @@ class TrainFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The proof on the serving path: how many answers alone differed from those in a batch, and how quick they were."""
+    """The proof on the serving path: how many answers alone differed from a batch's, how far off any was, and how quick they were."""
 
     rows: int | None = None
     different: int | None = None
     largest: float | None = None
+    from_evaluation: float | None = None
     us_a_row: float | None = None
 
 

@@ -6,12 +6,12 @@ import numpy as np
 
 from modelyard.delivery.domain import DeliveryState, Facts
 from modelyard.delivery.machine import Done, Outcome, Stopped
-from modelyard.delivery.stages.learning import scored
+from modelyard.delivery.stages.learning import Vector, evaluated, scored
 from modelyard.delivery.stages.yard import Job, Yard, snapshot_of, split
 
 REPLAYED_ROWS = 500
 MOST_BATCH_DIFFERENCE = 1e-6
-"""How far an answer alone and in a batch may lie apart: some libraries sum in another order."""
+"""How far answers to one row may lie apart, as a share of the largest answer or of 1: libraries sum in another order, or in float32."""
 
 
 def stage(yard: Yard, job: Job) -> Outcome:
@@ -21,13 +21,28 @@ def stage(yard: Yard, job: Job) -> Outcome:
     began = time.perf_counter()
     whole = scored(yard, job, sample)
     took_s = time.perf_counter() - began
-    singly = scored(yard, job, sample, at_once=1)
-    different = int((whole != singly).sum())
-    facts: Facts = {"rows": sample.height, "different": different, "us_a_row": round(took_s / max(sample.height, 1) * 1e6, 2)}
-    if not np.isfinite(whole).all():
+    singly, recorded = scored(yard, job, sample, at_once=1), evaluated(yard, job)[:REPLAYED_ROWS]
+    facts: Facts = {
+        "rows": sample.height,
+        "different": int((whole != singly).sum()),
+        "us_a_row": round(took_s / max(sample.height, 1) * 1e6, 2),
+    }
+    if not (np.isfinite(whole).all() and np.isfinite(singly).all()):
         return Stopped(state=DeliveryState.REFUSED, reason="it answers with something that is no number", facts=facts)
-    largest = float(np.abs(whole - singly).max(initial=0.0))
-    if largest > MOST_BATCH_DIFFERENCE:
-        reason = f"alone and in a batch its answers differ by up to {largest:.3g}, at most {MOST_BATCH_DIFFERENCE} is allowed"
-        return Stopped(state=DeliveryState.REFUSED, reason=reason, facts=facts | {"largest": largest})
-    return Done(facts=facts | {"largest": largest})
+    allowed = MOST_BATCH_DIFFERENCE * max(1.0, float(np.abs(whole).max(initial=0.0)))
+    facts |= {"largest": _apart(whole, singly), "from_evaluation": _apart(whole, recorded), "allowed": allowed}
+    for name, said in (
+        ("largest", "alone and in a batch its answers differ"),
+        ("from_evaluation", "its answers differ from the evaluation's"),
+    ):
+        if facts[name] > allowed:
+            return Stopped(
+                state=DeliveryState.REFUSED, reason=f"{said} by up to {facts[name]:.3g}, at most {allowed:.3g} is allowed", facts=facts
+            )
+    return Done(facts=facts)
+
+
+def _apart(ours: Vector, others: Vector) -> float:
+    """How far finite answers and others to the same rows lie apart at most; as far as can be said where others are no numbers."""
+    apart = np.abs(ours - others)
+    return float(np.where(np.isfinite(apart), apart, np.finfo(np.float64).max).max(initial=0.0))

@@ -9,6 +9,7 @@ from modelyard.delivery import store
 from modelyard.delivery.domain import ApprovalState, DeliveryState, Facts, StageName
 from modelyard.delivery.machine import Done, Outcome, Stopped, Waits
 from modelyard.delivery.service import approve_by_policy, ask_approval, find_approval
+from modelyard.delivery.stages.gates import waits_for_the_log
 from modelyard.delivery.stages.learning import evaluated
 from modelyard.delivery.stages.yard import AS_OF, Job, Yard, snapshot_of, split
 from modelyard.monitoring.domain.watching import NewReference
@@ -22,7 +23,10 @@ POLICY_TIERS = frozenset({RiskTier.MINIMAL, RiskTier.LIMITED})
 
 
 def register(yard: Yard, job: Job) -> Outcome:
-    """Makes the version a part of the registry, under the delivery's own key, and the model's challenger."""
+    """Makes the version a part of the registry, under the delivery's own key, and the model's challenger, once the log has its gates."""
+    waits = waits_for_the_log(yard, job, {})
+    if waits is not None:
+        return waits
     trained, snapshot = job.facts(StageName.TRAIN), job.facts(StageName.SNAPSHOT)
     new = NewVersion(
         format=Format(trained["format"]),

@@ -9,6 +9,7 @@ from modelyard.core.clock import SECOND, Instant
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
 from modelyard.delivery.machine import Apply, Done, Outcome, Stopped, Waits
 from modelyard.delivery.slowness import slowdown
+from modelyard.delivery.stages.gates import waits_for_the_log
 from modelyard.delivery.stages.yard import Job, Yard
 from modelyard.registry.domain import CHALLENGER, ModelName
 from modelyard.registry.service import delete_alias, find_alias
@@ -25,11 +26,15 @@ SLOWER = 4.0
 
 
 def roll_out(yard: Yard, job: Job) -> Outcome:
-    """One move of the rollout: propose the next share, wait until the gateways serve it, let it bake, judge it."""
+    """One move of the rollout: propose the next share, wait until the gateways serve it, let it bake, judge it.
+
+    The first share is proposed once the log proves the decisions that let the version come this far.
+    """
     facts = dict(job.facts(StageName.ROLL_OUT))
     shares = [share / 100 for share in job.declaration.rollout.shares] + [1.0]
     if "revision" not in facts:
-        return Waits(wake_at=Instant(0), facts={"step": 0}, reason=_said(shares[0]), apply=_proposed(job, shares[0]))
+        first = Waits(wake_at=Instant(0), facts={"step": 0}, reason=_said(shares[0]), apply=_proposed(job, shares[0]))
+        return waits_for_the_log(yard, job, facts) or first
     with yard.database.read() as state:
         now = state.now()
     detail = _settled(yard, job, int(facts["revision"]))

@@ -12,6 +12,7 @@ from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import Delivery, DeliveryDetail, Facts, ModelNotDeclared, StageName
 from modelyard.delivery.service import find_declared
+from modelyard.ledger.service import LogKey
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.online import OnlineStore
@@ -22,13 +23,15 @@ AS_OF = "as_of"
 
 
 class Yard(msgspec.Struct, frozen=True, kw_only=True):
-    """The stores, the data folder, and `beat`, which raises once the stage's claim was lost."""
+    """The stores, the data folder, the log's key, who works here, and `beat`, which raises once the stage's claim was lost."""
 
     database: Database
     blobs: Blobs
     tables: Tables
     online: OnlineStore
     folder: Path
+    log_key: LogKey
+    holder: str
     beat: Callable[[], None]
 
 
