@@ -52,6 +52,7 @@ MOST_ON_A_PAGE = 100
 CONSUMER = "delivery"
 ALERT_OPENED = "monitoring.alert_opened"
 FOLLOWED_AT_ONCE = 100
+CLAIMED = (CauseKind.PERSON, CauseKind.PUSH)
 LEAST_PAUSE_S = 86_400.0
 """Before an alert that stays open is taken up again: outcomes come by the day."""
 
@@ -188,7 +189,17 @@ def list_declared(snapshot: Snapshot) -> list[AppliedModel]:
 
 
 def start_delivery(tx: Transaction, principal: Principal, body: NewDelivery) -> Delivery:
-    """Starts a delivery of the model as it is declared now. Raises ModelNotDeclared, DeliveryUnderWay and NotAllowed."""
+    """Starts a delivery of the model as it is declared now. Raises ModelNotDeclared, DeliveryUnderWay and NotAllowed.
+
+    Gates ask for the cause and attestations sign it: a schedule or a degradation is nobody's to claim. Raises InvalidInput.
+    """
+    if body.kind not in CLAIMED:
+        words = " or ".join(CLAIMED)
+        raise InvalidInput(f"a delivery is started as {words}; {body.kind} is what Modelyard starts by itself", hint="leave kind out")
+    return _started(tx, principal, body)
+
+
+def _started(tx: Transaction, principal: Principal, body: NewDelivery) -> Delivery:
     applied = get_declared(tx, body.model)
     team = TeamId(applied.declared.declaration.team)
     require(principal, Role.CONTRIBUTOR, team)
@@ -303,7 +314,7 @@ def fire_schedules(tx: Transaction) -> list[DeliveryId]:
         store.put_trigger(tx, declaration.team, declaration.name, tx.now() if free else fired_at, due_next)
         if free:
             body = NewDelivery(model=declaration.name, key=f"schedule/{declaration.name}/{due}", kind=CauseKind.SCHEDULE)
-            started.append(start_delivery(tx, SYSTEM, body).id)
+            started.append(_started(tx, SYSTEM, body).id)
     return started
 
 
@@ -319,7 +330,7 @@ def fire_degradation(tx: Transaction, model: str, alert: str, detail: str, *, pa
         return None
     store.put_trigger(tx, declaration.team, model, tx.now(), due)
     body = NewDelivery(model=model, key=f"degradation/{alert}/{fired_at}", kind=CauseKind.DEGRADATION, detail=detail)
-    return start_delivery(tx, SYSTEM, body).id
+    return _started(tx, SYSTEM, body).id
 
 
 def follow_alerts(tx: Transaction) -> list[DeliveryId]:
