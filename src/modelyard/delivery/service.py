@@ -137,10 +137,12 @@ def _model(declaration: ModelDeclaration) -> NewModel:
     )
 
 
-def plan_model(snapshot: Snapshot, body: DeclaredModel) -> ModelPlan:
-    """What applying a declaration would change: the model, and each feature view that it reads."""
+def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) -> ModelPlan:
+    """What applying a declaration would change: the model, and each feature view that it reads. Nothing of another team's is told."""
     declaration = body.declaration
     before = find_declared(snapshot, declaration.name)
+    if before is not None and not _sees(principal, before):
+        before = None
     changes: list[Change] = []
     if before is None:
         changes.append(
@@ -170,13 +172,17 @@ def find_declared(snapshot: Snapshot, model: str, digest: Digest | None = None) 
     return None if found is None else AppliedModel(digest=found[0], declared=msgspec.json.decode(found[1], type=DeclaredModel))
 
 
-def get_declared(snapshot: Snapshot, model: str) -> AppliedModel:
-    """The model's current declaration. Raises ModelNotDeclared."""
+def get_declared(snapshot: Snapshot, principal: Principal, model: str) -> AppliedModel:
+    """The model's current declaration. Raises ModelNotDeclared, also where it is another team's."""
     found = find_declared(snapshot, model)
-    if found is None:
-        names = [one.declared.declaration.name for one in list_declared(snapshot)]
+    if found is None or not _sees(principal, found):
+        names = [one.declared.declaration.name for one in list_declared(snapshot) if _sees(principal, one)]
         raise ModelNotDeclared(f"no model {model[:60]!r} is declared", hint=f"yard apply declares it; {nearest(model, names)}")
     return found
+
+
+def _sees(principal: Principal, applied: AppliedModel) -> bool:
+    return principal.may(Role.VIEWER, TeamId(applied.declared.declaration.team))
 
 
 def list_declared(snapshot: Snapshot) -> list[AppliedModel]:
@@ -199,7 +205,7 @@ def start_delivery(tx: Transaction, principal: Principal, body: NewDelivery) -> 
 
 
 def _started(tx: Transaction, principal: Principal, body: NewDelivery) -> Delivery:
-    applied = get_declared(tx, body.model)
+    applied = get_declared(tx, principal, body.model)
     team = TeamId(applied.declared.declaration.team)
     require(principal, Role.CONTRIBUTOR, team)
     delivery = Delivery(
