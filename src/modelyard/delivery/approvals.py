@@ -2,8 +2,8 @@
 
 import msgspec
 
-from modelyard.access.domain import LOCAL, SYSTEM, Principal, Role
-from modelyard.access.service import require
+from modelyard.access.domain import LOCAL, LOCAL_COMMANDS, SYSTEM, Principal, Role
+from modelyard.access.service import principal_names, require
 from modelyard.core.errors import InvalidInput, NotFound
 from modelyard.core.ids import new_id
 from modelyard.delivery import store
@@ -75,6 +75,31 @@ def list_approvals(snapshot: Snapshot, principal: Principal, state: ApprovalStat
     return store.list_approvals(snapshot, state, MOST_LISTED, teams=principal.teams)
 
 
+def find_bar(snapshot: Snapshot, principal: Principal, approval: Approval) -> AuthorMayNotApprove | None:
+    """Why this approver may not approve: no person, or an author, who started the delivery or declared what it ships.
+
+    Where this machine's own commands alone are the author, that may be anybody, the approver as well.
+    """
+    if principal.kind != "person":
+        return AuthorMayNotApprove(f"{principal.name} is no person; {approval.why_asked}", hint="have an approver of the team log in")
+    delivery = store.find_delivery(snapshot, approval.delivery)
+    declarer = None if delivery is None else store.find_declarer(snapshot, delivery.declaration)
+    deeds = {declarer: f"declared what this delivery of {approval.model} ships"} if declarer else {}
+    deeds[approval.author] = f"started this delivery of {approval.model}"
+    if principal.id in deeds:
+        if principal.id == LOCAL.id:
+            who = "without logins everybody is the author, who"
+            hint = "invite a person with yard user add NAME --role approver, leave out --no-login"
+            return AuthorMayNotApprove(f"{who} {deeds[principal.id]}", hint=hint)
+        return AuthorMayNotApprove(f"{principal.name} {deeds[principal.id]}", hint="ask another approver of the team")
+    names = set(principal_names(snapshot, set(deeds) - {SYSTEM.id}).values())
+    if names == {LOCAL_COMMANDS}:
+        who = f"{LOCAL_COMMANDS}, whose token whoever reads the data folder has,"
+        hint = f"reject it, then yard login and yard ship {approval.model} under an account of one's own"
+        return AuthorMayNotApprove(f"{who} is the only author of this delivery of {approval.model}", hint=hint)
+    return None
+
+
 def _decide(tx: Transaction, principal: Principal, approval: ApprovalId, state: ApprovalState, reason: str) -> Approval:
     found = store.find_approval(tx, approval)
     if found is None or not principal.may(Role.VIEWER, found.team_id):
@@ -82,14 +107,9 @@ def _decide(tx: Transaction, principal: Principal, approval: ApprovalId, state: 
     require(principal, Role.APPROVER, found.team_id)
     if found.state is not ApprovalState.WAITING:
         raise ApprovalIsDecided(f"{approval} was {found.state} by {found.decided_by}", hint=f"yard status {found.model}")
-    if state is ApprovalState.APPROVED and principal.id == found.author:
-        who, hint = principal.name, "ask another approver of the team"
-        if principal.id == LOCAL.id:
-            who, hint = (
-                "without logins everybody is the author, who",
-                "invite a person with yard user add NAME --role approver, leave out --no-login",
-            )
-        raise AuthorMayNotApprove(f"{who} started this delivery of {found.model}", hint=hint)
+    bar = find_bar(tx, principal, found) if state is ApprovalState.APPROVED else None
+    if bar is not None:
+        raise bar
     return _decided(tx, found, principal, state, reason)
 
 

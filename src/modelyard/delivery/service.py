@@ -18,6 +18,7 @@ from modelyard.delivery.approvals import approve_by_policy as approve_by_policy
 from modelyard.delivery.approvals import ask_approval as ask_approval
 from modelyard.delivery.approvals import checked_reason
 from modelyard.delivery.approvals import find_approval as find_approval
+from modelyard.delivery.approvals import find_bar as find_bar
 from modelyard.delivery.approvals import list_approvals as list_approvals
 from modelyard.delivery.approvals import reject as reject
 from modelyard.delivery.declaration import InvalidModel, ModelDeclaration
@@ -118,7 +119,8 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> App
     for view in declaration.features.views:
         apply_view(tx, principal, view, body.root, team)
     apply_set(tx, principal, declaration.features, team)
-    store.put_declaration(tx, team, declaration.name, applied.digest, msgspec.json.encode(body))
+    document = msgspec.json.encode({**msgspec.structs.asdict(body), "declared_by": principal.id})
+    store.put_declaration(tx, team, declaration.name, applied.digest, document)
     data = {"digest": applied.digest, "declaration": declaration.digest, "source": body.source}
     record(tx, NewEntry(type="delivery.model_declared", subject=f"model:{declaration.name}", actor=principal.id, data=data))
     if due is not None:
