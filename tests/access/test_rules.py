@@ -132,6 +132,17 @@ TRACKING, SERVING, DEPLOY, NOTHING = Scope.TRACKING, Scope.SERVING, Scope.DEPLOY
         ("POST", "/api/2.0/mlflow/model-versions/create", TRACKING),
         ("POST", "/api/2.0/mlflow/registered-models/alias", DEPLOY),
         ("POST", "/api/2.0/mlflow/model-versions/transition-stage", DEPLOY),
+        ("POST", "/ajax-api/2.0/mlflow/registered-models/alias", DEPLOY),
+        ("DELETE", "/ajax-api/2.0/mlflow/registered-models/alias", DEPLOY),
+        ("POST", "/ajax-api/3.0/mlflow/model-versions/transition-stage", DEPLOY),
+        ("PUT", "/ajax-api/2.0/mlflow-artifacts/artifacts/1/a", TRACKING),
+        ("PUT", "/api/2.0/mlflow-artifacts/artifacts/1/search.json", TRACKING),
+        ("DELETE", "/api/2.0/mlflow-artifacts/artifacts/1/search", TRACKING),
+        ("PUT", "/api/v1/models/search_rank", DEPLOY),
+        ("PUT", "/api/v1/models/late/aliases/search1", DEPLOY),
+        ("DELETE", "/api/v1/models/late/aliases/search1", DEPLOY),
+        ("POST", "/api/v1/models/late/versions/search", DEPLOY),
+        ("PUT", "/api/v1/runs/search", TRACKING),
         ("POST", "/api/v1/runs", TRACKING),
         ("POST", "/api/v1/deliveries", DEPLOY),
         ("PUT", "/api/v1/models/late/aliases/champion", DEPLOY),
@@ -147,7 +158,18 @@ def test_a_scope_reaches_its_own_paths_and_all_reaches_every_one(method: str, pa
     assert rules.scopes_for(method, path) == {Scope.ALL} | ({scope} if scope else set())
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/api/v1/models"), ("HEAD", "/"), ("POST", "/api/2.0/mlflow/runs/search")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/models"),
+        ("HEAD", "/"),
+        ("POST", "/api/v1/runs/search"),
+        ("POST", "/api/2.0/mlflow/runs/search"),
+        ("POST", "/api/2.0/mlflow/experiments/search"),
+        ("POST", "/api/2.0/mlflow/experiments/search-datasets"),
+        ("POST", "/ajax-api/2.0/mlflow/logged-models/search"),
+    ],
+)
 def test_every_scope_may_read(method: str, path: str) -> None:
     assert rules.scopes_for(method, path) == set(Scope)
 

@@ -1,16 +1,22 @@
 """Who decides: never the author, and without logins there is nobody else, which the refusal says."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
-from modelyard.access.domain import DEFAULT_TEAM, LOCAL, Principal, PrincipalId, Role
-from modelyard.delivery.domain import ApprovalState, AuthorMayNotApprove, Cause, CauseKind
+from modelyard.access.domain import DEFAULT_TEAM, EVERY_TEAM, LOCAL, LOCAL_COMMANDS, SYSTEM, Principal, PrincipalId, Role
+from modelyard.access.service import create_service_account
+from modelyard.delivery.domain import ApprovalId, ApprovalState, AuthorMayNotApprove, Cause, CauseKind
 from modelyard.delivery.machine import begun, new_delivery_id
-from modelyard.delivery.service import approve, ask_approval, reject
+from modelyard.delivery.service import approve, ask_approval, declare_model, reject
 from modelyard.storage.database import Database
+from tests.delivery.declaring import declared, write_sources
 from tests.delivery.test_machine import started
 
 ADA = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEFAULT_TEAM: Role.APPROVER})
+CY = Principal(id=PrincipalId("usr_cy"), name="cy", kind="person", roles={DEFAULT_TEAM: Role.APPROVER})
+CI = Principal(id=PrincipalId("svc_ci"), name="ci", kind="service", roles={DEFAULT_TEAM: Role.APPROVER})
 BEN = Principal(id=PrincipalId("usr_ben"), name="ben", kind="person", roles={DEFAULT_TEAM: Role.APPROVER})
 
 
@@ -24,6 +30,42 @@ def test_an_author_does_not_approve_and_is_told_who_could(database: Database, au
         database.write(lambda tx: approve(tx, author, asked.id))
     assert advice in refused.value.hint
     assert database.write(lambda tx: approve(tx, BEN, asked.id)).state is ApprovalState.APPROVED
+
+
+def asked_for(database: Database, starter: Principal, declared_by: Principal, folder: Path) -> ApprovalId:
+    """An approval of a delivery that `starter` began of what `declared_by` declared."""
+    write_sources(folder)
+    digest = declare_model(database, declared_by, declared(folder)).digest
+    delivery = msgspec.structs.replace(started(database), id=new_delivery_id(), model="risky", declaration=digest)
+    delivery = msgspec.structs.replace(delivery, cause=Cause(kind=CauseKind.PERSON, actor=starter.id))
+    database.write(lambda tx: begun(tx, delivery, delivery.id))
+    return database.write(lambda tx: ask_approval(tx, delivery, 1, "high risk needs a person")).id
+
+
+@pytest.mark.parametrize("starter", [SYSTEM, BEN], ids=("a schedule", "a colleague"))
+def test_who_declared_what_is_shipped_does_not_approve_it_whoever_started_it(
+    database: Database, tmp_path: Path, starter: Principal
+) -> None:
+    asked = asked_for(database, starter, ADA, tmp_path)
+    with pytest.raises(AuthorMayNotApprove, match="ada declared what this delivery"):
+        database.write(lambda tx: approve(tx, ADA, asked))
+    assert database.write(lambda tx: approve(tx, CY, asked)).state is ApprovalState.APPROVED
+
+
+def test_what_the_data_folders_token_declared_and_shipped_is_approved_by_nobody(database: Database, tmp_path: Path) -> None:
+    user = database.write(lambda tx: create_service_account(tx, SYSTEM, LOCAL_COMMANDS, EVERY_TEAM, Role.CONTRIBUTOR))
+    commands = Principal(id=user.id, name=LOCAL_COMMANDS, kind="service", roles=user.roles)
+    asked = asked_for(database, commands, commands, tmp_path)
+    with pytest.raises(AuthorMayNotApprove, match="whoever reads the data folder") as refused:
+        database.write(lambda tx: approve(tx, CY, asked))
+    assert "yard login and yard ship risky" in refused.value.hint
+    database.write(lambda tx: reject(tx, CY, asked, "whose is it?"))
+
+
+def test_a_service_account_is_no_person_whatever_its_role(database: Database, tmp_path: Path) -> None:
+    asked = asked_for(database, ADA, ADA, tmp_path)
+    with pytest.raises(AuthorMayNotApprove, match="ci is no person; high risk needs a person"):
+        database.write(lambda tx: approve(tx, CI, asked))
 
 
 def test_an_author_may_withdraw_what_was_asked_for(database: Database) -> None:

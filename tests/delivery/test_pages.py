@@ -360,7 +360,8 @@ def test_what_waits_is_shown_with_its_evidence_and_approved(client: Client, data
 def test_the_author_may_reject_but_not_approve(client: Client, database: Database, clock: FixedClock) -> None:
     approval = ask(database, clock, "late", actor=ADA)
     page = html(client, "/approvals", "ada")
-    assert "You started this delivery" in page
+    assert "started this delivery of" in page
+    assert "ask another approver of the team" in page
     assert f"/approvals/{approval}/approve" not in page
     assert "Not done" in post(client, f"/approvals/{approval}/approve", "ada")
     with database.read() as snapshot:

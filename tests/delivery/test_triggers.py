@@ -3,12 +3,15 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
+import pytest
+
+from modelyard.access.domain import DEFAULT_TEAM, LOCAL, SYSTEM
 from modelyard.core.clock import SECOND, FixedClock, Instant, SystemClock, instant
+from modelyard.core.errors import InvalidInput
 from modelyard.delivery.declaration import Retrain
-from modelyard.delivery.domain import CauseKind, Delivery, DeliveryId, DeliveryState
+from modelyard.delivery.domain import CauseKind, Delivery, DeliveryId, DeliveryState, NewDelivery
 from modelyard.delivery.machine import cancelled
-from modelyard.delivery.service import declare_model, fire_schedules, follow_alerts, list_deliveries
+from modelyard.delivery.service import declare_model, fire_schedules, follow_alerts, list_deliveries, start_delivery
 from modelyard.ledger.service import sequence_pending
 from modelyard.monitoring.domain import AlertKind, Degradation
 from modelyard.monitoring.domain.alerts import Alert, DegradationEvidence
@@ -126,6 +129,16 @@ def test_an_alert_that_came_while_a_delivery_was_under_way_is_not_lost(database:
     assert database.write(follow_alerts) == []
     ended(database, *running)
     assert len(database.write(follow_alerts)) == 1
+
+
+@pytest.mark.parametrize("claimed", [CauseKind.SCHEDULE, CauseKind.DEGRADATION])
+def test_nobody_claims_the_cause_that_a_trigger_gives(database: Database, tmp_path: Path, claimed: CauseKind) -> None:
+    declare(database, tmp_path, WEEKLY)
+    with pytest.raises(InvalidInput, match=f"person or push; {claimed} is what Modelyard starts by itself"):
+        database.write(lambda tx: start_delivery(tx, LOCAL, NewDelivery(model="late", kind=claimed)))
+    assert deliveries(database) == []
+    pushed = database.write(lambda tx: start_delivery(tx, LOCAL, NewDelivery(model="late", kind=CauseKind.PUSH)))
+    assert pushed.cause.kind is CauseKind.PUSH
 
 
 def test_a_silenced_alert_starts_nothing_more(database: Database, tmp_path: Path, clock: FixedClock) -> None:

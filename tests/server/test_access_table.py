@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from modelyard.access.domain import INCLUDES, Role
+from modelyard.access.domain import INCLUDES, Role, Scope
+from modelyard.access.rules import SAFE_METHODS, scopes_for
 from modelyard.server.access_table import PUBLIC, TABLE
 from tests.server.conftest import Running
 
@@ -40,6 +41,13 @@ def test_a_role_reaches_what_the_table_gives_it_and_nothing_else(running: Runnin
             if allowed is refused or answer.status_code == 500:
                 wrong.append(f"{rule} as {role}: {answer.status_code} {answer.text[:100]}")
     assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["search", "search1", "search.json"])
+def test_no_name_makes_a_change_a_read(name: str) -> None:
+    changes = [rule.split(" ") for rule, least in TABLE.items() if least not in (PUBLIC, Role.VIEWER)]
+    filled = [(method, re.sub(r"\{\w+\}", name, template)) for method, template in changes if method not in SAFE_METHODS]
+    assert [one for one in filled if Scope.READ in scopes_for(*one)] == []
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Host": "127.0.0.1"}, {"Host": "localhost:1"}])

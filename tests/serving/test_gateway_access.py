@@ -1,6 +1,8 @@
 """Who may ask a gateway: tokens under their lease, teams, hosts and origins; nothing but health without a token."""
 
 import hashlib
+import re
+import socket
 from pathlib import Path
 
 import httpx
@@ -55,6 +57,18 @@ def test_every_route_but_health_asks_for_a_token(shared: Gateway, authorization:
         assert answer.status_code == 401, path
         assert answer.headers["www-authenticate"].startswith("Bearer")
         assert "late" not in answer.text.replace(path, "")
+
+
+def test_strangers_add_no_series_to_the_metrics(shared: Gateway) -> None:
+    for path in ("/anything", "/anything/else", "/predictions/late"):
+        assert asked(shared, "GET", path).status_code == 401
+    with socket.create_connection((shared.stranger.base_url.host, shared.stranger.base_url.port or 0), timeout=10) as stream:
+        stream.sendall(f"OPTIONS * HTTP/1.1\r\nHost: {shared.stranger.base_url.netloc.decode()}\r\n\r\n".encode())
+        assert stream.recv(100).startswith(b"HTTP/1.1 401")
+    text = asked(shared, "GET", "/metrics", authorization=f"Bearer {TOKEN}").text
+    routes = set(re.findall(r'answers_total\{route="([^"]*)"', text))
+    assert "unknown" in routes
+    assert routes <= {"predict", "invocations", "v2", "features", "labels", "metrics", "healthz", "readyz", "unknown"}
 
 
 def test_the_token_opens_them(shared: Gateway) -> None:

@@ -172,11 +172,14 @@ def cookie_value(header: str, name: str) -> str:
 
 # -- what a token reaches --
 
-_LOG_PATHS = ("/api/2.0/mlflow", "/api/2.0/mlflow-artifacts", "/api/3.0/mlflow", "/ajax-api/2.0/mlflow")
+_MLFLOW = r"/(?:ajax-)?api/[23]\.0/mlflow"
+_LOG_PATHS = re.compile(rf"{_MLFLOW}(?:-artifacts)?(?:/|$)")
+_SEARCHES = re.compile(rf"{_MLFLOW}/(?:experiments/search(?:-datasets)?|runs/search|logged-models/search)|/api/v1/runs/search")
+"""The reads that carry a body. A last word of the caller's choosing, an alias or a file's name, is none of them."""
 _TRACKING_WORDS = frozenset({"experiments", "runs", "artifacts"})
 _SERVING_WORDS = frozenset({"predict", "v2", "invocations", "features", "labels"})
 _ACCESS_WORDS = frozenset({"users", "tokens", "teams", "service-accounts", "me"})
-_ALIAS = re.compile(r"/api/2\.0/mlflow/(registered-models/alias|model-versions/transition-stage)|/api/v1/models/[^/]+/aliases(/|$)")
+_ALIAS = re.compile(rf"{_MLFLOW}/(?:registered-models/alias|model-versions/transition-stage)|/api/v1/models/[^/]+/aliases(?:/|$)")
 
 
 def scopes_for(method: str, path: str) -> frozenset[Scope]:
@@ -193,11 +196,11 @@ def scopes_for(method: str, path: str) -> frozenset[Scope]:
         return frozenset({Scope.ALL, Scope.SERVING})
     if words[:2] == ["api", "v1"] and len(words) > 2 and words[2] in _ACCESS_WORDS and method not in SAFE_METHODS:
         return frozenset({Scope.ALL})
-    if method in SAFE_METHODS or (words[0] in ("api", "ajax-api") and words[-1].startswith("search")):
+    if method in SAFE_METHODS or (method == "POST" and _SEARCHES.fullmatch(path)):
         return frozenset(Scope)
     if _ALIAS.match(path):
         return frozenset({Scope.ALL, Scope.DEPLOY})
-    if any(path == prefix or path.startswith(prefix + "/") for prefix in _LOG_PATHS) or (len(words) > 2 and words[2] in _TRACKING_WORDS):
+    if _LOG_PATHS.match(path) or (len(words) > 2 and words[2] in _TRACKING_WORDS):
         return frozenset({Scope.ALL, Scope.TRACKING})
     return frozenset({Scope.ALL, Scope.DEPLOY})
 

@@ -295,7 +295,7 @@ class ApprovalIsDecided(ModelyardError):
 
 
 class AuthorMayNotApprove(ModelyardError):
-    """Whoever started the delivery is not the one who approves it."""
+    """Whoever started the delivery, or declared what it ships, is not the one who approves it; and a person it must be."""
 
     kind = Kind.FORBIDDEN
 

@@ -6,21 +6,23 @@ from pathlib import Path
 import msgspec
 from cronsim import CronSim, CronSimError
 
-from modelyard.access.domain import LOCAL, SYSTEM, Principal, Role, TeamId
+from modelyard.access.domain import SYSTEM, Principal, Role, TeamId
 from modelyard.access.service import require
 from modelyard.core.clock import SECOND, Instant, instant, moment
 from modelyard.core.digests import Digest, digest_of
 from modelyard.core.errors import InvalidInput, NotFound
-from modelyard.core.ids import new_id
 from modelyard.core.names import nearest
 from modelyard.delivery import store
+from modelyard.delivery.approvals import approve as approve
+from modelyard.delivery.approvals import approve_by_policy as approve_by_policy
+from modelyard.delivery.approvals import ask_approval as ask_approval
+from modelyard.delivery.approvals import checked_reason
+from modelyard.delivery.approvals import find_approval as find_approval
+from modelyard.delivery.approvals import find_bar as find_bar
+from modelyard.delivery.approvals import list_approvals as list_approvals
+from modelyard.delivery.approvals import reject as reject
 from modelyard.delivery.declaration import AppliedModel, Change, DeclaredModel, InvalidModel, ModelDeclaration, ModelPlan
 from modelyard.delivery.domain import (
-    Approval,
-    ApprovalId,
-    ApprovalIsDecided,
-    ApprovalState,
-    AuthorMayNotApprove,
     Cause,
     CauseKind,
     Delivery,
@@ -29,10 +31,9 @@ from modelyard.delivery.domain import (
     DeliveryState,
     ModelNotDeclared,
     NewDelivery,
-    StageName,
 )
 from modelyard.delivery.expressions import checked_expression
-from modelyard.delivery.machine import begun, cancelled, detail_of, new_delivery_id, woken
+from modelyard.delivery.machine import begun, cancelled, detail_of, new_delivery_id
 from modelyard.delivery.reproductions import get_reproduction as get_reproduction
 from modelyard.delivery.reproductions import list_reproductions as list_reproductions
 from modelyard.delivery.reproductions import list_version_reproductions as list_version_reproductions
@@ -47,11 +48,11 @@ from modelyard.registry.domain import ModelName, NewModel
 from modelyard.registry.service import ensure_model
 from modelyard.storage.database import Database, Snapshot, Transaction
 
-MOST_LISTED = 500
 MOST_ON_A_PAGE = 100
 CONSUMER = "delivery"
 ALERT_OPENED = "monitoring.alert_opened"
 FOLLOWED_AT_ONCE = 100
+CLAIMED = (CauseKind.PERSON, CauseKind.PUSH)
 LEAST_PAUSE_S = 86_400.0
 """Before an alert that stays open is taken up again: outcomes come by the day."""
 
@@ -87,7 +88,8 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> App
     for view in declaration.features.views:
         apply_view(tx, principal, view, body.root, team)
     apply_set(tx, principal, declaration.features, team)
-    store.put_declaration(tx, team, declaration.name, applied.digest, msgspec.json.encode(body))
+    document = msgspec.json.encode({**msgspec.structs.asdict(body), "declared_by": principal.id})
+    store.put_declaration(tx, team, declaration.name, applied.digest, document)
     data = {"digest": applied.digest, "declaration": declaration.digest, "source": body.source}
     record(tx, NewEntry(type="delivery.model_declared", subject=f"model:{declaration.name}", actor=principal.id, data=data))
     if due is not None:
@@ -106,10 +108,12 @@ def _model(declaration: ModelDeclaration) -> NewModel:
     )
 
 
-def plan_model(snapshot: Snapshot, body: DeclaredModel) -> ModelPlan:
-    """What applying a declaration would change: the model, and each feature view that it reads."""
+def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) -> ModelPlan:
+    """What applying a declaration would change: the model, and each feature view that it reads. Nothing of another team's is told."""
     declaration = body.declaration
     before = find_declared(snapshot, declaration.name)
+    if before is not None and not _sees(principal, before):
+        before = None
     changes: list[Change] = []
     if before is None:
         changes.append(
@@ -139,13 +143,17 @@ def find_declared(snapshot: Snapshot, model: str, digest: Digest | None = None) 
     return None if found is None else AppliedModel(digest=found[0], declared=msgspec.json.decode(found[1], type=DeclaredModel))
 
 
-def get_declared(snapshot: Snapshot, model: str) -> AppliedModel:
-    """The model's current declaration. Raises ModelNotDeclared."""
+def get_declared(snapshot: Snapshot, principal: Principal, model: str) -> AppliedModel:
+    """The model's current declaration. Raises ModelNotDeclared, also where it is another team's."""
     found = find_declared(snapshot, model)
-    if found is None:
-        names = [one.declared.declaration.name for one in list_declared(snapshot)]
+    if found is None or not _sees(principal, found):
+        names = [one.declared.declaration.name for one in list_declared(snapshot) if _sees(principal, one)]
         raise ModelNotDeclared(f"no model {model[:60]!r} is declared", hint=f"yard apply declares it; {nearest(model, names)}")
     return found
+
+
+def _sees(principal: Principal, applied: AppliedModel) -> bool:
+    return principal.may(Role.VIEWER, TeamId(applied.declared.declaration.team))
 
 
 def list_declared(snapshot: Snapshot) -> list[AppliedModel]:
@@ -157,8 +165,18 @@ def list_declared(snapshot: Snapshot) -> list[AppliedModel]:
 
 
 def start_delivery(tx: Transaction, principal: Principal, body: NewDelivery) -> Delivery:
-    """Starts a delivery of the model as it is declared now. Raises ModelNotDeclared, DeliveryUnderWay and NotAllowed."""
-    applied = get_declared(tx, body.model)
+    """Starts a delivery of the model as it is declared now. Raises ModelNotDeclared, DeliveryUnderWay and NotAllowed.
+
+    Gates ask for the cause and attestations sign it: a schedule or a degradation is nobody's to claim. Raises InvalidInput.
+    """
+    if body.kind not in CLAIMED:
+        words = " or ".join(CLAIMED)
+        raise InvalidInput(f"a delivery is started as {words}; {body.kind} is what Modelyard starts by itself", hint="leave kind out")
+    return _started(tx, principal, body)
+
+
+def _started(tx: Transaction, principal: Principal, body: NewDelivery) -> Delivery:
+    applied = get_declared(tx, principal, body.model)
     team = TeamId(applied.declared.declaration.team)
     require(principal, Role.CONTRIBUTOR, team)
     delivery = Delivery(
@@ -195,57 +213,7 @@ def cancel_delivery(tx: Transaction, principal: Principal, delivery: DeliveryId,
     """Ends a delivery that is under way; what it has released stays as it is."""
     detail = get_delivery(tx, principal, delivery)
     require(principal, Role.CONTRIBUTOR, detail.delivery.team_id)
-    return cancelled(tx, delivery, principal.id, _reason(reason), DeliveryState.CANCELLED)
-
-
-def ask_approval(tx: Transaction, delivery: Delivery, version: int, why: str) -> Approval:
-    """The approval that the delivery waits for, asked now unless it was before."""
-    found = store.find_approval(tx, delivery.id)
-    if found is not None:
-        return found
-    approval = Approval(
-        id=ApprovalId(new_id("apr")),
-        team_id=delivery.team_id,
-        delivery=delivery.id,
-        model=delivery.model,
-        version=version,
-        state=ApprovalState.WAITING,
-        asked_at=tx.now(),
-        author=delivery.cause.actor,
-        why_asked=why,
-    )
-    store.put_approval(tx, approval)
-    data = {"approval": approval.id, "delivery": delivery.id, "version": version, "why": why}
-    record(tx, NewEntry(type="delivery.approval_asked", subject=f"model:{delivery.model}/{version}", actor=SYSTEM.id, data=data))
-    return approval
-
-
-def approve(tx: Transaction, principal: Principal, approval: ApprovalId, reason: str = "") -> Approval:
-    """Approves; the delivery goes on. Raises AuthorMayNotApprove, ApprovalIsDecided and NotAllowed."""
-    return _decide(tx, principal, approval, ApprovalState.APPROVED, reason)
-
-
-def reject(tx: Transaction, principal: Principal, approval: ApprovalId, reason: str) -> Approval:
-    """Rejects, with a reason; the delivery ends as refused. Raises ApprovalIsDecided and NotAllowed."""
-    return _decide(tx, principal, approval, ApprovalState.REJECTED, _reason(reason))
-
-
-def approve_by_policy(tx: Transaction, delivery: Delivery, version: int, reason: str) -> Approval:
-    """The approval that a policy gives in nobody's name: it says so, and bears the policy's reason."""
-    asked = ask_approval(tx, delivery, version, reason)
-    if asked.state is not ApprovalState.WAITING:
-        return asked
-    return _decided(tx, msgspec.structs.replace(asked, by_policy=True), SYSTEM, ApprovalState.APPROVED, reason)
-
-
-def find_approval(snapshot: Snapshot, delivery: DeliveryId) -> Approval | None:
-    """The approval that was asked for a delivery."""
-    return store.find_approval(snapshot, delivery)
-
-
-def list_approvals(snapshot: Snapshot, principal: Principal, state: ApprovalState | None = None) -> list[Approval]:
-    """Approvals of the caller's teams, newest first, at most 500."""
-    return store.list_approvals(snapshot, state, MOST_LISTED, teams=principal.teams)
+    return cancelled(tx, delivery, principal.id, checked_reason(reason), DeliveryState.CANCELLED)
 
 
 def next_due(cron: str, after: Instant) -> Instant:
@@ -272,7 +240,7 @@ def fire_schedules(tx: Transaction) -> list[DeliveryId]:
         store.put_trigger(tx, declaration.team, declaration.name, tx.now() if free else fired_at, due_next)
         if free:
             body = NewDelivery(model=declaration.name, key=f"schedule/{declaration.name}/{due}", kind=CauseKind.SCHEDULE)
-            started.append(start_delivery(tx, SYSTEM, body).id)
+            started.append(_started(tx, SYSTEM, body).id)
     return started
 
 
@@ -288,7 +256,7 @@ def fire_degradation(tx: Transaction, model: str, alert: str, detail: str, *, pa
         return None
     store.put_trigger(tx, declaration.team, model, tx.now(), due)
     body = NewDelivery(model=model, key=f"degradation/{alert}/{fired_at}", kind=CauseKind.DEGRADATION, detail=detail)
-    return start_delivery(tx, SYSTEM, body).id
+    return _started(tx, SYSTEM, body).id
 
 
 def follow_alerts(tx: Transaction) -> list[DeliveryId]:
@@ -310,47 +278,6 @@ def follow_alerts(tx: Transaction) -> list[DeliveryId]:
         if alert.kind is AlertKind.DEGRADATION and alert.model is not None and not is_silenced:
             found.append(fire_degradation(tx, alert.model, alert.id, alert.title, pause_s=LEAST_PAUSE_S))
     return [one for one in found if one is not None]
-
-
-def _decide(tx: Transaction, principal: Principal, approval: ApprovalId, state: ApprovalState, reason: str) -> Approval:
-    found = store.find_approval(tx, approval)
-    if found is None or not principal.may(Role.VIEWER, found.team_id):
-        raise NotFound(f"there is no approval {approval[:80]}", hint="yard status lists what waits for whom")
-    require(principal, Role.APPROVER, found.team_id)
-    if found.state is not ApprovalState.WAITING:
-        raise ApprovalIsDecided(f"{approval} was {found.state} by {found.decided_by}", hint=f"yard status {found.model}")
-    if state is ApprovalState.APPROVED and principal.id == found.author:
-        who, hint = principal.name, "ask another approver of the team"
-        if principal.id == LOCAL.id:
-            who, hint = (
-                "without logins everybody is the author, who",
-                "invite a person with yard user add NAME --role approver, leave out --no-login",
-            )
-        raise AuthorMayNotApprove(f"{who} started this delivery of {found.model}", hint=hint)
-    return _decided(tx, found, principal, state, reason)
-
-
-def _decided(tx: Transaction, asked: Approval, principal: Principal, state: ApprovalState, reason: str) -> Approval:
-    decided = msgspec.structs.replace(asked, state=state, decided_by=principal.id, decided_at=tx.now(), reason=reason[:2000])
-    kind = "delivery.approved" if state is ApprovalState.APPROVED else "delivery.rejected"
-    data = {
-        "approval": asked.id,
-        "delivery": asked.delivery,
-        "version": asked.version,
-        "by_policy": decided.by_policy,
-        "reason": decided.reason,
-    }
-    entry = record(tx, NewEntry(type=kind, subject=f"model:{asked.model}/{asked.version}", actor=principal.id, data=data))
-    decided = msgspec.structs.replace(decided, entry=entry)
-    store.put_approval(tx, decided)
-    woken(tx, asked.delivery, StageName.APPROVE)
-    return decided
-
-
-def _reason(text: str) -> str:
-    if not text.strip():
-        raise InvalidInput("a reason is missing", hint="say why; it is recorded")
-    return text.strip()[:2000]
 
 
 def _digest(body: DeclaredModel) -> Digest:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from modelyard.access.domain import TeamId
+from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.delivery.domain import (
@@ -272,6 +272,16 @@ def find_declaration(snapshot: Snapshot, model: str, digest: Digest | None) -> t
     query = query.where(DECLARATIONS.c.is_current) if digest is None else query.where(DECLARATIONS.c.digest == digest)
     found = snapshot.connection.execute(query).first()
     return None if found is None else (Digest(found.digest), found.document)
+
+
+class _Declarer(msgspec.Struct, frozen=True):
+    declared_by: PrincipalId | None = None
+
+
+def find_declarer(snapshot: Snapshot, digest: Digest) -> PrincipalId | None:
+    """Who first declared what has that digest; None where that is older than the note of it."""
+    found = snapshot.connection.scalar(sa.select(DECLARATIONS.c.document).where(DECLARATIONS.c.digest == digest))
+    return None if found is None else msgspec.json.decode(found, type=_Declarer).declared_by
 
 
 def list_declarations(snapshot: Snapshot) -> list[tuple[Digest, bytes]]:

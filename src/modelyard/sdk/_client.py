@@ -91,7 +91,7 @@ class Client(Transport):
         return answer
 
     def get_declaration(self, model: str) -> AppliedModel:
-        """The model's current declaration. Raises ModelNotDeclared."""
+        """The model's current declaration. Raises ModelNotDeclared, also where it is another team's."""
         answer: AppliedModel = self.call("GET", "/declarations/{model}", {"path": {"model": model}}, AppliedModel)
         return answer
 
@@ -401,7 +401,7 @@ class Client(Transport):
         return answer
 
     def plan_model(self, body: DeclaredModel) -> ModelPlan:
-        """What applying a declaration would change: the model, and each feature view that it reads."""
+        """What applying a declaration would change: the model, and each feature view that it reads. Nothing of another team's is told."""
         answer: ModelPlan = self.call("POST", "/declarations/plan", {"body": body}, ModelPlan)
         return answer
 

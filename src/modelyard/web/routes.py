@@ -23,7 +23,10 @@ from modelyard.web.pages import Action, Done, Page, rail
 from modelyard.web.rendering import Templates
 
 HTML = "text/html"
-LARGEST_FORM = 1_000_000
+LARGEST_FORM = 100_000
+LARGEST_CHOICE = 10_000
+"""Anybody may post a theme, and a form is parsed where every other request is waited for."""
+
 PRIVATE = {"Cache-Control": "no-store", "Vary": "Accept, Cookie"}
 
 
@@ -57,7 +60,14 @@ def theme_route() -> HTTPRouteHandler:
         answer.set_cookie(forms.cookie(request, forms.THEME, kept, forms.THEME_AGE_S))
         return answer
 
-    return route("/preferences/theme", http_method=["POST"], name="web.theme", include_in_schema=False, status_code=303)(theme)
+    return route(
+        "/preferences/theme",
+        http_method=["POST"],
+        name="web.theme",
+        include_in_schema=False,
+        status_code=303,
+        request_max_body_size=LARGEST_CHOICE,
+    )(theme)
 
 
 def wants_json(request: Request[Any, Any, Any]) -> bool:

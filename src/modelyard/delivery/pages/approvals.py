@@ -86,9 +86,10 @@ def _waiting(snapshot: Snapshot, principal: Principal, approval: Approval) -> Wa
     detail = service.get_delivery(snapshot, principal, approval.delivery)
     names = principal_names(snapshot, {detail.delivery.cause.actor})
     may = principal.may(Role.APPROVER, approval.team_id)
-    bar = f"An approver of the team {approval.team_id} decides." if not may else ""
-    if may and principal.id == approval.author:
-        bar = "You started this delivery, so another approver of the team approves it."
+    bar = f"An approver of the team {approval.team_id} decides."
+    if may:
+        found = service.find_bar(snapshot, principal, approval)
+        bar = f"{found.message}: {found.hint}." if found else ""
     return Waiting(
         approval=approval,
         delivery=detail.delivery,

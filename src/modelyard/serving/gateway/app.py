@@ -37,6 +37,8 @@ from modelyard.serving.gateway.wire import (
 
 GC_THRESHOLDS = (20_000, 50, 100)
 HEALTH = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+ROUTES = frozenset({"predict", "invocations", "v2", "features", "labels", "metrics", "healthz", "readyz"})
+"""The first words that answers are counted by. A series is for ever, and anybody may ask for any word."""
 
 Decode = Callable[[bytes, Headers, Handler], tuple[Asked, Callable[[Answer], Reply]]]
 
@@ -73,7 +75,8 @@ class App:
         except Exception:  # the request boundary
             logging.getLogger("modelyard.serving").exception("%s %s failed", scope["method"], path)
             reply = json_reply({"error": ErrorBody(code="internal_error", message="something failed here, not in your request")}, 500)
-        self._meters.answers.labels(path.split("/", 2)[1][:20] if reply.status != 404 else "unknown", str(reply.status)).inc()
+        word = path.strip("/").partition("/")[0]
+        self._meters.answers.labels(word if word in ROUTES and reply.status != 404 else "unknown", str(reply.status)).inc()
         await send_reply(send, reply)
 
     async def _live_until_stopped(self, receive: Receive, send: Send) -> None:

@@ -1,0 +1,44 @@
+"""Who is told of a declaration: the viewers of its team; to others it is missing, by name and in what a wrong name is near."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal, PrincipalId, Role, TeamId
+from modelyard.delivery.domain import ModelNotDeclared, NewDelivery
+from modelyard.delivery.service import declare_model, get_declared, plan_model, start_delivery
+from modelyard.storage.database import Database
+from tests.delivery.declaring import declared, write_sources
+
+VIEWER = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEFAULT_TEAM: Role.VIEWER})
+OTHER = Principal(id=PrincipalId("usr_max"), name="max", kind="person", roles={TeamId("other"): Role.APPROVER})
+
+
+@pytest.fixture
+def folder(database: Database, tmp_path: Path) -> Path:
+    """Where the sources of the declared model lie."""
+    write_sources(tmp_path)
+    declare_model(database, SYSTEM, declared(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_declaration_is_missing_for_other_teams(database: Database) -> None:
+    with database.read() as snapshot:
+        assert get_declared(snapshot, VIEWER, "late").declared.declaration.name == "late"
+        for name in ("late", "lat"):
+            with pytest.raises(ModelNotDeclared) as refused:
+                get_declared(snapshot, OTHER, name)
+            assert "late" not in refused.value.hint
+    with pytest.raises(ModelNotDeclared):
+        database.write(lambda tx: start_delivery(tx, OTHER, NewDelivery(model="late")))
+
+
+def test_a_plan_tells_other_teams_nothing_of_what_is_declared(database: Database, folder: Path) -> None:
+    changed = declared(folder)
+    changed = msgspec.structs.replace(changed, declaration=msgspec.structs.replace(changed.declaration, owner="somebody"))
+    with database.read() as snapshot:
+        assert "owner" in plan_model(snapshot, VIEWER, changed).changes[0].detail
+        planned = plan_model(snapshot, OTHER, changed).changes
+    assert (planned[0].kind, {one.kind for one in planned[1:]}) == ("add", {"read"})
