@@ -21,7 +21,7 @@ from modelyard.server.app import control_plane
 from modelyard.server.installation import check_folder, opened
 from modelyard.server.listening import bound_socket, serve
 from modelyard.server.local import GATEWAY, near_url, put_addresses, put_local_tokens
-from modelyard.server.locks import RoleLock
+from modelyard.server.locks import RoleLock, check_free
 from modelyard.server.observe import log_as_json, start_tracing
 from modelyard.server.scratch import scratch_below
 from modelyard.server.supervisor import RoleSpec, role_command, supervised
@@ -47,6 +47,9 @@ def run_up(settings: Settings, *, as_json: bool = False) -> int:
     _check_login(settings, settings.server.host, settings.gateway.host)
     check_folder(settings.folder)
     with RoleLock(settings.folder, "up"):
+        # Whoever answers at these addresses would be taken for our own roles.
+        own = ((settings.server.host, settings.server.port), (settings.gateway.host, settings.gateway.port))
+        check_free(settings.folder, ("server", "gateway"), own)
         link = _prepared(settings)
         base = near_url(settings.server.host, settings.server.port)
         gateway = near_url(settings.gateway.host, settings.gateway.port)
