@@ -15,14 +15,18 @@ import polars as pl
 from demo.installation import PROJECT, Place, said, yard, yard_beside
 from demo.replay import Replay
 from demo.sources import lost, recovered
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Role, Scope, TokenOrder
+from modelyard.access.service import create_service_account, create_token
 from modelyard.core.clock import Instant, instant
-from modelyard.delivery.domain import NewDelivery
+from modelyard.delivery.domain import CauseKind, NewDelivery
 from modelyard.registry.domain import ModelName
 from modelyard.sdk.client import Client
+from modelyard.storage.database import Transaction
 
 FILES = ("models.py", "modelyard.toml", "pyproject.toml", "uv.lock")
 MODELS = (ModelName("late_arrival"), ModelName("late_departure"))
 FAULTY = "airport_delays"
+CI = "ci"
 REBUILD = ("reproduce", f"{MODELS[0]}/champion")
 
 
@@ -106,8 +110,18 @@ class Story:
 
     def _raise_risk(self) -> None:
         self._edit(CREWS)
-        self._ship(MODELS[1], detail="plans crews from now on")
+        with Client(self._place.url, self._ci_token()) as client:
+            client.start_delivery(NewDelivery(model=MODELS[1], kind=CauseKind.PUSH, detail="plans crews from now on"))
         self._replay.rest()
+
+    def _ci_token(self) -> str:
+        """A token of the account that pushes from CI: whoever opens what the demo left is then no author of what waits for approval."""
+
+        def made(tx: Transaction) -> str:
+            create_service_account(tx, SYSTEM, CI, DEFAULT_TEAM, Role.CONTRIBUTOR)
+            return create_token(tx, SYSTEM, TokenOrder(name="pipeline", scopes=(Scope.DEPLOY,), expires_in="1d", owner=CI)).secret
+
+        return self._replay.records.own.write(made)
 
     def _ship(self, model: ModelName, *, detail: str = "", parameters: dict[str, float | int | str | bool] | None = None) -> None:
         with Client(self._place.url, self._place.token) as client:

@@ -64,7 +64,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """OpenTelemetry: traces go to `endpoint` (OTLP over HTTP) when it is set."""
+    """OpenTelemetry: traces go to `endpoint` (OTLP over HTTP), a collector's address or the whole path, when it is set."""
 
     endpoint: str = ""
 

@@ -18,6 +18,7 @@ from modelyard.access.rules import allowed_hosts
 from modelyard.core.clock import Clock
 from modelyard.core.errors import InvalidInput
 from modelyard.core.settings import Settings
+from modelyard.core.underway import REQUEST_ID
 from modelyard.features.sections import Parities
 from modelyard.fleet.service import count_waiting
 from modelyard.governance.service import RoleKeys
@@ -31,7 +32,7 @@ from modelyard.server.installation import Installation
 from modelyard.server.joins import join_route
 from modelyard.server.local import noted_addresses
 from modelyard.server.mounts import Mounts, authenticated_viewer, mlflow_refusal
-from modelyard.server.observe import REQUEST_ID, Observed
+from modelyard.server.observe import Observed, Traced
 from modelyard.server.surface import ACTIONS, ACTORS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES
 from modelyard.server.surface import PAGES as OWN_PAGES
 from modelyard.serving.pages import NearGateway
@@ -106,8 +107,9 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
     shapes = tuple((prefix, mlflow_refusal) for prefix in MLFLOW)
     gate = Gate(database=installation.database, pool=pool, hosts=hosts, asks_login=settings.login, shapes=shapes)
     mounted = Mounts(cast("Any", app), [(MLFLOW, mlflow)])
-    guarded = secured(cast("ASGIApp", Access(mounted, gate)))
-    return ControlPlane(app=cast("ASGIApp", Observed(cast("Any", guarded), registry)), hub=hub)
+    guarded: Any = secured(cast("ASGIApp", Access(mounted, gate)))
+    traced = Traced(guarded) if settings.telemetry.endpoint else guarded
+    return ControlPlane(app=cast("ASGIApp", Observed(traced, registry)), hub=hub)
 
 
 def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resources:

@@ -1,6 +1,5 @@
 """The bundles of dossiers over HTTP, as tar archives, and their PDFs. Owns the bytes alone; who may is the service's business."""
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +12,7 @@ from modelyard.governance.pages.dossier import archive_name
 from modelyard.governance.service import open_bundle, open_pdf
 from modelyard.server.guard import principal_of
 from modelyard.server.installation import Installation
+from modelyard.web.binding import pooled
 
 TAR, PDF = "application/x-tar", "application/pdf"
 
@@ -23,9 +23,7 @@ def bundle_route(installation: Installation, pool: ThreadPoolExecutor) -> HTTPRo
     @get("/api/v1/dossiers/{dossier:str}/bundle", name="bundle", include_in_schema=False)
     async def bundle(request: Request[Any, Any, Any]) -> Stream:
         principal, asked = principal_of(request), DossierId(str(request.path_params["dossier"]))
-        work = asyncio.get_running_loop().run_in_executor(
-            pool, lambda: open_bundle(installation.database, installation.blobs, principal, asked)
-        )
+        work = pooled(pool, lambda: open_bundle(installation.database, installation.blobs, principal, asked))
         found, chunks = await work
         headers = {
             "Content-Length": str(found.size_bytes),
@@ -43,9 +41,7 @@ def pdf_route(installation: Installation, pool: ThreadPoolExecutor) -> HTTPRoute
     @get("/api/v1/dossiers/{dossier:str}/pdf", name="pdf", include_in_schema=False)
     async def pdf(request: Request[Any, Any, Any]) -> Response[bytes]:
         principal, asked = principal_of(request), DossierId(str(request.path_params["dossier"]))
-        work = asyncio.get_running_loop().run_in_executor(
-            pool, lambda: open_pdf(installation.database, installation.blobs, principal, asked)
-        )
+        work = pooled(pool, lambda: open_pdf(installation.database, installation.blobs, principal, asked))
         found, content = await work
         name = archive_name(found).removesuffix(".tar")
         return Response(content, media_type=PDF, headers={"Content-Disposition": f'attachment; filename="{name}.pdf"'})

@@ -1,6 +1,5 @@
 """The point-in-time join over HTTP: label rows in as Parquet, the same rows with their features out. Owns the bytes alone."""
 
-import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +14,7 @@ from modelyard.features.domain import BadLabels
 from modelyard.features.service import get_set, historical_rows
 from modelyard.server.guard import principal_of
 from modelyard.storage.database import Database
+from modelyard.web.binding import pooled
 
 PARQUET = "application/vnd.apache.parquet"
 
@@ -29,7 +29,7 @@ def join_route(database: Database, pool: ThreadPoolExecutor) -> HTTPRouteHandler
         if not column:
             raise InvalidInput("the query names no column of instants", hint="?as_of=COLUMN")
         content = await request.body()
-        work = asyncio.get_running_loop().run_in_executor(pool, lambda: joined(database, principal, (feature_set, column), content))
+        work = pooled(pool, lambda: joined(database, principal, (feature_set, column), content))
         return Response(await work, media_type=PARQUET)
 
     return join

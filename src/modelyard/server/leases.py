@@ -1,5 +1,6 @@
 """A claim's lease while work goes on: extended in the background, and known to be lost. Owns the thread alone."""
 
+import contextvars
 import logging
 import threading
 from collections.abc import Callable
@@ -19,7 +20,7 @@ class Heart:
         self._database, self._extend, self._lease_s = database, extend, lease_s
         self._stop = threading.Event()
         self._lost: FencedOff | None = None
-        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._thread = threading.Thread(target=contextvars.copy_context().run, args=(self._beat,), name="lease", daemon=True)
 
     def __enter__(self) -> "Heart":
         self._thread.start()

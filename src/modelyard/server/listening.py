@@ -64,7 +64,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         found.close()
         raise PortTaken(
-            f"{host}:{port} cannot be bound: {error.strerror}", hint="stop what listens there, or choose another --port"
+            f"{host}:{port} cannot be bound: {error.strerror}",
+            hint="stop what listens there, or choose another --port, or --gateway-port for the gateway of yard up",
         ) from error
     found.listen(2048)
     return found

@@ -1,11 +1,18 @@
-"""The locks of a data folder: one process a role, and the role's ports. Owns who runs here; starts nothing."""
+"""The locks of a data folder: one process a role, and whether roles can run here at all. Owns who runs here; starts nothing."""
 
+import contextlib
 import fcntl
 import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from modelyard.core.errors import Kind, ModelyardError
+from modelyard.server.listening import PortTaken, bound_socket
+
+PATIENCE_S = 3.0
+LOOK_S = 0.05
 
 
 class RoleTaken(ModelyardError):
@@ -40,3 +47,23 @@ class RoleLock:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.close(self._descriptor)
+
+
+def check_free(folder: Path, roles: Sequence[str], addresses: Sequence[tuple[str, int]]) -> None:
+    """Raises RoleTaken where one of the roles runs on `folder`, PortTaken where somebody listens at one of the addresses.
+
+    The roles of a `yard up` that was killed end a moment after it, so what is taken is looked at again for as long.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with contextlib.ExitStack() as held:
+                for role in roles:
+                    held.enter_context(RoleLock(folder, role))
+                for host, port in addresses:
+                    held.enter_context(contextlib.closing(bound_socket(host, port)))
+            return
+        except (RoleTaken, PortTaken):
+            if time.monotonic() > until:
+                raise
+        time.sleep(LOOK_S)

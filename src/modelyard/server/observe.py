@@ -1,11 +1,12 @@
 """What operators see: JSON log lines with request and job ids, Prometheus metrics, OpenTelemetry traces when configured."""
 
-import contextvars
+import contextlib
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from opentelemetry import trace
@@ -13,15 +14,17 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from modelyard.core.clock import iso, wall_now
-from modelyard.core.ids import uuid7
+from modelyard.core.underway import HEADER, JOB_ID, REQUEST_ID, request_id_of
 
-REQUEST_ID: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
-JOB_ID: contextvars.ContextVar[str] = contextvars.ContextVar("job_id", default="")
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-MOST_ID_LENGTH = 64
+EXPORT_TIMEOUT_S = 5.0
+TRACE_CONTEXT = TraceContextTextMapPropagator()
+TRACE_HEADERS = (b"traceparent", b"tracestate")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -60,22 +63,65 @@ def log_as_json(role: str) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def start_tracing(endpoint: str, role: str) -> None:
-    """Sends traces to `endpoint` (OTLP over HTTP); nothing is set up where it is empty."""
+@contextlib.contextmanager
+def tracing(endpoint: str, role: str) -> Iterator[None]:
+    """Sends traces to `endpoint` (OTLP over HTTP) while the block runs, the last ones at its end; nothing is set up where it is empty."""
     if not endpoint:
+        yield
         return
     provider = TracerProvider(resource=Resource.create({"service.name": f"modelyard-{role}"}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=traces_url(endpoint), timeout=EXPORT_TIMEOUT_S)))
     trace.set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown()
+
+
+def traces_url(endpoint: str) -> str:
+    """Where traces go: OTLP's own path for them, unless `endpoint` names one.
+
+    >>> traces_url("http://collector:4318"), traces_url("https://x.example/otlp/v1/traces")
+    ('http://collector:4318/v1/traces', 'https://x.example/otlp/v1/traces')
+    """
+    has_path = urlsplit(endpoint).path not in ("", "/")
+    return endpoint if has_path else f"{endpoint.rstrip('/')}/v1/traces"
+
+
+class Traced:
+    """An ASGI app whose every request is a span, in the trace that the caller named, if it did."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+        self._tracer = trace.get_tracer("modelyard")
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name in TRACE_HEADERS}
+        method, path = str(scope["method"]), str(scope["path"])
+        facts = {"http.request.method": method, "url.path": path}
+        parent = TRACE_CONTEXT.extract(given)
+        with self._tracer.start_as_current_span(f"{method} {path}", parent, SpanKind.SERVER, facts) as span:
+
+            async def sent(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.set_attribute("http.response.status_code", message["status"])
+                    if message["status"] >= 500:
+                        span.set_status(StatusCode.ERROR)
+                await send(message)
+
+            await self._app(scope, receive, sent)
 
 
 class Observed:
-    """An ASGI app that gives every request an id, counts and times it, and traces it."""
+    """An ASGI app that gives every request an id, and counts and times it."""
 
     def __init__(self, app: AsgiApp, registry: CollectorRegistry) -> None:
         self._app = app
         self._log = logging.getLogger("modelyard.requests")
-        self._tracer = trace.get_tracer("modelyard")
         self._seconds = Histogram("modelyard_request_seconds", "Time to answer.", ["method"], registry=registry, buckets=BUCKETS_S)
         self._answers = Counter("modelyard_requests_total", "Requests answered.", ["method", "status"], registry=registry)
 
@@ -84,21 +130,19 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
-        request_id = given if given.isalnum() and len(given) <= MOST_ID_LENGTH else uuid7().hex
+        request_id = request_id_of(scope["headers"])
         token, started, status = REQUEST_ID.set(request_id), time.perf_counter(), 500
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", []), (HEADER, request_id.encode())]
             await send(message)
 
         method = scope["method"] if scope["method"] in ("GET", "POST", "PUT", "PATCH", "DELETE") else "other"
         try:
-            with self._tracer.start_as_current_span(f"{method} {scope['path']}"):
-                await self._app(scope, receive, sent)
+            await self._app(scope, receive, sent)
         finally:
             took_s = time.perf_counter() - started
             self._seconds.labels(method).observe(took_s)

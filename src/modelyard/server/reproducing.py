@@ -3,15 +3,19 @@
 import contextlib
 import logging
 
+from opentelemetry import trace
+from opentelemetry.trace import StatusCode
+
 from modelyard.core.errors import Kind, ModelyardError
+from modelyard.core.underway import JOB_ID
 from modelyard.delivery.domain import FencedOff, Reproduction
 from modelyard.delivery.rebuilding import rebuilt
 from modelyard.delivery.reproductions import claimed_reproduction, ended_reproduction, extended_reproduction, failed, put_back
 from modelyard.delivery.stages import Yard
 from modelyard.server.installation import Installation
 from modelyard.server.leases import Heart
-from modelyard.server.observe import JOB_ID
 
+TRACER = trace.get_tracer("modelyard")
 LOG = logging.getLogger("modelyard.worker")
 PASSING = frozenset({Kind.OVERLOADED, Kind.UNREACHABLE})
 """Errors that another attempt may not meet; any other is the reproduction's answer."""
@@ -25,7 +29,8 @@ def reproduce_once(installation: Installation, holder: str) -> bool:
         return False
     token = JOB_ID.set(f"{held.id}/{held.fence}")
     try:
-        _brought_to_end(installation, held)
+        with TRACER.start_as_current_span("reproduce", attributes={"modelyard.job": JOB_ID.get(), "modelyard.model": held.model}):
+            _brought_to_end(installation, held)
     finally:
         JOB_ID.reset(token)
     return True
@@ -52,6 +57,7 @@ def _brought_to_end(installation: Installation, held: Reproduction) -> None:
             LOG.warning("reproduction %s was taken up by another worker", held.id)
         except Exception as error:  # the worker loop
             LOG.warning("reproduction %s broke down", held.id, exc_info=error)
+            trace.get_current_span().set_status(StatusCode.ERROR, str(error)[:2000])
             with contextlib.suppress(FencedOff):
                 _ended_with(installation, held, error)
 

@@ -21,8 +21,8 @@ from modelyard.server.app import control_plane
 from modelyard.server.installation import check_folder, opened
 from modelyard.server.listening import bound_socket, serve
 from modelyard.server.local import GATEWAY, near_url, put_addresses, put_local_tokens
-from modelyard.server.locks import RoleLock
-from modelyard.server.observe import log_as_json, start_tracing
+from modelyard.server.locks import RoleLock, check_free
+from modelyard.server.observe import Traced, log_as_json, tracing
 from modelyard.server.scratch import scratch_below
 from modelyard.server.supervisor import RoleSpec, role_command, supervised
 from modelyard.server.worker import work_until
@@ -46,7 +46,11 @@ def run_up(settings: Settings, *, as_json: bool = False) -> int:
     """All roles on one machine, supervised until SIGTERM or SIGINT."""
     _check_login(settings, settings.server.host, settings.gateway.host)
     check_folder(settings.folder)
+    log_as_json("up")
     with RoleLock(settings.folder, "up"):
+        # Whoever answers at these addresses would be taken for our own roles.
+        own = ((settings.server.host, settings.server.port), (settings.gateway.host, settings.gateway.port))
+        check_free(settings.folder, ("server", "gateway"), own)
         link = _prepared(settings)
         base = near_url(settings.server.host, settings.server.port)
         gateway = near_url(settings.gateway.host, settings.gateway.port)
@@ -74,10 +78,11 @@ def run_server(settings: Settings, *, as_json: bool = False) -> int:
     _check_login(settings, settings.server.host)
     die_with_parent(os.environ)
     log_as_json("server")
-    start_tracing(settings.telemetry.endpoint, "server")
+    _ends_when_told()
     check_folder(settings.folder)
     bound = bound_socket(settings.server.host, settings.server.port)
     with (
+        tracing(settings.telemetry.endpoint, "server"),
         RoleLock(settings.folder, "server"),
         opened(settings) as installation,
         ThreadPoolExecutor(settings.server.pool_threads, thread_name_prefix="service") as pool,
@@ -94,7 +99,7 @@ def run_gateway(settings: Settings, *, as_json: bool = False) -> int:
     _check_login(settings, settings.gateway.host)
     die_with_parent(os.environ)
     log_as_json("gateway")
-    start_tracing(settings.telemetry.endpoint, "gateway")
+    _ends_when_told()
     check_folder(settings.folder)
     own = settings.gateway
     options = GatewayOptions(
@@ -107,12 +112,13 @@ def run_gateway(settings: Settings, *, as_json: bool = False) -> int:
         segment_bytes=own.segment_bytes,
         segment_age_s=own.segment_age_s,
         allowed_hosts=own.allowed_hosts,
+        around=Traced if settings.telemetry.endpoint else None,
     )
     token = settings.folder / GATEWAY
     blobs, online = Blobs.open(settings.blobs_url, settings.storage.blob_options), open_online(settings.online_url)
     url = own.server_url or near_url(settings.server.host, settings.server.port)
     link = HttpLink(url, options.name, token.read_text("utf-8").strip() if token.exists() else "")
-    with RoleLock(settings.folder, "gateway"):
+    with tracing(settings.telemetry.endpoint, "gateway"), RoleLock(settings.folder, "gateway"):
         serve_gateway(
             options,
             blobs,
@@ -127,7 +133,6 @@ def run_worker(settings: Settings, *, as_json: bool = False) -> int:
     """A worker alone, until SIGTERM or SIGINT: it finishes or gives back what it holds."""
     die_with_parent(os.environ)
     log_as_json("worker")
-    start_tracing(settings.telemetry.endpoint, "worker")
     stop = threading.Event()
 
     def asked(number: int, frame: FrameType | None) -> None:
@@ -135,11 +140,16 @@ def run_worker(settings: Settings, *, as_json: bool = False) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
-    with scratch_below(settings.folder), opened(settings) as installation:
+    with tracing(settings.telemetry.endpoint, "worker"), scratch_below(settings.folder), opened(settings) as installation:
         spare_start_up()
         _say_bound("worker", as_json=as_json)
         work_until(stop, installation, f"{socket.gethostname()}/{os.getpid()}/{new_id('wrk')[-6:]}")
     return 0
+
+
+def _ends_when_told() -> None:
+    """Has SIGTERM end this process from within, so that what is open is closed: the HTTP server raises it again once it has stopped."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
 
 
 def _say_bound(where: str, *, as_json: bool) -> None:

@@ -51,6 +51,10 @@ class _Supervised:
         environment = {**os.environ, PARENT: str(os.getpid())}
         self.process = subprocess.Popen(self.spec.command, env=environment, stdin=subprocess.DEVNULL)  # noqa: S603 - our own roles
 
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self.process is not None and self.process.poll() is None
+
     def tend(self) -> None:
         """Restarts the role where it died: at once the first time, then after ever longer waits."""
         now = time.monotonic()
@@ -104,7 +108,8 @@ def _await_ready(roles: Sequence[_Supervised], stop: threading.Event) -> None:
     waiting = [role for role in roles if role.spec.ready_url]
     with httpx.Client(timeout=2.0, trust_env=False) as client:
         while waiting and not stop.wait(WATCH_S / 2):
-            waiting = [role for role in waiting if not _answers(client, role.spec.ready_url)]
+            # What answers while our own process is not there is somebody else's.
+            waiting = [role for role in waiting if not role.runs() or not _answers(client, role.spec.ready_url)]
             for role in roles:
                 role.tend()
             if time.monotonic() > until or any(role.failures > 3 for role in waiting):
@@ -119,7 +124,7 @@ def _answers(client: httpx.Client, url: str) -> bool:
 
 
 def _stop(roles: Sequence[_Supervised]) -> None:
-    running = [role.process for role in roles if role.process is not None and role.process.poll() is None]
+    running = [role.process for role in roles if role.process is not None and role.runs()]
     for process in running:
         process.terminate()
     until = time.monotonic() + STOP_TIMEOUT_S

@@ -6,8 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 
+from msgspec.structs import astuple
+from opentelemetry import trace
+from opentelemetry.trace import StatusCode
+
 from modelyard.core.clock import ReplayClock
 from modelyard.core.errors import ModelyardError
+from modelyard.core.underway import JOB_ID
 from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
 from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended
 from modelyard.delivery.service import fire_schedules, follow_alerts
@@ -19,11 +24,11 @@ from modelyard.monitoring.service import measure_due
 from modelyard.monitoring.service import tick as monitoring_tick
 from modelyard.server.installation import Installation
 from modelyard.server.leases import Heart
-from modelyard.server.observe import JOB_ID
 from modelyard.server.reproducing import reproduce_once
 from modelyard.serving.service import tick as log_tick
 from modelyard.tracking.service import tick as tracking_tick
 
+TRACER = trace.get_tracer("modelyard")
 LOG = logging.getLogger("modelyard.worker")
 SCHEDULES_EVERY_S = 1.0
 FEATURES_S = 10.0
@@ -58,7 +63,9 @@ def work_once(installation: Installation, holder: str) -> bool:
     held, detail = found
     token = JOB_ID.set(f"{held.delivery}/{held.stage}")
     try:
-        _brought_to_end(installation, held, detail)
+        facts = {"modelyard.job": JOB_ID.get(), "modelyard.model": detail.delivery.model}
+        with TRACER.start_as_current_span(str(held.stage), attributes=facts):
+            _brought_to_end(installation, held, detail)
     finally:
         JOB_ID.reset(token)
     return True
@@ -76,6 +83,7 @@ def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDet
         except Exception as error:
             reason = str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {error}"
             LOG.warning("%s of %s broke down", held.stage, held.delivery, exc_info=error)
+            trace.get_current_span().set_status(StatusCode.ERROR, reason[:2000])
             with contextlib.suppress(FencedOff):
                 database.write(lambda tx: broken(tx, held, reason[:2000]))
 
@@ -94,7 +102,10 @@ def _yard(installation: Installation, holder: str, beat: Callable[[], None]) -> 
 
 
 class _Tick:
-    """Something done again and again, no faster than every so many seconds; a failure is logged and does not end the worker."""
+    """Something done again and again, no faster than every so many seconds, that says whether there was anything to do.
+
+    A failure is logged and does not end the worker.
+    """
 
     def __init__(self, name: str, every_s: float, work: Callable[[], object]) -> None:
         self.every_s = every_s
@@ -106,10 +117,17 @@ class _Tick:
         if now < self._next:
             return
         self._next = now + self.every_s
+        began = time.time_ns()
         try:
-            self._work()
-        except Exception:  # the worker loop
+            has_worked = bool(self._work())
+        except Exception as error:  # the worker loop
             LOG.exception("%s failed and is tried again", self._name)
+            span = TRACER.start_span(self._name, start_time=began)
+            span.set_status(StatusCode.ERROR, str(error))
+            span.end()
+        else:
+            if has_worked:  # turns that found nothing would bury the others
+                TRACER.start_span(self._name, start_time=began).end()
 
 
 def _log_tick(installation: Installation, holder: str) -> _Tick:
@@ -131,7 +149,7 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
         return always
     return [
         *always,
-        _Tick("monitoring", TICK_S, lambda: monitoring_tick(database, installation.tables)),
+        _Tick("monitoring", TICK_S, lambda: any(astuple(monitoring_tick(database, installation.tables)))),
         _Tick("skew", TICK_S, lambda: measure_due(database, installation.tables)),
         _Tick("features", FEATURES_S, lambda: materialize_due(database, installation.online)),
         _Tick("alerts", SCHEDULES_EVERY_S, lambda: database.write(follow_alerts)),

@@ -5,6 +5,7 @@ gathered into one commit, each behind a savepoint of its own, and their callers 
 """
 
 import contextlib
+import contextvars
 import queue
 import random
 import sqlite3
@@ -87,10 +88,12 @@ class Transaction(Snapshot):
 
 
 class _Write:
-    __slots__ = ("future", "result", "transaction", "work")
+    __slots__ = ("context", "future", "result", "transaction", "work")
 
     def __init__(self, work: Callable[[Transaction], Any]) -> None:
         self.work = work
+        # What the caller's log lines and traces carry, the writer's carry too.
+        self.context = contextvars.copy_context()
         self.future: Future[Any] = Future()
         self.result: Any = None
         self.transaction: Transaction | None = None
@@ -232,11 +235,11 @@ class Database:
     def _run(self, connection: sa.Connection, item: _Write, *, alone: bool) -> None:
         item.transaction = Transaction(connection, self.clock, self.dialect)
         if alone:
-            item.result = item.work(item.transaction)
+            item.result = item.context.run(item.work, item.transaction)
             return
         connection.exec_driver_sql("SAVEPOINT one_write")
         try:
-            item.result = item.work(item.transaction)
+            item.result = item.context.run(item.work, item.transaction)
         except BaseException as error:
             if _is_conflict(error):
                 raise

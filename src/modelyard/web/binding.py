@@ -4,16 +4,19 @@ Operations and pages share it. It knows no component: the composition root says 
 """
 
 import asyncio
+import contextvars
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from modelyard.core.errors import InvalidInput
 from modelyard.storage.database import Database, Snapshot, Transaction
+
+T = TypeVar("T")
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,8 +93,13 @@ def called(binding: Binding, resources: Resources, extra: Mapping[type, Any], ar
         name = binding.transaction[0]
         return asyncio.wrap_future(resources.database.submit(lambda tx: function(**given, **{name: tx})))
     if binding.transaction is not None:
-        return asyncio.wrap_future(resources.pool.submit(_read, binding, resources.database, given))
-    return asyncio.wrap_future(resources.pool.submit(function, **given))
+        return pooled(resources.pool, lambda: _read(binding, resources.database, given))
+    return pooled(resources.pool, lambda: function(**given))
+
+
+def pooled(pool: ThreadPoolExecutor, work: Callable[[], T]) -> "asyncio.Future[T]":
+    """The awaitable answer of `work`, which runs in the pool as a part of this request: its log lines carry the request's id."""
+    return asyncio.wrap_future(pool.submit(contextvars.copy_context().run, work))
 
 
 def _read(binding: Binding, database: Database, given: Mapping[str, Any]) -> Any:

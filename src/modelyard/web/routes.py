@@ -3,7 +3,6 @@
 Access is checked before a request arrives here; the composition root says who may reach which path.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_origin
 from urllib.parse import urlencode
@@ -14,7 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from modelyard.core.errors import Kind, ModelyardError
 from modelyard.web import forms
-from modelyard.web.binding import Binding, Resources, bound, called, converted
+from modelyard.web.binding import Binding, Resources, bound, called, converted, pooled
 from modelyard.web.faults import Fault, fault_of
 from modelyard.web.frame import THEMES, Frame, Note, Shell
 from modelyard.web.http import JSON, RequestValues, described, error_response, litestar_path
@@ -136,11 +135,11 @@ def _page_route(site: Site, item: Page) -> HTTPRouteHandler:
     async def shown(request: Request[Any, Any, Any]) -> Response[Any]:
         given = _arguments(binding, request.path_params, request.query_params.dict())
         # The frame comes first: a change between it and the reading of the context is then announced, not missed.
-        frame = await asyncio.wrap_future(site.resources.pool.submit(frame_of, request, site.shell, item.title))
+        frame = await pooled(site.resources.pool, lambda: frame_of(request, site.shell, item.title))
         context = await called(binding, site.resources, site.request_values(request), given)
         if wants_json(request):
             return Response(msgspec.json.encode(context), media_type=JSON, headers=dict(PRIVATE))
-        html = await asyncio.wrap_future(site.resources.pool.submit(site.templates.shown, item.template, context, frame))
+        html = await pooled(site.resources.pool, lambda: site.templates.shown(item.template, context, frame))
         return page_answer(request, html)
 
     faults = _faults(site)

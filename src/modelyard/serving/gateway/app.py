@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from modelyard.core.errors import ErrorBody, ModelyardError, NotFound
 from modelyard.core.names import nearest
 from modelyard.core.processes import spare_start_up
+from modelyard.core.underway import REQUEST_ID, request_id_of
 from modelyard.serving.domain import NoSuchEndpoint
 from modelyard.serving.gateway import extras, mlflow, v2
 from modelyard.serving.gateway.clock import AT
@@ -63,6 +64,8 @@ class App:
         if scope["type"] != "http":
             return
         path: str = scope["path"]
+        request_id = request_id_of(scope["headers"])
+        REQUEST_ID.set(request_id)  # in the request's own task, so nothing is left to be put back
         try:
             reply = await self._reply(scope, path, receive)
         except ClientGone:
@@ -74,10 +77,12 @@ class App:
                 self._meters.shed.labels(str(reply.status)).inc()
         except Exception:  # the request boundary
             logging.getLogger("modelyard.serving").exception("%s %s failed", scope["method"], path)
-            reply = json_reply({"error": ErrorBody(code="internal_error", message="something failed here, not in your request")}, 500)
+            hint = f"the gateway's log names the request {request_id}"
+            told = ErrorBody(code="internal_error", message="something failed here, not in your request", hint=hint)
+            reply = json_reply({"error": told}, 500)
         word = path.strip("/").partition("/")[0]
         self._meters.answers.labels(word if word in ROUTES and reply.status != 404 else "unknown", str(reply.status)).inc()
-        await send_reply(send, reply)
+        await send_reply(send, reply, request_id)
 
     async def _live_until_stopped(self, receive: Receive, send: Send) -> None:
         await receive()

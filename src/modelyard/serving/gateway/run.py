@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from modelyard.serving.gateway.meters import Meters
 from modelyard.serving.gateway.shadows import ShadowQueue
 from modelyard.serving.gateway.shelf import Loader, Shelf
 from modelyard.serving.gateway.station import LOG, Identity, Parts, Station
+from modelyard.serving.gateway.wire import Message, Receive, Send
 from modelyard.serving.log.writer import LogWriter
 from modelyard.storage.blobs import Blobs
 
@@ -28,8 +29,14 @@ DRAIN_S = 10
 KEEP_ALIVE_S = 75
 
 
+AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
 class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How one gateway runs. `folder` is its own; `allowed_hosts` are Host headers, with port, that it answers to besides its own."""
+    """How one gateway runs. `folder` is its own; `allowed_hosts` are Host headers, with port, that it answers to besides its own.
+
+    `around` is put around the app where requests are traced; else there is nothing between them.
+    """
 
     name: str
     folder: Path
@@ -40,6 +47,7 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
     segment_bytes: int = 16_777_216
     segment_age_s: float = 60.0
     allowed_hosts: tuple[str, ...] = ()
+    around: Callable[[AsgiApp], AsgiApp] | None = None
 
     def __post_init__(self) -> None:
         if not self.login and self.host not in ("127.0.0.1", "localhost", "::1"):
@@ -65,7 +73,7 @@ def run_gateway(
     port = int(bound.getsockname()[1])
     app = gateway_app(msgspec.structs.replace(options, port=port), blobs, loader, link)
     config = uvicorn.Config(
-        app,
+        app if options.around is None else options.around(app),
         http="httptools",
         ws="none",
         access_log=False,

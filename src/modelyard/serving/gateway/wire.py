@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from modelyard.core.errors import HTTP_STATUS, InvalidInput, Kind, ModelyardError
+from modelyard.core.underway import HEADER as REQUEST_ID_HEADER
 from modelyard.serving.domain import BadRows, TooLarge
 
 MOST_BODY_BYTES = 16 * 2**20
@@ -120,8 +121,8 @@ _MLFLOW_CODES = {
 }
 
 
-async def send_reply(send: Send, reply: Reply) -> None:
-    """Sends an answer."""
+async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
+    """Sends an answer that names its request."""
     await send(
         {
             "type": "http.response.start",
@@ -131,6 +132,7 @@ async def send_reply(send: Send, reply: Reply) -> None:
                 (b"content-length", b"%d" % len(reply.body)),
                 (b"x-content-type-options", b"nosniff"),
                 (b"cache-control", b"no-store"),
+                (REQUEST_ID_HEADER, request_id.encode()),
                 *reply.headers,
             ],
         }
