@@ -9,6 +9,9 @@ TEST_WORKERS ?= 2
 HOURS ?= 1
 SEED ?= 0
 
+# Compiled modules are kept, whatever the shell says: a demo or a test run starts many processes, and each would compile for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo up setup-demo test check soak bench setup setup-bench setup-server format
 
 demo: ## two real models through the whole life cycle on a year of flights; leaves the state in demo/.yard
