@@ -29,6 +29,7 @@ from modelyard.registry.formats import HEADER, Predictor, content_digest, load, 
 from tests.registry.conftest import FLIGHTS, flights, lightgbm_model, training
 
 ensemble: Any = pytest.importorskip("sklearn.ensemble")
+impute: Any = pytest.importorskip("sklearn.impute")
 linear: Any = pytest.importorskip("sklearn.linear_model")
 pipeline: Any = pytest.importorskip("sklearn.pipeline")
 preprocessing: Any = pytest.importorskip("sklearn.preprocessing")
@@ -89,10 +90,17 @@ class Trained:
         return np.ascontiguousarray(self._answer(matrix), dtype=np.float64)
 
 
+def imputing_model(**words: Any) -> Any:
+    """A logistic regression that fills in what is missing."""
+    steps = (impute.SimpleImputer(**words), preprocessing.StandardScaler(), linear.LogisticRegression())
+    return pipeline.make_pipeline(*steps).fit(*training(missing=0.1))
+
+
 CASES: dict[str, tuple[Callable[[], Any], Format, Signature, Matrix]] = {
     "lightgbm": (lightgbm_model, Format.LIGHTGBM, FLIGHTS, ROWS),
     "lightgbm regressor": (lightgbm_regressor, Format.LIGHTGBM, NUMBER, ROWS),
     "skops": (linear_model, Format.SKOPS, FLIGHTS, WHOLE_ROWS),
+    "skops imputer": (imputing_model, Format.SKOPS, FLIGHTS, ROWS),
     "skops regressor": (lambda: linear.LinearRegression().fit(*training()), Format.SKOPS, NUMBER, WHOLE_ROWS),
     "onnx": (lambda: onnx_of(linear_model()), Format.ONNX, FLIGHTS, WHOLE_ROWS),
     "onnx regressor": (lambda: onnx_of(linear.LinearRegression().fit(*training()), np.float64), Format.ONNX, NUMBER, WHOLE_ROWS),
@@ -116,6 +124,14 @@ def test_lightgbm_answers_bit_for_bit_as_the_library_that_trained_it(saved: Save
 def test_skops_answers_bit_for_bit_as_the_model_that_was_saved(saved: Saved) -> None:
     model = linear_model()
     assert parity(Trained(lambda rows: model.predict_proba(rows)[:, 1]), load(saved(model)), WHOLE_ROWS).is_identical
+
+
+@pytest.mark.parametrize("words", [{}, {"strategy": "median"}, {"strategy": "constant", "fill_value": 0.0}, {"add_indicator": True}])
+def test_a_model_that_fills_in_what_is_missing_is_served_bit_for_bit(saved: Saved, words: dict[str, Any]) -> None:
+    model = imputing_model(**words)
+    loaded = load(saved(model))
+    assert np.isnan(ROWS).any()
+    assert parity(Trained(lambda rows: model.predict_proba(rows)[:, 1]), loaded, ROWS).is_identical
 
 
 def test_a_converted_model_is_proven_close_before_it_is_served(saved: Saved) -> None:
@@ -158,6 +174,26 @@ def test_lightgbm_gives_a_row_the_same_bits_alone_and_in_any_batch(saved: Saved)
         parts = [loaded.predict(ROWS[at : at + size]) for at in range(0, len(ROWS), size)]
         assert np.concatenate(parts).tobytes() == whole.tobytes()
     assert loaded.predict(np.asfortranarray(ROWS)).tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("trees", [20, 100])
+@pytest.mark.parametrize(
+    ("kind", "signature"),
+    [
+        ("RandomForestClassifier", FLIGHTS),
+        ("GradientBoostingClassifier", FLIGHTS),
+        ("RandomForestRegressor", NUMBER),
+        ("GradientBoostingRegressor", NUMBER),
+    ],
+)
+def test_onnx_trees_give_a_row_the_same_bits_alone_and_in_any_batch(saved: Saved, kind: str, signature: Signature, trees: int) -> None:
+    model = getattr(ensemble, kind)(n_estimators=trees, random_state=3).fit(*training())
+    loaded = load(saved(onnx_of(model), signature, Format.ONNX))
+    whole = loaded.predict(WHOLE_ROWS)
+    assert np.unique(whole).size > 10
+    for size in (1, 2, 50, 499):
+        parts = [loaded.predict(WHOLE_ROWS[at : at + size]) for at in range(0, len(WHOLE_ROWS), size)]
+        assert np.concatenate(parts).tobytes() == whole.tobytes()
 
 
 def largest_ulp(predictor: Predictor, rows: Matrix, kind: Any) -> int:

@@ -1,5 +1,6 @@
 """Hostile skops files: whatever stands in one, loading it ends in a predictor or in an error of ours, and runs nothing."""
 
+import contextlib
 import io
 import json
 import random
@@ -20,6 +21,7 @@ linear: Any = pytest.importorskip("sklearn.linear_model")
 pipeline: Any = pytest.importorskip("sklearn.pipeline")
 preprocessing: Any = pytest.importorskip("sklearn.preprocessing")
 
+impute: Any = pytest.importorskip("sklearn.impute")
 WORDS: list[Any] = [
     None,
     -1,
@@ -125,3 +127,46 @@ def test_a_damaged_or_swollen_file_is_refused(file: bytes, monkeypatch: pytest.M
     monkeypatch.setattr("modelyard.registry.formats.skops.MOST_UNPACKED", 1000)
     with pytest.raises(BadArtifact, match="unpacks to more"):
         loaded(file, FLIGHTS)
+
+
+@pytest.fixture(scope="module")
+def imputer() -> bytes:
+    """The file of a model that remembers the dtype of its matrix."""
+    return bytes(skops.io.dumps(pipeline.make_pipeline(impute.SimpleImputer(), linear.LogisticRegression()).fit(*training(missing=0.1))))
+
+
+def dtype_nodes(schema: Any) -> list[dict[str, Any]]:
+    """The nodes of a schema that hold a dtype."""
+    found = [holder[key] for holder, key in places(schema) if isinstance(holder[key], dict)]
+    return [one for one in found if one.get("__class__") == "dtype"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"__loader__": "ObjectNode"},
+        {"__loader__": "ConstructorFromReduceNode"},
+        {"__loader__": "NdArrayNode", "type": "numpy", "file": "schema.json"},
+        {"__loader__": "TypeNode"},
+        {"__module__": "os", "__class__": "system"},
+        {"content": {"__class__": "dtype", "__module__": "numpy", "__loader__": "FunctionNode"}},
+        {"content": {"__class__": "dtype", "__module__": "numpy", "__loader__": "TypeNode"}},
+        {"content": {"__class__": "list", "__module__": "builtins", "__loader__": "ListNode", "content": []}},
+    ],
+)
+def test_a_dtype_is_trusted_only_as_that_of_an_array(imputer: bytes, change: dict[str, Any]) -> None:
+    files = unpacked(imputer)
+    schema = json.loads(files["schema.json"])
+    loaded(packed(files), FLIGHTS)
+    nodes = dtype_nodes(schema)
+    assert nodes
+    for node in nodes:
+        node.update(change)
+    with pytest.raises(UntrustedType, match="nothing of it was run"):
+        loaded(packed(files | {"schema.json": json.dumps(schema).encode()}), FLIGHTS)
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_an_imputer_changed_by_chance_ends_in_a_predictor_or_an_error_of_ours(imputer: bytes, number: int) -> None:
+    with contextlib.suppress(ModelyardError):
+        loaded(mutated(imputer, number), FLIGHTS).predict(ROWS)

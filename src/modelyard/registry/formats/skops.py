@@ -1,4 +1,4 @@
-"""scikit-learn's estimators by skops: loaded only where every type in the file is one that skops trusts by itself.
+"""scikit-learn's estimators by skops: loaded only where skops trusts every type in the file, or it is the dtype of an array there.
 
 Owns the threads: one, because sums over several depend on their order. Never reads a pickle.
 """
@@ -22,6 +22,8 @@ from modelyard.registry.encoding import Matrix, Vector
 MOST_UNPACKED = 4 << 30
 MOST_MEMBERS = 200_000
 SCHEMA = "schema.json"
+DTYPE = "numpy.dtype"
+"""What scikit-learn's imputers remember of their matrix; skops does not trust it by itself."""
 # What a file raises that was made by hand, or by a version of scikit-learn that does not fit this one.
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, MemoryError, OSError, RuntimeError, ValueError)
 ERRORS = (*ZIP_ERRORS, tokenize.TokenError, ArithmeticError, AssertionError, AttributeError, ImportError, SyntaxError, TypeError)
@@ -34,11 +36,13 @@ def dumped(model: Any, signature: Signature) -> bytes:
 
 def loaded(content: bytes, signature: Signature) -> "SkopsPredictor":
     """The predictor of a file whose every type is trusted."""
-    _schema(content)
+    schema = _schema(content)
     try:
         untrusted = sorted(set(sio.get_untrusted_types(data=content)))
+        trusted = [DTYPE] if DTYPE in untrusted and _has_only_dtypes_of_arrays(schema) else []
     except ERRORS as error:
         raise BadArtifact(f"skops: {str(error)[:300]}", hint="save the model again") from error
+    untrusted = [name for name in untrusted if name not in trusted]
     if untrusted:
         raise UntrustedType(
             f"the file holds {', '.join(untrusted[:5])}{' and more' if len(untrusted) > 5 else ''}; nothing of it was run",
@@ -46,9 +50,31 @@ def loaded(content: bytes, signature: Signature) -> "SkopsPredictor":
         )
     threadpoolctl.threadpool_limits(limits=1)
     try:
-        return SkopsPredictor(sio.loads(content, trusted=[]), signature)
+        return SkopsPredictor(sio.loads(content, trusted=trusted), signature)
     except ERRORS as error:
         raise BadArtifact(f"skops: {str(error)[:300]}", hint="train with the version of scikit-learn that serves") from error
+
+
+def _has_only_dtypes_of_arrays(schema: Any) -> bool:
+    """Whether each `dtype` that a file speaks of is that of an array in it: read off, never called or built by the file's words."""
+    left = [schema]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += [value for key, value in one.items() if key != "__class__" or not _is_dtype_of_array(one)]
+        elif isinstance(one, list):
+            left += one
+        elif isinstance(one, str) and one.rpartition(".")[2] == "dtype":
+            return False
+    return True
+
+
+def _is_dtype_of_array(node: dict[str, Any]) -> bool:
+    array = node.get("content")
+    if not isinstance(array, dict) or (node.get("__loader__"), node.get("__module__")) != ("DTypeNode", "numpy"):
+        return False
+    words = [array.get(name) for name in ("__loader__", "__module__", "__class__", "type")]
+    return node.get("__class__") == "dtype" and words == ["NdArrayNode", "numpy", "ndarray", "numpy"]
 
 
 def content(content: bytes) -> Any:
