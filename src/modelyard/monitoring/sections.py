@@ -60,7 +60,7 @@ def _sections(shown: Shown, has_alerts: bool) -> tuple[Section, ...]:
             order=20,
             note=f"{shown.metric} by day" if shown.metric else "",
             chart=performance_chart(shown),
-            live="alerts",
+            live="alert",
             empty="No outcome yet: labels that are told after the predictions make this chart",
             command=f"yard log labels {model} labels.parquet",
         )
@@ -77,7 +77,7 @@ def _alerts(shown: Shown) -> Section:
         (Cell(text=WORDS[one.kind][1], tone=WORDS[one.kind][0]), Cell(text=one.title, href=f"/alerts/{one.id}"), Cell(at=one.since_at))
         for one in alerts
     )
-    return Section(id="alerts", title="Open alerts", order=10, live="alerts", table=Table(heads=("What", "Alert", "Since"), rows=rows))
+    return Section(id="alerts", title="Open alerts", order=10, live="alert", table=Table(heads=("What", "Alert", "Since"), rows=rows))
 
 
 def _watching(shown: Shown) -> Section:
@@ -91,4 +91,4 @@ def _watching(shown: Shown) -> Section:
         Fact(term="Views", value=f"{', '.join(stale)} stale" if stale else "fresh", tone="down" if stale else ""),
         Fact(term="Last look", at=looked, value="" if looked else "not yet"),
     )
-    return Section(id="watching", title="Watching", place="side", order=30, facts=facts, live="alerts")
+    return Section(id="watching", title="Watching", place="side", order=30, facts=facts, live="alert")

@@ -26,7 +26,7 @@ QUEUE = 64
 
 
 class Change(msgspec.Struct, frozen=True):
-    """Something changed: its place in the feed, and the topic that pages name, such as `delivery:dlv_1`."""
+    """Something changed: its place in the feed, and the topic that pages name, such as `model:late_arrival`."""
 
     position: int
     topic: str

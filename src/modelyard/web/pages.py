@@ -24,7 +24,7 @@ A component's `pages.py` says what it shows and nothing else::
   Content-Security-Policy refuses both. Colour by class, sizes by attribute.
 - A form posts to an `action`: its function takes a `Transaction` and the form's fields, and answers `Done(to, said)`. The
   browser is sent on to `to`, where `said` is shown once. An error goes back to where the form stood.
-- A region that follows events has an id and `data-live="delivery:dlv_1"`; it is fetched anew when that topic changes.
+- A region that follows events has an id and `data-live="model:late_arrival"`; it is fetched anew when that topic changes.
 """
 
 from collections.abc import Callable, Iterable, Sequence
