@@ -1,12 +1,15 @@
 """Instants, durations and the three clocks."""
 
+import ast
 import contextlib
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import modelyard
 from modelyard.core.clock import FixedClock, Instant, ReplayClock, duration_s, instant, iso, moment
 from modelyard.core.errors import InvalidInput
 
@@ -53,6 +56,29 @@ def test_a_replay_clock_reads_its_record_and_not_the_machine() -> None:
 
 
 def test_a_fixed_clock_moves_only_when_it_is_moved() -> None:
-    clock = FixedClock(Instant(0))
+    clock = FixedClock(Instant(0), wall_ahead_s=7.25)
     clock.advance(2.5)
-    assert (clock.now(), clock.wall(), iso(clock.now())) == (2_500_000, 2_500_000, "1970-01-01T00:00:02.500000Z")
+    assert (clock.now(), clock.wall(), iso(clock.now())) == (2_500_000, 9_750_000, "1970-01-01T00:00:02.500000Z")
+
+
+ASKS_THE_MACHINE = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today", "wall_now"}
+MAY_ASK = {
+    "cli/accounts.py": "which of the tokens listed have expired, at the caller's own machine",
+    "server/observe.py": "when a line was logged",
+}
+
+
+def asked(path: Path) -> set[str]:
+    """The ways in which a module asks the machine for the time."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    named = {".".join(ast.unparse(node).split(".")[-2:]) for node in nodes if isinstance(node, ast.Attribute)}
+    imported = {
+        name for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names for name in (one.name, f"{node.module}.{one.name}")
+    }
+    return (named | imported) & ASKS_THE_MACHINE
+
+
+def test_every_instant_comes_from_a_clock() -> None:
+    source = Path(modelyard.__file__).parent
+    found = {path.relative_to(source).as_posix() for path in source.rglob("*.py") if asked(path)}
+    assert {name for name in found if not name.startswith("core/")} == MAY_ASK.keys()

@@ -11,7 +11,7 @@ from modelyard.governance.service import RoleKeys
 from modelyard.ledger.service import sequence_pending
 from modelyard.server.installation import Installation, opened
 from modelyard.storage.database import Database
-from tests.conftest import START
+from tests.conftest import START, WALL_AHEAD_S
 from tests.governance.bundles import Bundles
 from tests.governance.shipping import CREWS, LATE, declare, settings_of, ship, write_project
 
@@ -21,7 +21,7 @@ def bundles(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """Makes bundles."""
     root = tmp_path_factory.mktemp("bundles")
     shutil.copyfile(sqlite_template, root / "modelyard.db")
-    database = Database.open(f"sqlite:///{root / 'modelyard.db'}", FixedClock(START))
+    database = Database.open(f"sqlite:///{root / 'modelyard.db'}", FixedClock(START, wall_ahead_s=WALL_AHEAD_S))
     yield Bundles(database, root)
     database.close()
 

@@ -63,8 +63,24 @@ def check_audit(mine: Mine) -> None:
     assert not mine.yard("verify", "audit", "--trust", "trust.json", code=1)["verified"]
 
 
+def note_importers(mine: Mine) -> None:
+    """Has the project's file tell by which command each process runs that imports it."""
+    models, noted = mine.folder / "models.py", mine.folder / ".yard" / "importers.txt"
+    telling = f'import sys\nwith open({str(noted)!r}, "a") as importers:\n    importers.write(" ".join(sys.orig_argv) + "\\n")\n'
+    models.write_text(telling + models.read_text())
+
+
+def check_importers(mine: Mine) -> None:
+    """Children alone have imported the project's file: no server, gateway, worker or command."""
+    told = (mine.folder / ".yard" / "importers.txt").read_text().splitlines()
+    assert len(told) > 1
+    assert [one for one in told if " -m modelyard.sdk.child " not in one] == []
+
+
 def test_one_command_takes_a_model_from_raw_data_to_an_answer(mine: Mine) -> None:
+    note_importers(mine)
     shipped = mine.yard("ship", "late", "--until", "roll_out")
+    check_importers(mine)
     found = states(shipped)
     assert [found.pop("watch"), *dict.fromkeys(found.values())] == ["skipped", "done"], shipped
     rows = [{"origin": "JFK", "distance": 500, "hour": 14}, {"origin": "LGA", "distance": 900, "hour": 20}]

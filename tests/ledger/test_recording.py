@@ -52,7 +52,8 @@ def test_an_entry_keeps_what_was_said_and_both_times(database: Database, clock: 
     with database.read() as snapshot:
         found = get_entry(snapshot, 0).entry
     assert (found.id, found.subject, found.team_id, found.data) == (entry_id, "model:a/3", "ops", data)
-    assert found.recorded_at == found.occurred_at == clock.wall() - 60_000_000
+    assert (found.occurred_at, found.recorded_at) == (clock.now() - 60_000_000, clock.wall() - 60_000_000)
+    assert found.occurred_at != found.recorded_at
 
 
 def test_entries_of_one_transaction_keep_their_order(database: Database) -> None:

@@ -65,7 +65,7 @@ class ReplayClock:
 
 
 class FixedClock:
-    """A clock that stands until it is moved: for tests and for pure replays.
+    """A clock that stands until it is moved: for tests and for pure replays. The machine's time lies `wall_ahead_s` ahead of it.
 
     >>> clock = FixedClock(Instant(5))
     >>> clock.advance(1.5)
@@ -73,16 +73,17 @@ class FixedClock:
     1500005
     """
 
-    def __init__(self, at: Instant = Instant(0)) -> None:
+    def __init__(self, at: Instant = Instant(0), *, wall_ahead_s: float = 0.0) -> None:
         self._at = at
+        self._wall_ahead = round(wall_ahead_s * SECOND)
 
     def now(self) -> Instant:
         """Where it stands."""
         return self._at
 
     def wall(self) -> Instant:
-        """Where it stands."""
-        return self._at
+        """The machine's time, which moves as it does."""
+        return Instant(self._at + self._wall_ahead)
 
     def advance(self, seconds: float) -> None:
         """Moves it on by `seconds`."""
