@@ -44,6 +44,7 @@ from modelyard.tracking.wire.app import PREFIXES as MLFLOW
 from modelyard.tracking.wire.app import mlflow_app
 from modelyard.web.assets import asset_route, load_assets
 from modelyard.web.binding import Resources
+from modelyard.web.bounds import Paced
 from modelyard.web.frame import Shell, WebRequest
 from modelyard.web.headers import secured
 from modelyard.web.http import operation_handler
@@ -107,7 +108,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
     shapes = tuple((prefix, mlflow_refusal) for prefix in MLFLOW)
     gate = Gate(database=installation.database, pool=pool, hosts=hosts, asks_login=settings.login, shapes=shapes)
     mounted = Mounts(cast("Any", app), [(MLFLOW, mlflow)])
-    guarded: Any = secured(cast("ASGIApp", Access(mounted, gate)))
+    guarded: Any = secured(cast("ASGIApp", Access(Paced(mounted), gate)))
     traced = Traced(guarded) if settings.telemetry.endpoint else guarded
     return ControlPlane(app=cast("ASGIApp", Observed(traced, registry)), hub=hub)
 

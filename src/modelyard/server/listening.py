@@ -7,6 +7,7 @@ import uvicorn
 import uvloop
 
 from modelyard.core.errors import Kind, ModelyardError
+from modelyard.web.bounds import BoundedProtocol
 
 KEEP_ALIVE_S = 75
 
@@ -43,7 +44,7 @@ def server(app: object, close: Close) -> uvicorn.Server:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=10,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         lifespan="on",
     )
     return _Server(config, close)

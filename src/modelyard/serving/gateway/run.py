@@ -23,6 +23,7 @@ from modelyard.serving.gateway.station import LOG, Identity, Parts, Station
 from modelyard.serving.gateway.wire import Message, Receive, Send
 from modelyard.serving.log.writer import LogWriter
 from modelyard.storage.blobs import Blobs
+from modelyard.web.bounds import BoundedProtocol
 
 THREADS = 4
 DRAIN_S = 10
@@ -74,7 +75,7 @@ def run_gateway(
     app = gateway_app(msgspec.structs.replace(options, port=port), blobs, loader, link)
     config = uvicorn.Config(
         app if options.around is None else options.around(app),
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         access_log=False,
         log_config=None,

@@ -47,29 +47,27 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
 
 
-async def body_of(receive: Receive, headers: Headers) -> bytes:
+async def body_of(receive: Receive, headers: Headers, *, within_s: float = BODY_WITHIN_S) -> bytes:
     """The whole body. Raises TooLarge, BadRows where it does not come in time or is compressed, and ClientGone."""
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise BadRows("compressed bodies are not taken", hint="send the body as it is")
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > MOST_BODY_BYTES:
         raise _too_large()
-    first = await receive()
-    if first["type"] == "http.disconnect":
-        raise ClientGone
-    if not first.get("more_body"):
-        content: bytes = first.get("body", b"")
-        return content
     try:
-        async with asyncio.timeout(BODY_WITHIN_S):
-            return await _rest(receive, bytearray(first.get("body", b"")))
+        async with asyncio.timeout(within_s):
+            first = await receive()
+            if first.get("more_body") or first["type"] == "http.disconnect":
+                return await _rest(receive, first)
+            content: bytes = first.get("body", b"")
+            return content
     except TimeoutError:
-        raise BadRows(f"the body did not come within {BODY_WITHIN_S:.0f} s", hint="send it without pauses") from None
+        raise BadRows(f"the body did not come within {within_s:.0f} s", hint="send it without pauses") from None
 
 
-async def _rest(receive: Receive, content: bytearray) -> bytes:
+async def _rest(receive: Receive, message: Message) -> bytes:
+    content = bytearray()
     while True:
-        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         content += message.get("body", b"")
@@ -77,6 +75,7 @@ async def _rest(receive: Receive, content: bytearray) -> bytes:
             raise _too_large()
         if not message.get("more_body"):
             return bytes(content)
+        message = await receive()
 
 
 def _too_large() -> TooLarge:
