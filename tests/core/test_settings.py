@@ -1,11 +1,15 @@
 """The settings: a file, the environment, the words of a command, in that order; unknown keys are refused."""
 
+import functools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from modelyard.core.errors import InvalidInput
-from modelyard.core.settings import read_settings
+from modelyard.core.settings import Settings, read_settings
 
 
 def test_later_sources_override_earlier_ones(tmp_path: Path) -> None:
@@ -30,6 +34,46 @@ def test_an_unknown_key_names_the_nearest_one(environment: dict[str, str], near:
     with pytest.raises(InvalidInput) as refused:
         read_settings(None, environment, {})
     assert refused.value.hint == near
+
+
+def keys_of(kind: type[msgspec.Struct], where: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of each setting."""
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield from keys_of(field.type, (*where, field.name))
+        else:
+            yield (*where, field.name)
+
+
+def value_of(settings: msgspec.Struct, path: tuple[str, ...]) -> Any:
+    return functools.reduce(getattr, path, settings)
+
+
+@pytest.mark.parametrize("path", list(keys_of(Settings)), ids=".".join)
+def test_each_setting_can_be_given_in_the_environment(path: tuple[str, ...]) -> None:
+    default = value_of(Settings(), path)
+    given: dict[type, tuple[str, Any]] = {
+        bool: ("false", False),
+        int: ("41", 41),
+        float: ("0.75", 0.75),
+        str: ("told", "told"),
+        tuple: ("one, two:80", ("one", "two:80")),
+        dict: ('{"aws_region": "x"}', {"aws_region": "x"}),
+    }
+    text, expected = given[type(default)]
+    found = read_settings(None, {"MODELYARD_" + "__".join(path).upper(): text}, {})
+    assert value_of(found, path) == expected != default
+    others = [other for other in keys_of(Settings) if other != path]
+    assert [value_of(found, other) for other in others] == [value_of(Settings(), other) for other in others]
+
+
+def test_a_list_may_be_json_or_empty() -> None:
+    name = "MODELYARD_FEATURES__ROOTS"
+    assert read_settings(None, {name: '["/a, b", "/c"]'}, {}).features.roots == ("/a, b", "/c")
+    assert read_settings(None, {name: ""}, {}).features.roots == ()
+    with pytest.raises(InvalidInput, match="is no JSON") as refused:
+        read_settings(None, {name: '["/a'}, {})
+    assert "a,b" in refused.value.hint
 
 
 def test_a_value_of_another_type_is_refused() -> None:

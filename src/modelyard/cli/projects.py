@@ -74,10 +74,11 @@ def _declared(client: Client, folder: Path) -> Iterator[DeclaredModel]:
 def declarations(folder: Path, archive: bytes) -> tuple[ModelDeclaration, ...]:
     """The project's declarations, from the cache where its source is the same, else from a process in its environment."""
     interpreter = _interpreter(folder)
-    cached = folder / CACHE / f"{digest_bytes(archive + interpreter.encode())[7:31]}.json"
+    modules = read_settings(folder / FILE, os.environ, {}).project.models
+    key = archive + msgspec.json.encode((interpreter, modules))
+    cached = folder / CACHE / f"{digest_bytes(key)[7:31]}.json"
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         return msgspec.json.decode(cached.read_bytes(), type=Declared).models
-    modules = read_settings(folder / FILE, {}, {}).project.models
     own = str(Path(__file__).parents[2])
     words = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")} | {"PYTHONPATH": own}
     job = {"type": "declare", "modules": modules}

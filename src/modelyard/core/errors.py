@@ -51,12 +51,22 @@ EXIT_CODE: dict[Kind, int] = {
 }
 
 
+def kind_of(status: int) -> Kind:
+    """The kind of error that an HTTP status stands for where nothing else is said.
+
+    >>> kind_of(409)
+    <Kind.CONFLICT: 'conflict'>
+    """
+    return next((kind for kind, value in HTTP_STATUS.items() if value == status), Kind.INTERNAL)
+
+
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
-    """The wire form of an error: `{"code", "message", "hint"}`."""
+    """The wire form of an error: `{"code", "message", "hint"}`, and its `kind` where the HTTP status is one of several kinds'."""
 
     code: str
     message: str
     hint: str = ""
+    kind: Kind | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModelyardError(Exception):
@@ -89,7 +99,8 @@ class ModelyardError(Exception):
 
     def body(self) -> ErrorBody:
         """The wire form."""
-        return ErrorBody(code=self.code, message=self.message, hint=self.hint)
+        is_told = kind_of(HTTP_STATUS[self.kind]) is self.kind
+        return ErrorBody(code=self.code, message=self.message, hint=self.hint, kind=msgspec.UNSET if is_told else self.kind)
 
 
 class InvalidInput(ModelyardError):

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 
@@ -121,8 +121,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.storage.online or f"lmdb://{self.folder / 'online'}"
 
 
-# Words that the environment holds for the client and not for the settings.
-CLIENT_WORDS = frozenset({"URL", "TOKEN", "GATEWAY_URL"})
+# Words that the environment holds for the client, or for a project's workflow, and not for the settings.
+CLIENT_WORDS = frozenset({"URL", "TOKEN", "GATEWAY_URL", "PACKAGE"})
 
 
 def read_settings(file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]) -> Settings:
@@ -139,7 +139,8 @@ def read_settings(file: Path | None, environment: Mapping[str, str], overrides: 
     for name, text in environment.items():
         words = name.removeprefix(PREFIX)
         if name.startswith(PREFIX) and words not in CLIENT_WORDS:
-            _put(values, words.lower().split("__"), text, name)
+            path = words.lower().split("__")
+            _put(values, path, _given(text, path, name), name)
     for name, value in overrides.items():
         _put(values, name.split("."), value, name)
     _check_keys(values, Settings, "")
@@ -147,6 +148,29 @@ def read_settings(file: Path | None, environment: Mapping[str, str], overrides: 
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"settings: {error}", hint="see docs/settings.md for types and defaults") from error
+
+
+def _given(text: str, path: list[str], name: str) -> Any:
+    """A text of the environment as the setting takes it: lists and tables are JSON, and a list may be words between commas."""
+    kind: Any = Settings
+    for part in path:
+        fields = {field.name: field.type for field in msgspec.structs.fields(kind)} if _is_section(kind) else {}
+        kind = fields.get(part)
+    origin = get_origin(kind)
+    if origin is tuple and not text.lstrip().startswith("["):
+        return [word.strip() for word in text.split(",") if word.strip()]
+    if origin not in (tuple, dict):
+        return text
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(
+            f"{name}={text!r} is no JSON: {error}", hint='write ["a", "b"] or a,b for a list, {"a": "b"} for a table'
+        ) from error
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _put(values: dict[str, Any], path: list[str], value: Any, name: str) -> None:
@@ -164,5 +188,5 @@ def _check_keys(values: Mapping[str, Any], kind: type[msgspec.Struct], where: st
         if key not in fields:
             raise InvalidInput(f"unknown setting {where}{key!r}", hint=nearest(key, fields))
         inner = fields[key]
-        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+        if isinstance(value, dict) and _is_section(inner):
             _check_keys(value, inner, f"{where}{key}.")

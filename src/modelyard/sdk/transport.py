@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from modelyard.core.errors import HTTP_STATUS, ErrorBody, Kind, ModelyardError
+from modelyard.core.errors import ErrorBody, Kind, ModelyardError, kind_of
 
 T = TypeVar("T")
 API = "/api/v1"
@@ -91,15 +91,13 @@ class Transport:
 
 
 def _told(answer: httpx.Response) -> RemoteError:
-    kind = next((kind for kind, status in HTTP_STATUS.items() if status == answer.status_code), Kind.INTERNAL)
     try:
         body = msgspec.json.decode(answer.content, type=Failure).error
     except msgspec.MsgspecError:
         body = ErrorBody(
             code=f"http_{answer.status_code}", message=answer.text[:300] or answer.reason_phrase, hint="is this a Modelyard server?"
         )
-    refused = kind is Kind.CONFLICT and body.code in {"gate_refused", "delivery_refused", "policy_refused"}
-    return RemoteError(body, Kind.REFUSED if refused else kind)
+    return RemoteError(body, body.kind or kind_of(answer.status_code))
 
 
 def _text(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The control plane as one ASGI app: operations, pages, health, metrics, behind host and origin checks and the access table."""
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -16,7 +17,7 @@ from modelyard.access.handlers import Doors, csrf_of, viewer_of
 from modelyard.access.middleware import Access, Gate
 from modelyard.access.rules import allowed_hosts
 from modelyard.core.clock import Clock
-from modelyard.core.errors import InvalidInput
+from modelyard.core.errors import InvalidInput, ModelyardError
 from modelyard.core.settings import Settings
 from modelyard.core.underway import REQUEST_ID
 from modelyard.features.sections import Parities
@@ -37,13 +38,13 @@ from modelyard.server.surface import ACTIONS, ACTORS, CONTRIBUTORS, INJECTABLE, 
 from modelyard.server.surface import PAGES as OWN_PAGES
 from modelyard.serving.pages import NearGateway
 from modelyard.storage.blobs import Blobs
-from modelyard.storage.database import Database
+from modelyard.storage.database import Database, DatabaseUnavailable
 from modelyard.storage.online import OnlineStore
 from modelyard.storage.tables import Tables
 from modelyard.tracking.wire.app import PREFIXES as MLFLOW
 from modelyard.tracking.wire.app import mlflow_app
 from modelyard.web.assets import asset_route, load_assets
-from modelyard.web.binding import Resources
+from modelyard.web.binding import Resources, pooled
 from modelyard.web.bounds import Paced
 from modelyard.web.frame import Shell, WebRequest
 from modelyard.web.headers import secured
@@ -174,8 +175,18 @@ def _feed(database: Database) -> Feed:
 
 
 def _plain_routes(installation: Installation, registry: CollectorRegistry, pool: ThreadPoolExecutor) -> list[HTTPRouteHandler]:
-    @get(["/healthz", "/readyz"], name="health", include_in_schema=False)
+    @get("/healthz", name="health", include_in_schema=False)
     async def health() -> Response[bytes]:
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    @get("/readyz", name="ready", include_in_schema=False)
+    async def ready() -> Response[bytes]:
+        try:
+            await pooled(pool, installation.database.check)
+        except ModelyardError as error:
+            logging.getLogger("modelyard.server").warning("not ready: %s", error)
+            # Anybody may ask this: where the database is and who logs in to it is the log's business.
+            raise DatabaseUnavailable("the database does not answer", hint="the server's log says why") from error
         return Response(b'{"status":"ok"}', media_type="application/json")
 
     @get("/metrics", name="metrics", include_in_schema=False)
@@ -197,4 +208,4 @@ def _plain_routes(installation: Installation, registry: CollectorRegistry, pool:
         return Response(digest.encode(), media_type="text/plain")
 
     archives = [bundle_route(installation, pool), pdf_route(installation, pool)]
-    return [health, metrics, openapi, put_source, join_route(installation.database, pool), *archives]
+    return [health, ready, metrics, openapi, put_source, join_route(installation.database, pool), *archives]

@@ -146,6 +146,16 @@ class Database:
             with connection.begin():
                 yield Snapshot(connection, self.clock, self.dialect)
 
+    def check(self) -> None:
+        """Reads from it once. Raises DatabaseUnavailable where that fails."""
+        if self._closed:
+            raise _closed()
+        try:
+            with self.read() as snapshot:
+                snapshot.connection.exec_driver_sql(_READS[self.dialect]).close()
+        except sa.exc.SQLAlchemyError as error:
+            raise DatabaseUnavailable(f"the database cannot be read: {error}", hint="check the address in modelyard.toml") from error
+
     def write(self, work: Callable[[Transaction], T]) -> T:
         """What `work` returns, once its changes are durable; what it raises, with nothing changed.
 
@@ -158,7 +168,7 @@ class Database:
     def submit(self, work: Callable[[Transaction], T]) -> "Future[T]":
         """The future of `write`, for callers that do not wait."""
         if self._closed:
-            raise DatabaseUnavailable("the database is closed", hint="the process is stopping; try again in a moment")
+            raise _closed()
         item = _Write(work)
         self._writes.put(item)
         return cast("Future[T]", item.future)
@@ -247,6 +257,14 @@ class Database:
             item.future.set_exception(_translated(error))
         else:
             connection.exec_driver_sql("RELEASE SAVEPOINT one_write")
+
+
+# On SQLite a constant would be answered without a look at the file.
+_READS: dict[Dialect, str] = {"sqlite": "SELECT count(*) FROM sqlite_master", "postgresql": "SELECT 1"}
+
+
+def _closed() -> DatabaseUnavailable:
+    return DatabaseUnavailable("the database is closed", hint="the process is stopping; try again in a moment")
 
 
 def _prepare_sqlite(dbapi: sqlite3.Connection, record: sa.pool.ConnectionPoolEntry) -> None:

@@ -9,7 +9,7 @@ from litestar import Request, Response, route
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
-from modelyard.core.errors import HTTP_STATUS, ErrorBody, Kind, ModelyardError
+from modelyard.core.errors import HTTP_STATUS, ErrorBody, ModelyardError
 from modelyard.web.binding import Resources, called, path_names
 from modelyard.web.operations import API, BoundOperation, arguments
 
@@ -69,8 +69,3 @@ def described(error: Exception) -> tuple[ErrorBody, int]:
     return ErrorBody(
         code="internal_error", message="something failed here, not in your request", hint="the log names the request's id"
     ), 500
-
-
-def kind_of(status: int) -> Kind:
-    """The kind of error behind an HTTP status, for clients."""
-    return next((kind for kind, value in HTTP_STATUS.items() if value == status), Kind.INTERNAL)
