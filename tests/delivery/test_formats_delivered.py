@@ -12,7 +12,8 @@ import pytest
 from modelyard.access.domain import SYSTEM
 from modelyard.core.digests import Digest
 from modelyard.delivery.domain import DeliveryDetail, StageName, TrainingFailed
-from modelyard.delivery.environments import Environment, built_environment, child_words, own_package
+from modelyard.delivery.environments import Environment, built_environment, child_words
+from modelyard.delivery.sources import own_package
 from modelyard.delivery.stages.artifacts import fetched
 from modelyard.delivery.stages.yard import get_frame, split
 from modelyard.delivery.training import Lesson, trained

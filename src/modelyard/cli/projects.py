@@ -15,7 +15,7 @@ from modelyard.core.settings import FILE, read_settings
 from modelyard.delivery.children import ChildLimits, ran
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.service import AppliedModel, DeclaredModel, ModelPlan
-from modelyard.delivery.sources import project_folder, source_archive
+from modelyard.delivery.sources import own_package, project_folder, source_archive
 from modelyard.sdk.client import Client
 
 DECLARE_TIMEOUT_S = 120.0
@@ -73,9 +73,10 @@ def _declared(client: Client, folder: Path) -> Iterator[DeclaredModel]:
 
 
 def declarations(folder: Path, archive: bytes) -> tuple[ModelDeclaration, ...]:
-    """The project's declarations, from the cache where its source is the same, else from a process in its environment."""
+    """The project's declarations, from the cache where its source and Modelyard's are the same, else from a process in its environment."""
     interpreter = _interpreter(folder)
-    cached = folder / CACHE / f"{digest_bytes(archive + interpreter.encode())[7:31]}.json"
+    key = digest_bytes(b"".join((digest_bytes(archive).encode(), digest_bytes(own_package()).encode(), interpreter.encode())))
+    cached = folder / CACHE / f"{key[7:31]}.json"
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         return msgspec.json.decode(cached.read_bytes(), type=Declared).models
     modules = read_settings(folder / FILE, {}, {}).project.models
