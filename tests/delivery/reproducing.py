@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,16 @@ from modelyard.access.domain import SYSTEM
 from modelyard.cli.projects import declarations
 from modelyard.core.settings import Settings, WorkerSettings
 from modelyard.delivery.declaration import DeclaredModel
-from modelyard.delivery.domain import DeliveryState, NewDelivery, NewReproduction, Reproduction, ReproductionState, StageName
+from modelyard.delivery.domain import (
+    DeliveryDetail,
+    DeliveryState,
+    NewDelivery,
+    NewReproduction,
+    Reproduction,
+    ReproductionState,
+    StageName,
+)
+from modelyard.delivery.machine import detail_of
 from modelyard.delivery.service import declare_model, get_reproduction, start_delivery, start_reproduction
 from modelyard.delivery.sources import source_archive
 from modelyard.registry.domain import ModelName
@@ -23,14 +33,14 @@ from modelyard.server.reproducing import reproduce_once
 from modelyard.server.worker import work_once
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PROJECT = f"""
+PROJECT = """
 [project]
 name = "mine"
 version = "0"
 requires-python = ">=3.11,<3.14"
-dependencies = ["modelyard", "lightgbm", "scikit-learn", "skops"]
+dependencies = ["modelyard", {packages}]
 [tool.uv.sources]
-modelyard = {{ path = "{REPOSITORY}" }}
+modelyard = {{ path = "{repository}" }}
 """
 MODELS = """
 import os
@@ -66,8 +76,8 @@ def line(rows):
 NAMES = ("trees", "line", "dice")
 
 
-def write_project(folder: Path) -> None:
-    """A month of invented flights whose lateness follows the wind, the models that learn it, and their lock."""
+def write_project(folder: Path, models: str = MODELS, packages: Sequence[str] = ("lightgbm", "scikit-learn", "skops")) -> None:
+    """A month of invented flights whose lateness follows the wind, the models that learn it, and their lock. One in ten lacks its seats."""
     random, count, hours = np.random.default_rng(1), 2000, 30 * 24
     start = datetime(2026, 1, 1, tzinfo=UTC)
     airports, minutes = random.integers(0, 3, count), np.sort(random.integers(180, hours * 60, count))
@@ -75,12 +85,15 @@ def write_project(folder: Path) -> None:
     late = (random.random(count) < 1 / (1 + np.exp(-(wind[airports, minutes // 60 - 2] - 12) / 3))).astype(int)
     scheduled = [start + timedelta(minutes=int(minute)) for minute in minutes]
     flights = {"origin": names[airports], "scheduled_at": scheduled, "landed_at": [at + timedelta(hours=3) for at in scheduled]}
-    pl.DataFrame(flights | {"distance": random.integers(100, 3000, count), "late": late}).write_parquet(folder / "flights.parquet")
+    seats = [None if number % 10 == 0 else 100.0 + number % 7 for number in range(count)]
+    flights |= {"distance": random.integers(100, 3000, count), "late": late, "seats": seats}
+    pl.DataFrame(flights).write_parquet(folder / "flights.parquet")
     weather = {"origin": np.repeat(names, hours), "at": [start + timedelta(hours=hour) for hour in range(hours)] * 3, "wind": wind.ravel()}
     pl.DataFrame(weather).write_parquet(folder / "weather.parquet")
     (folder / "modelyard.toml").write_text('[project]\nmodels = ["models"]\n')
-    (folder / "pyproject.toml").write_text(PROJECT)
-    (folder / "models.py").write_text(MODELS)
+    named = ", ".join(f'"{name}"' for name in packages)
+    (folder / "pyproject.toml").write_text(PROJECT.format(packages=named, repository=REPOSITORY))
+    (folder / "models.py").write_text(models)
     subprocess.run([sys.executable, "-m", "uv", "lock", "--quiet"], cwd=folder, check=True, env={**os.environ, "VIRTUAL_ENV": ""})
 
 
@@ -89,20 +102,31 @@ def settings_of(folder: Path) -> Settings:
     return Settings(data=str(folder / ".yard"), worker=WorkerSettings(lease_s=1.0))
 
 
-def shipped(installation: Installation, folder: Path) -> None:
-    """Declares and delivers every model of the project as far as the registry."""
+def declared(installation: Installation, folder: Path) -> None:
+    """Declares every model of the project."""
     archive = source_archive(folder)
     source = installation.blobs.put_bytes(archive)
     for declaration in declarations(folder, archive):
         declare_model(installation.database, SYSTEM, DeclaredModel(declaration=declaration, source=source, root=str(folder)))
+
+
+def delivered(installation: Installation, name: str, until: StageName) -> DeliveryDetail:
+    """A delivery of the model through that stage, done."""
+    body = NewDelivery(model=name, until=until)
+    delivery = installation.database.write(lambda tx: start_delivery(tx, SYSTEM, body))
+    while work_once(installation, "shipper"):
+        pass
+    with installation.database.read() as snapshot:
+        found = detail_of(snapshot, delivery.id)
+    assert found.delivery.state is DeliveryState.DONE, [one.reason for one in found.stages]
+    return found
+
+
+def shipped(installation: Installation, folder: Path) -> None:
+    """Declares and delivers every model of the project as far as the registry."""
+    declared(installation, folder)
     for name in NAMES:
-        body = NewDelivery(model=name, until=StageName.REGISTER)
-        delivery = installation.database.write(lambda tx, body=body: start_delivery(tx, SYSTEM, body))  # type: ignore[misc]  # a bound default
-        while work_once(installation, "shipper"):
-            pass
-        with installation.database.read() as snapshot:
-            found = snapshot.connection.exec_driver_sql(f"SELECT state FROM deliveries WHERE id = '{delivery.id}'").scalar_one()
-        assert found == DeliveryState.DONE
+        delivered(installation, name, StageName.REGISTER)
 
 
 def asked(installation: Installation, model: str, key: str = "") -> Reproduction:

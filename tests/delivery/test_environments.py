@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.delivery.environments import EnvironmentFailed, built_environment, own_package
+from modelyard.delivery.environments import EnvironmentFailed, built_environment
+from modelyard.delivery.sources import own_package
 
 PROJECT = '[project]\nname = "mine"\nversion = "0"\nrequires-python = ">=3.11"\n'
 

@@ -1,8 +1,5 @@
 """A project whose models were shipped for real, as far as their approval: what the tests of attestations and dossiers work on."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from modelyard.access.domain import DEFAULT_TEAM, EVERY_TEAM, Principal, PrincipalId, Role
@@ -15,7 +12,6 @@ from modelyard.delivery.sources import source_archive
 from modelyard.registry.domain import ModelName
 from modelyard.server.installation import Installation
 from modelyard.server.worker import work_once
-from tests.delivery.reproducing import PROJECT
 from tests.delivery.reproducing import write_project as write_sources
 
 LATE, CREWS = ModelName("late"), ModelName("crews")
@@ -49,10 +45,7 @@ def crews(rows):
 
 def write_project(folder: Path) -> None:
     """The project with its data and its lock."""
-    write_sources(folder)
-    (folder / "pyproject.toml").write_text(PROJECT)
-    (folder / "models.py").write_text(MODELS)
-    subprocess.run([sys.executable, "-m", "uv", "lock", "--quiet"], cwd=folder, check=True, env={**os.environ, "VIRTUAL_ENV": ""})
+    write_sources(folder, MODELS)
 
 
 def settings_of(folder: Path) -> Settings:

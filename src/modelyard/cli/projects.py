@@ -10,11 +10,11 @@ import msgspec
 
 from modelyard.cli.connection import connected
 from modelyard.cli.output import Json, console, plain, print_json, print_table
-from modelyard.core.digests import digest_bytes
+from modelyard.core.digests import digest_bytes, digest_of
 from modelyard.core.settings import FILE, read_settings
 from modelyard.delivery.children import ChildLimits, ran
 from modelyard.delivery.declaration import AppliedModel, DeclaredModel, ModelDeclaration, ModelPlan
-from modelyard.delivery.sources import project_folder, source_archive
+from modelyard.delivery.sources import own_package, project_folder, source_archive
 from modelyard.sdk.client import Client
 
 DECLARE_TIMEOUT_S = 120.0
@@ -72,11 +72,11 @@ def _declared(client: Client, folder: Path) -> Iterator[DeclaredModel]:
 
 
 def declarations(folder: Path, archive: bytes) -> tuple[ModelDeclaration, ...]:
-    """The project's declarations, from the cache where its source is the same, else from a process in its environment."""
+    """The project's declarations, from the cache where its source and Modelyard's are the same, else from a process in its environment."""
     interpreter = _interpreter(folder)
     modules = read_settings(folder / FILE, os.environ, {}).project.models
-    key = archive + msgspec.json.encode((interpreter, modules))
-    cached = folder / CACHE / f"{digest_bytes(key)[7:31]}.json"
+    key = digest_of([digest_bytes(archive), digest_bytes(own_package()), interpreter, list(modules)])
+    cached = folder / CACHE / f"{key[7:31]}.json"
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         return msgspec.json.decode(cached.read_bytes(), type=Declared).models
     own = str(Path(__file__).parents[2])

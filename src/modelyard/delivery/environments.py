@@ -22,8 +22,8 @@ import uv
 from modelyard.core.digests import Digest, digest_bytes
 from modelyard.core.errors import Kind, ModelyardError
 from modelyard.core.processes import tied, words_for_child
+from modelyard.delivery.sources import LOCK
 
-LOCK = "uv.lock"
 BUILD_TIMEOUT_S = 900.0
 PYTHON = ".".join(map(str, sys.version_info[:3]))
 CPU_FACTS = Path("/proc/cpuinfo")
@@ -45,19 +45,6 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     interpreter: str
     own_folder: str
-
-
-def own_package() -> bytes:
-    """Modelyard's own source as a tar archive whose bytes follow from its content alone: a part of every environment."""
-    folder = Path(__file__).parents[1]
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in sorted(folder.rglob("*.py")):
-            content = path.read_bytes()
-            entry = tarfile.TarInfo(f"modelyard/{path.relative_to(folder).as_posix()}")
-            entry.size, entry.mode, entry.mtime = len(content), 0o644, 0
-            archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def locked_requirements(source: Path) -> bytes:

@@ -1,15 +1,16 @@
-"""A project folder as others can rebuild it: its source as one archive whose bytes follow from its content alone."""
+"""Source as others can rebuild it, a project's and Modelyard's own: one archive whose bytes follow from its content alone."""
 
 import io
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 
 SKIPPED_FOLDERS = frozenset({".git", ".venv", ".yard", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
+LOCK = "uv.lock"
 MOST_FILE_BYTES = 2_000_000
 MOST_TOTAL_BYTES = 50_000_000
 
@@ -29,14 +30,14 @@ def project_folder(start: Path) -> Path:
 
 
 def source_files(folder: Path) -> Iterator[Path]:
-    """The project's own files, sorted: what git knows or would add, else all but caches; data beyond 2 MB stays behind."""
+    """The project's own files, sorted: what git knows or would add, else all but caches; without data beyond 2 MB, but with the lock."""
     known = _known_to_git(folder)
-    for name in known if known is not None else sorted(_walked(folder)):
+    for name in sorted({*(known if known is not None else _walked(folder)), LOCK}):
         path = folder / name
         if (
             path.is_file()
             and not path.is_symlink()
-            and path.stat().st_size <= MOST_FILE_BYTES
+            and (name == LOCK or path.stat().st_size <= MOST_FILE_BYTES)
             and not SKIPPED_FOLDERS & set(Path(name).parts)
         ):
             yield path
@@ -44,16 +45,26 @@ def source_files(folder: Path) -> Iterator[Path]:
 
 def source_archive(folder: Path) -> bytes:
     """The project's files as a tar archive: equal content gives equal bytes. Raises InvalidInput beyond 50 MB."""
-    buffer, total = io.BytesIO(), 0
+    paths = list(source_files(folder))
+    if sum(path.stat().st_size for path in paths) > MOST_TOTAL_BYTES:
+        raise InvalidInput(
+            f"{folder} holds more than {MOST_TOTAL_BYTES // 10**6} MB of source", hint="keep data out of the project, or ignore it"
+        )
+    return _archive(folder, paths)
+
+
+def own_package() -> bytes:
+    """Modelyard's own source as an archive: a part of every environment."""
+    package = Path(__file__).parents[1]
+    return _archive(package.parent, sorted(package.rglob("*.py")))
+
+
+def _archive(root: Path, paths: Iterable[Path]) -> bytes:
+    buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in source_files(folder):
+        for path in paths:
             content = path.read_bytes()
-            total += len(content)
-            if total > MOST_TOTAL_BYTES:
-                raise InvalidInput(
-                    f"{folder} holds more than {MOST_TOTAL_BYTES // 10**6} MB of source", hint="keep data out of the project, or ignore it"
-                )
-            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            entry = tarfile.TarInfo(path.relative_to(root).as_posix())
             entry.size, entry.mode, entry.mtime = len(content), 0o644, 0
             archive.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from modelyard.delivery.environments import Environment, EnvironmentFailed, built_environment, own_package
+from modelyard.delivery.environments import Environment, EnvironmentFailed, built_environment
 from modelyard.delivery.rebuilding.records import RecordedTraining
+from modelyard.delivery.sources import own_package
 from modelyard.storage.blobs import Blobs
 
 READERS = 4

@@ -12,10 +12,10 @@ from modelyard.core.clock import SECOND
 from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
-from modelyard.delivery.environments import Environment, built_environment, own_package, processor
+from modelyard.delivery.environments import Environment, built_environment, processor
 from modelyard.delivery.expressions import decided
 from modelyard.delivery.machine import Done, Outcome, Stopped
-from modelyard.delivery.sources import unpack_source
+from modelyard.delivery.sources import own_package, unpack_source
 from modelyard.delivery.stages.artifacts import champion_of, fetched, put_artifact
 from modelyard.delivery.stages.runs import logged_metrics, started_run
 from modelyard.delivery.stages.yard import AS_OF, Job, Yard, get_frame, put_frame, snapshot_of, split
