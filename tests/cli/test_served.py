@@ -82,6 +82,8 @@ def test_a_rollback_is_told_once_the_gateway_answers_under_it(served: Live) -> N
     said = served.yard("rollback", "late", "--why", "answers too late")
     assert (said.returncode, said.stdout) == (0, f"late is back at v1 (revision {base + 1}): answers too late\n")
     until(lambda: served.predict().get("revision") == base + 1)
+    never = served.yard("rollback", "late", "--to", "9")
+    assert (never.returncode, "never_champion" in never.stderr) == (1, True)
     made = answered(served, "rollback", "late", "--to", "v2")
     assert (made["state"], made["revision"]["traffic"]["champion"]) == ("active", 2)
     until(lambda: (served.predict()["version"], served.predict()["revision"]) == (2, base + 2))
@@ -91,6 +93,7 @@ def test_a_rollback_is_told_once_the_gateway_answers_under_it(served: Live) -> N
 
 
 def test_a_canary_is_taken_back_and_its_version_retired(served: Live) -> None:
+    served.serve(3)
     served.serve(1)
     served.serve(1, canary=Route(version=3, share=0.5))
     refused = served.yard("retire", "late", "--version", "3", "--why", "trained on wrong labels")

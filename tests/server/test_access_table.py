@@ -1,4 +1,4 @@
-"""Every route is walked as nobody and as each role: the table decides, and no route is outside it."""
+"""Every route of the server is walked as nobody and as each role: the table decides, and no route is outside it."""
 
 import re
 
@@ -6,11 +6,16 @@ import pytest
 
 from modelyard.access.domain import INCLUDES, Role, Scope
 from modelyard.access.rules import SAFE_METHODS, scopes_for
-from modelyard.server.access_table import PUBLIC, TABLE
+from modelyard.server.access_table import MLFLOW, PUBLIC, TABLE, Least
+from modelyard.server.guard import check_gateway_rules, check_rules
+from modelyard.serving.gateway.routes import ROUTES, GatewayRoute
 from tests.server.conftest import Running
 
 # These end a session or a token, or a stream without end: walking them as an allowed role would end the walk.
 ONCE = {"GET /live"}
+TWINS = {rule.replace(" /api/", " /ajax-api/"): least for rule, least in MLFLOW.items()}
+TWINS |= {rule.replace("/2.0/", "/3.0/"): least for rule, least in (MLFLOW | TWINS).items() if rule.endswith("/artifacts/{path}")}
+WALKED: dict[str, Least] = {**TABLE, **TWINS}
 
 
 def path_of(rule: str) -> tuple[str, str]:
@@ -18,20 +23,20 @@ def path_of(rule: str) -> tuple[str, str]:
     return method, re.sub(r"\{(\w+)\}", lambda found: "999999" if found[1] in ("index", "size") else "no-such-thing", template)
 
 
-@pytest.mark.parametrize("rule", sorted(TABLE))
+@pytest.mark.parametrize("rule", sorted(WALKED))
 def test_nobody_reaches_what_is_not_public(running: Running, rule: str) -> None:
     method, path = path_of(rule)
     with running.client() as client:
         answer = client.request(method, path, follow_redirects=False)
     asked_to_log_in = answer.status_code == 401 and "needs a login" in answer.text
-    assert asked_to_log_in is (TABLE[rule] != PUBLIC), answer.text
+    assert asked_to_log_in is (WALKED[rule] != PUBLIC), answer.text
 
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_role_reaches_what_the_table_gives_it_and_nothing_else(running: Running, role: Role) -> None:
     wrong = []
     with running.client(role) as client:
-        for rule, least in sorted(TABLE.items()):
+        for rule, least in sorted(WALKED.items()):
             if rule in ONCE:
                 continue
             method, path = path_of(rule)
@@ -48,6 +53,29 @@ def test_no_name_makes_a_change_a_read(name: str) -> None:
     changes = [rule.split(" ") for rule, least in TABLE.items() if least not in (PUBLIC, Role.VIEWER)]
     filled = [(method, re.sub(r"\{\w+\}", name, template)) for method, template in changes if method not in SAFE_METHODS]
     assert [one for one in filled if Scope.READ in scopes_for(*one)] == []
+
+
+@pytest.mark.parametrize("path", ["/api/2.0/mlflow/jobs", "/ajax-api/3.0/mlflow-no/x", "/api/2.0/mlflow-artifacts/mpu/create/1"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
+def test_nobody_learns_what_the_interface_of_mlflow_has_not(running: Running, method: str, path: str) -> None:
+    with running.client() as client:
+        assert client.request(method, path).status_code == 401
+    with running.client(Role.VIEWER) as client:
+        assert client.request(method, path).status_code == 404
+
+
+def test_a_route_without_a_rule_and_a_rule_without_a_route_keep_a_role_from_starting() -> None:
+    with pytest.raises(TypeError, match=r"POST /api/2\.0/mlflow/jobs"):
+        check_rules((), (("POST", "/api/2.0/mlflow/jobs"), *(rule.split(" ") for rule in TABLE)))  # type: ignore[arg-type]  # a pair each
+    with pytest.raises(TypeError, match=r"mlflow/runs/create \(no such route\)"):
+        check_rules((), ())
+    check_gateway_rules(ROUTES)
+    with pytest.raises(TypeError, match="GET /v2/logs"):
+        check_gateway_rules((*ROUTES, GatewayRoute("GET", "/v2/logs")))
+    with pytest.raises(TypeError, match=r"POST /labels/\{model\} \(no such route\)"):
+        check_gateway_rules(ROUTES[:-1])
+    with pytest.raises(TypeError, match=r"who may ask: /labels/\{model\}"):
+        check_gateway_rules((*ROUTES[:-1], GatewayRoute("POST", "/labels/{model}", is_public=True)))
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Host": "127.0.0.1"}, {"Host": "localhost:1"}])

@@ -18,7 +18,8 @@ from modelyard.serving.domain import Assignment, Deployment, Heartbeat, Held, Ow
 from modelyard.storage.database import Database
 from tests.serving.world import LATE, SET, World
 
-ADA = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEFAULT_TEAM: Role.CONTRIBUTOR})
+ADA = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEFAULT_TEAM: Role.APPROVER})
+BEN = Principal(id=PrincipalId("usr_ben"), name="ben", kind="person", roles={DEFAULT_TEAM: Role.CONTRIBUTOR})
 ROOT = Principal(id=PrincipalId("usr_root"), name="root", kind="person", roles={EVERY_TEAM: Role.ADMIN})
 GATE = Principal(id=PrincipalId("svc_gate"), name="gateway", kind="service", roles={EVERY_TEAM: Role.CONTRIBUTOR})
 

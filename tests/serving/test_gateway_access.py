@@ -12,25 +12,14 @@ from modelyard.access.domain import TeamId
 from modelyard.core.clock import SECOND, Instant, wall_now
 from modelyard.core.errors import InvalidInput
 from modelyard.serving.domain import Traffic
+from modelyard.serving.gateway.routes import ROUTES as ALL
 from modelyard.serving.gateway.run import GatewayOptions
 from tests.serving.world import ROW, SECRET, TOKEN, Gateway, World, running, token
 
-POSTED = (
-    "/predict/late",
-    "/invocations/late",
-    "/v2/models/late/infer",
-    "/v2/models/late/versions/1/infer",
-    "/features/late_features",
-    "/labels/late",
+LISTED = tuple(
+    (route.method, route.template.format(model="late", version="1", set="late_features")) for route in ALL if not route.is_public
 )
-READ = ("/metrics", "/v2", "/v2/models/late", "/v2/models/late/ready", "/v2/models/late/versions/1")
-ROUTES = (
-    *(("POST", path) for path in POSTED),
-    *(("GET", path) for path in READ),
-    ("GET", "/no"),
-    ("POST", "/no"),
-    ("PUT", "/predict/late"),
-)
+ROUTES = (*LISTED, ("GET", "/no"), ("POST", "/no"), ("PUT", "/predict/late"))
 
 
 def asked(gateway: Gateway, method: str, path: str, **headers: str) -> httpx.Response:
@@ -71,9 +60,11 @@ def test_strangers_add_no_series_to_the_metrics(shared: Gateway) -> None:
     assert routes <= {"predict", "invocations", "v2", "features", "labels", "metrics", "healthz", "readyz", "unknown"}
 
 
-def test_the_token_opens_them(shared: Gateway) -> None:
+def test_the_token_opens_them_and_each_that_is_listed_is_there(shared: Gateway) -> None:
     for method, path in ROUTES:
         assert asked(shared, method, path, authorization=f"Bearer {TOKEN}").status_code not in (401, 403)
+    for method, path in LISTED:
+        assert asked(shared, method, path, authorization=f"Bearer {TOKEN}").status_code not in (404, 405, 500), path
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "evil.example:7701", ""])

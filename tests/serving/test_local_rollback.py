@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from modelyard.ledger.domain import Event
-from modelyard.serving.domain import OWN_NUMBERS, RevisionState
+from modelyard.serving.domain import OWN_NUMBERS, RevisionState, Route
 from modelyard.serving.gateway.door import DOOR, LONGEST_PATH, reached
 from modelyard.serving.store.gateways import NUMBERS
 from tests.live import Live, live
@@ -125,6 +125,15 @@ def test_what_was_never_loaded_here_is_refused_and_nothing_is_changed(cut: Cut) 
     assert rolled_back(cut, "--to", "2", code=1)["error"]["code"] == "nothing_to_roll_back_to"
     assert code_of(cut.live, "lat") == "no_such_endpoint"
     assert cut.live.predict()["revision"] == cut.base
+
+
+def test_what_only_was_a_canary_here_is_refused_and_its_canary_is_taken_back(cut: Cut) -> None:
+    cut.live.start("server")
+    number = cut.live.serve(2, canary=Route(version=3, share=0.5))
+    cut.live.end("server")
+    assert rolled_back(cut, "--to", "3", code=1)["error"]["code"] == "version_not_here"
+    assert rolled_back(cut, "--to", "2")["revision"]["traffic"] == {"champion": 2, "canary": None, "shadows": [], "fallback": None}
+    assert cut.live.predict()["revision"] == cut.own > number
 
 
 def test_only_while_the_control_plane_is_away_and_by_the_door_of_the_folder(cut: Cut, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 
 from modelyard.access.domain import Principal
 from modelyard.serving import service
-from modelyard.serving.domain import Fallback, Proposal, RolloutStep
+from modelyard.serving.domain import Fallback, NeverChampion, Proposal, RolloutStep
 from modelyard.serving.pages import PAGES, NearGateway, roll_back
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore, OnlineStore
@@ -20,7 +20,7 @@ from modelyard.web.binding import Resources
 from modelyard.web.frame import Shell
 from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
-from tests.serving.control import ADA, Pretender, registered
+from tests.serving.control import ADA, BEN, Pretender, registered
 from tests.serving.world import LATE, World
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -107,6 +107,8 @@ def test_a_stale_view_and_a_silent_gateway_stand_out(client: Client, live: Prete
 
 
 def test_a_rollback_by_form_brings_the_champion_before(client: Client, live: Pretender, database: Database) -> None:
-    done = database.write(lambda tx: roll_back(tx, ADA, LATE, "2", "it was slow"))
-    assert (done.to, "version 2" in done.said) == ("/serving/late", True)
+    done = database.write(lambda tx: roll_back(tx, BEN, LATE, "1", "it was slow"))
+    assert (done.to, "version 1" in done.said) == ("/serving/late", True)
     assert "it was slow" in html(client, "/serving/late")
+    with pytest.raises(NeverChampion):
+        database.write(lambda tx: roll_back(tx, BEN, LATE, "2"))

@@ -17,6 +17,7 @@ from modelyard.serving.domain import (
     Fallback,
     GatewayLease,
     Held,
+    NeverChampion,
     NothingToRollBackTo,
     Revision,
     RevisionDetail,
@@ -122,12 +123,21 @@ def detail(number: int, champion: int, *, was_active: bool = True) -> RevisionDe
 
 
 def test_a_rollback_takes_the_canary_away_first_and_then_goes_to_the_champion_before() -> None:
-    earlier = [detail(1, 1), detail(2, 2), detail(3, 4, was_active=False), detail(5, 3)]
+    earlier = [detail(5, 3), detail(3, 4, was_active=False), detail(2, 2), detail(1, 1)]
     assert rules.rolled_back(Traffic(champion=3, canary=Route(version=4, share=0.5)), earlier, None) == Traffic(champion=3)
     assert rules.rolled_back(Traffic(champion=3), earlier, None) == Traffic(champion=2)
     assert rules.rolled_back(Traffic(champion=3, shadows=(1,)), earlier, 1) == Traffic(champion=1)
     with pytest.raises(NothingToRollBackTo):
         rules.rolled_back(Traffic(champion=1), [detail(1, 1)], None)
+
+
+def test_a_rollback_brings_back_no_version_that_never_was_champion() -> None:
+    canary = Route(version=4, share=0.5)
+    earlier = [detail(3, 2), detail(2, 4, was_active=False), detail(1, 1)]
+    for live in (Traffic(champion=2), Traffic(champion=2, canary=canary), Traffic(champion=2, shadows=(4,))):
+        with pytest.raises(NeverChampion, match="version 4 was never champion"):
+            rules.rolled_back(live, earlier, 4)
+    assert rules.rolled_back(Traffic(champion=2, canary=canary), earlier, 2) == Traffic(champion=2)
 
 
 def test_the_fallback_serves_while_a_view_that_it_names_and_the_version_reads_is_stale() -> None:

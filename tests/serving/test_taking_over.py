@@ -164,6 +164,15 @@ def test_what_was_retired_meanwhile_does_not_come_back_and_that_is_said(yard: Da
     assert "retired" in entry.data["why"]
 
 
+def test_what_never_was_champion_is_not_brought_in_by_a_report(yard: Database) -> None:
+    cut = Pretender(yard, "cut")
+    number = cut.beat().own_number
+    assert report(cut, own(number, 3, 2)) == {LATE: 2}
+    assert endpoint(yard).coming is None
+    (entry,) = entries(yard)
+    assert (entry.data["outcome"], "never champion" in entry.data["why"]) == ("refused", True)
+
+
 def test_a_model_that_was_withdrawn_stays_so(yard: Database) -> None:
     cut = Pretender(yard, "cut")
     number = cut.beat().own_number

@@ -463,7 +463,7 @@ class Client(Transport):
         self.call("DELETE", "/tokens/{token}", {"path": {"token": token}}, None)
 
     def rollback(self, model: ModelName, *, to: int | None = None, cause: str = '') -> RevisionDetail:
-        """A new revision without the canary, under version `to` or the champion before. Raises NothingToRollBackTo."""
+        """A new revision without the canary, under version `to`, which was champion once, or the champion before."""
         answer: RevisionDetail = self.call("POST", "/endpoints/{model}/rollback", {"path": {"model": model}, "body": {"to": to, "cause": cause}}, RevisionDetail)
         return answer
 

@@ -1,4 +1,5 @@
-"""The one access table: every route of the control plane and the least role for it. What is not here cannot be reached.
+"""The one access table: every route of the control plane, of MLflow's interface and of the gateways, and the least role for it.
+What is not here cannot be reached.
 
 A role counts in any team; whether the object at hand is one of that team's is checked inside the services.
 """
@@ -187,10 +188,108 @@ POST /api/v1/service-accounts
 POST /api/v1/teams
 """
 
+# MLflow's interface: what it answers below /api, it answers below /ajax-api by the same rule.
+_MLFLOW_VIEWER = """
+GET /api/2.0/mlflow-artifacts/artifacts
+GET /api/2.0/mlflow-artifacts/artifacts/{path}
+GET /api/2.0/mlflow/artifacts/list
+GET /api/2.0/mlflow/experiments/get
+GET /api/2.0/mlflow/experiments/get-by-name
+GET /api/2.0/mlflow/experiments/search
+POST /api/2.0/mlflow/experiments/search
+POST /api/2.0/mlflow/experiments/search-datasets
+GET /api/2.0/mlflow/get-artifact
+POST /api/2.0/mlflow/logged-models/search
+GET /api/2.0/mlflow/logged-models/{model_id}
+GET /api/2.0/mlflow/logged-models/{model_id}/artifacts/directories
+GET /api/2.0/mlflow/logged-models/{model_id}/artifacts/files
+GET /api/2.0/mlflow/metrics/get-history
+GET /api/2.0/mlflow/metrics/get-history-bulk
+GET /api/2.0/mlflow/metrics/get-history-bulk-interval
+GET /api/2.0/mlflow/model-versions/get
+GET /api/2.0/mlflow/model-versions/get-download-uri
+GET /api/2.0/mlflow/model-versions/search
+GET /api/2.0/mlflow/registered-models/alias
+GET /api/2.0/mlflow/registered-models/get
+GET /api/2.0/mlflow/registered-models/get-latest-versions
+POST /api/2.0/mlflow/registered-models/get-latest-versions
+GET /api/2.0/mlflow/registered-models/search
+GET /api/2.0/mlflow/runs/get
+POST /api/2.0/mlflow/runs/search
+GET /api/3.0/mlflow/server-info
+"""
+
+_MLFLOW_CONTRIBUTOR = """
+DELETE /api/2.0/mlflow-artifacts/artifacts/{path}
+PUT /api/2.0/mlflow-artifacts/artifacts/{path}
+POST /api/2.0/mlflow/experiments/create
+POST /api/2.0/mlflow/experiments/delete
+POST /api/2.0/mlflow/experiments/delete-experiment-tag
+POST /api/2.0/mlflow/experiments/restore
+POST /api/2.0/mlflow/experiments/set-experiment-tag
+POST /api/2.0/mlflow/experiments/update
+POST /api/2.0/mlflow/logged-models
+DELETE /api/2.0/mlflow/logged-models/{model_id}
+PATCH /api/2.0/mlflow/logged-models/{model_id}
+POST /api/2.0/mlflow/logged-models/{model_id}/params
+PATCH /api/2.0/mlflow/logged-models/{model_id}/tags
+DELETE /api/2.0/mlflow/logged-models/{model_id}/tags/{tag_key}
+POST /api/2.0/mlflow/model-versions/create
+DELETE /api/2.0/mlflow/model-versions/delete
+DELETE /api/2.0/mlflow/model-versions/delete-tag
+POST /api/2.0/mlflow/model-versions/set-tag
+POST /api/2.0/mlflow/model-versions/transition-stage
+PATCH /api/2.0/mlflow/model-versions/update
+DELETE /api/2.0/mlflow/registered-models/alias
+POST /api/2.0/mlflow/registered-models/alias
+POST /api/2.0/mlflow/registered-models/create
+DELETE /api/2.0/mlflow/registered-models/delete
+DELETE /api/2.0/mlflow/registered-models/delete-tag
+POST /api/2.0/mlflow/registered-models/rename
+POST /api/2.0/mlflow/registered-models/set-tag
+PATCH /api/2.0/mlflow/registered-models/update
+POST /api/2.0/mlflow/runs/create
+POST /api/2.0/mlflow/runs/delete
+POST /api/2.0/mlflow/runs/delete-tag
+POST /api/2.0/mlflow/runs/log-batch
+POST /api/2.0/mlflow/runs/log-inputs
+POST /api/2.0/mlflow/runs/log-metric
+POST /api/2.0/mlflow/runs/log-model
+POST /api/2.0/mlflow/runs/log-parameter
+POST /api/2.0/mlflow/runs/outputs
+POST /api/2.0/mlflow/runs/restore
+POST /api/2.0/mlflow/runs/set-tag
+POST /api/2.0/mlflow/runs/update
+"""
+
+_GATEWAY_PUBLIC = """
+GET /healthz
+GET /readyz
+GET /v2/health/live
+GET /v2/health/ready
+"""
+
+_GATEWAY_VIEWER = """
+GET /metrics
+GET /v2
+GET /v2/models/{model}
+GET /v2/models/{model}/ready
+GET /v2/models/{model}/versions/{version}
+GET /v2/models/{model}/versions/{version}/ready
+POST /predict/{model}
+POST /invocations/{model}
+POST /v2/models/{model}/infer
+POST /v2/models/{model}/versions/{version}/infer
+POST /features/{set}
+POST /labels/{model}
+"""
+
 
 def _rules(lines: str, least: Least) -> dict[str, Least]:
     return dict.fromkeys(lines.split("\n")[1:-1], least)
 
+
+MLFLOW: Final[dict[str, Least]] = {**_rules(_MLFLOW_VIEWER, Role.VIEWER), **_rules(_MLFLOW_CONTRIBUTOR, Role.CONTRIBUTOR)}
 
 TABLE: Final[dict[str, Least]] = {
     **_rules(_PUBLIC, PUBLIC),
@@ -198,4 +297,9 @@ TABLE: Final[dict[str, Least]] = {
     **_rules(_CONTRIBUTOR, Role.CONTRIBUTOR),
     **_rules(_APPROVER, Role.APPROVER),
     **_rules(_ADMIN, Role.ADMIN),
+    **MLFLOW,
 }
+
+GATEWAY: Final[dict[str, Least]] = {**_rules(_GATEWAY_PUBLIC, PUBLIC), **_rules(_GATEWAY_VIEWER, Role.VIEWER)}
+"""The rules of a gateway's routes. It takes tokens of the scope serving, each for the models of the teams in which its owner has
+a role other than auditor."""

@@ -28,11 +28,11 @@ from modelyard.ledger.service import LogKey, list_events, log_facts
 from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
 from modelyard.server.bundles import bundle_route, pdf_route
-from modelyard.server.guard import found_of, guard, request_values, unruled
+from modelyard.server.guard import check_rules, found_of, guard, request_values
 from modelyard.server.installation import Installation
 from modelyard.server.joins import join_route
 from modelyard.server.local import noted_addresses
-from modelyard.server.mounts import Mounts, authenticated_viewer, mlflow_refusal
+from modelyard.server.mounts import Mounts, authenticated_caller, mlflow_refusal
 from modelyard.server.observe import Observed, Traced
 from modelyard.server.surface import ACTIONS, ACTORS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES
 from modelyard.server.surface import PAGES as OWN_PAGES
@@ -74,7 +74,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
     site = _site(installation, pool, hub)
     registry = CollectorRegistry()
     mlflow = mlflow_app(
-        installation.database, installation.blobs, authenticated_viewer, registry_routes(installation.database, installation.blobs)
+        installation.database, installation.blobs, authenticated_caller, registry_routes(installation.database, installation.blobs)
     )
     handlers = [
         *[operation_handler(bind(item, INJECTABLE), site.resources, request_values) for item in OPERATIONS],
@@ -101,9 +101,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
         request_max_body_size=MOST_BODY_BYTES,
         logging_config=None,
     )
-    missing = unruled(app.routes)
-    if missing:
-        raise TypeError(f"the access table and the routes differ: {', '.join(missing)}")
+    check_rules(app.routes, mlflow.templates)
     settings = installation.settings
     hosts = allowed_hosts(settings.server.host, settings.server.port, settings.server.allowed_hosts)
     shapes = tuple((prefix, mlflow_refusal) for prefix in MLFLOW)

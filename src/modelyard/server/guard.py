@@ -1,6 +1,6 @@
 """Holds every route against the one access table. A route without a rule keeps the server from starting."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from litestar import Request
@@ -8,9 +8,10 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.routes import BaseRoute, HTTPRoute
 
-from modelyard.access.domain import Authenticated, NotAllowed, NotAuthenticated, Principal
+from modelyard.access.domain import Authenticated, NotAllowed, NotAuthenticated, Principal, Role
 from modelyard.access.middleware import AUTHENTICATED
-from modelyard.server.access_table import PUBLIC, TABLE, Least
+from modelyard.server.access_table import GATEWAY, PUBLIC, TABLE, Least
+from modelyard.serving.gateway.routes import GatewayRoute
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -43,7 +44,11 @@ async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
     least = least_of(str(connection.scope.get("method", "GET")), connection.scope["path_template"])
     if least == PUBLIC:
         return
-    principal = principal_of(connection)
+    require_anywhere(principal_of(connection), least)
+
+
+def require_anywhere(principal: Principal, least: Role) -> None:
+    """Raises NotAllowed unless `principal` has the role in some team."""
     if not principal.may_anywhere(least):
         raise NotAllowed(f"{principal.name} is no {least} in any team", hint="an admin can give the role")
 
@@ -63,13 +68,27 @@ def plain(template: str) -> str:
     return "/".join(part.partition(":")[0] + "}" if part.startswith("{") and ":" in part else part for part in template.split("/"))
 
 
-def unruled(routes: Iterable[BaseRoute]) -> list[str]:
-    """The routes that the table has no rule for, and the rules that have no route."""
-    found = {
-        f"{method} {plain(route.path_format)}"
+def check_rules(routes: Iterable[BaseRoute], mounted: Iterable[tuple[str, str]]) -> None:
+    """Raises TypeError where a route has no rule in the table, or a rule no route; `mounted` apps name method and template of theirs."""
+    own = {
+        (method, plain(route.path_format))
         for route in routes
         if isinstance(route, HTTPRoute)
         for method in route.methods
         if method not in ("HEAD", "OPTIONS")
     }
-    return sorted(found - set(TABLE)) + sorted(f"{rule} (no such route)" for rule in set(TABLE) - found)
+    _check({" ".join(route) for route in (*own, *mounted)}, TABLE)
+
+
+def check_gateway_rules(routes: Collection[GatewayRoute]) -> None:
+    """Raises TypeError where a gateway's route has no rule, a rule no route, or one is open that the table does not open."""
+    _check({f"{route.method} {route.template}" for route in routes}, GATEWAY)
+    wrong = [route for route in routes if route.is_public is not (GATEWAY[f"{route.method} {route.template}"] == PUBLIC)]
+    if wrong:
+        raise TypeError(f"the access table and the gateway differ about who may ask: {', '.join(route.template for route in wrong)}")
+
+
+def _check(found: Collection[str], table: Collection[str]) -> None:
+    missing = sorted(set(found) - set(table)) + sorted(f"{rule} (no such route)" for rule in set(table) - set(found))
+    if missing:
+        raise TypeError(f"the access table and the routes differ: {', '.join(missing)}")

@@ -5,9 +5,12 @@ from typing import Any
 
 import msgspec
 
-from modelyard.access.domain import Authenticated, NotAllowed, NotAuthenticated, Principal, Role
+from modelyard.access.domain import Authenticated, NotAuthenticated, Principal, Role
 from modelyard.access.middleware import AUTHENTICATED
 from modelyard.core.errors import ErrorBody
+from modelyard.server.access_table import PUBLIC
+from modelyard.server.guard import least_of, require_anywhere
+from modelyard.tracking.wire.app import TEMPLATE
 from modelyard.tracking.wire.errors import MlflowErrorBody
 
 Scope = MutableMapping[str, Any]
@@ -35,16 +38,17 @@ class Mounts:
         await self._app(scope, receive, send)
 
 
-async def authenticated_viewer(scope: Scope) -> Principal:
-    """The principal of a request to a mounted app: whoever may read in some team. What may be written, its services check.
+async def authenticated_caller(scope: Scope) -> Principal:
+    """The principal of a request to MLflow's interface, by the table's rule for its route; what is no route, a viewer learns.
 
-    Raises NotAuthenticated and NotAllowed.
+    Raises NotAuthenticated and NotAllowed. Objects of other teams are refused inside the services.
     """
     found: Authenticated | None = scope.get("state", {}).get(AUTHENTICATED)
     if found is None:
         raise NotAuthenticated("this needs a login", hint="set MLFLOW_TRACKING_TOKEN to a token: yard token create")
-    if not found.principal.may_anywhere(Role.VIEWER):
-        raise NotAllowed(f"{found.principal.name} is no viewer in any team", hint="an admin can give the role")
+    least = least_of(scope["method"], scope[TEMPLATE]) if scope[TEMPLATE] else Role.VIEWER
+    if least != PUBLIC:
+        require_anywhere(found.principal, least)
     return found.principal
 
 

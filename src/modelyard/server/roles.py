@@ -18,6 +18,7 @@ from modelyard.core.ids import new_id
 from modelyard.core.processes import PARENT, die_with_parent, spare_start_up
 from modelyard.core.settings import Settings
 from modelyard.server.app import control_plane
+from modelyard.server.guard import check_gateway_rules
 from modelyard.server.installation import check_folder, opened
 from modelyard.server.listening import bound_socket, serve
 from modelyard.server.local import GATEWAY, near_url, put_addresses, put_local_tokens
@@ -28,6 +29,7 @@ from modelyard.server.supervisor import RoleSpec, role_command, supervised
 from modelyard.server.worker import work_until
 from modelyard.serving.gateway.link import HttpLink
 from modelyard.serving.gateway.loading import ArtifactLoader
+from modelyard.serving.gateway.routes import ROUTES
 from modelyard.serving.gateway.run import GatewayOptions
 from modelyard.serving.gateway.run import run_gateway as serve_gateway
 from modelyard.storage.blobs import Blobs
@@ -118,6 +120,7 @@ def run_gateway(settings: Settings, *, as_json: bool = False) -> int:
     blobs, online = Blobs.open(settings.blobs_url, settings.storage.blob_options), open_online(settings.online_url)
     url = own.server_url or near_url(settings.server.host, settings.server.port)
     link = HttpLink(url, options.name, token.read_text("utf-8").strip() if token.exists() else "")
+    check_gateway_rules(ROUTES)
     with tracing(settings.telemetry.endpoint, "gateway"), RoleLock(settings.folder, "gateway"):
         serve_gateway(
             options,

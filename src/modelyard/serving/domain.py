@@ -11,9 +11,20 @@ import msgspec
 from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
-from modelyard.core.errors import Conflict, InvalidInput, Kind, ModelyardError, NotFound
 from modelyard.features.domain import FeatureSet
 from modelyard.registry.domain import DType, Format, ModelName, Signature
+from modelyard.serving.errors import BadRows as BadRows
+from modelyard.serving.errors import BadTraffic as BadTraffic
+from modelyard.serving.errors import CannotAnswer as CannotAnswer
+from modelyard.serving.errors import NeverChampion as NeverChampion
+from modelyard.serving.errors import NoSuchEndpoint as NoSuchEndpoint
+from modelyard.serving.errors import NoSuchPrediction as NoSuchPrediction
+from modelyard.serving.errors import NoSuchRevision as NoSuchRevision
+from modelyard.serving.errors import NothingToRollBackTo as NothingToRollBackTo
+from modelyard.serving.errors import RevisionMoved as RevisionMoved
+from modelyard.serving.errors import TokensLapsed as TokensLapsed
+from modelyard.serving.errors import TooLarge as TooLarge
+from modelyard.serving.errors import VersionNotServable as VersionNotServable
 
 LEASE_S = 15.0
 """A gateway that has not been heard of for so long is not waited for."""
@@ -346,53 +357,3 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
     """A wish that everything answered before `before_at` go to the tables at once."""
 
     before_at: Instant
-
-
-class BadTraffic(InvalidInput):
-    """Shares or versions that make no traffic."""
-
-
-class NoSuchEndpoint(NotFound):
-    """The model is not served, or not to the caller."""
-
-
-class NoSuchRevision(NotFound):
-    """The endpoint has no revision of that number."""
-
-
-class NoSuchPrediction(NotFound):
-    """No prediction of that id is in the log."""
-
-
-class VersionNotServable(InvalidInput):
-    """The version has no signature, or a format without a safe loader."""
-
-
-class RevisionMoved(Conflict):
-    """The live revision is no longer the one that the change was made for."""
-
-
-class NothingToRollBackTo(Conflict):
-    """No earlier revision had another champion."""
-
-
-class BadRows(InvalidInput):
-    """Rows of a request that do not fit the model."""
-
-
-class TooLarge(ModelyardError):
-    """More bytes or rows than one request may carry."""
-
-    kind = Kind.TOO_LARGE
-
-
-class CannotAnswer(ModelyardError):
-    """The model gave no usable value and declares no fallback."""
-
-    kind = Kind.INTERNAL
-
-
-class TokensLapsed(ModelyardError):
-    """The gateway has been cut off for so long that it no longer knows which tokens hold."""
-
-    kind = Kind.UNREACHABLE

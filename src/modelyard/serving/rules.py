@@ -16,6 +16,7 @@ from modelyard.serving.domain import (
     Fallback,
     GatewayLease,
     Held,
+    NeverChampion,
     NothingToRollBackTo,
     RevisionDetail,
     RevisionState,
@@ -138,20 +139,29 @@ def rollout_step(live: Traffic, candidate: int, share: float) -> Traffic:
     return msgspec.structs.replace(live, canary=Route(version=candidate, share=share) if share > 0 else None, shadows=shadows)
 
 
-def rolled_back(live: Traffic, earlier: Sequence[RevisionDetail], to: int | None) -> Traffic:
+def rolled_back(live: Traffic, earlier: Iterable[RevisionDetail], to: int | None) -> Traffic:
     """`live` without its canary and under version `to`; where that is not given, under the champion before.
 
-    A rollback while a canary is out only takes the canary away. Raises NothingToRollBackTo.
+    `earlier` comes newest first and holds the live revision too. A rollback while a canary is out only takes the canary away.
+    Only what gateways once served as champion comes back. Raises NothingToRollBackTo and NeverChampion.
     """
-    if to is None and live.canary is not None:
-        champion = live.champion
-    elif to is not None:
+    champions = (one.revision.traffic.champion for one in earlier if one.active_at is not None)
+    if to is not None:
+        if to not in champions:
+            raise NeverChampion(
+                f"version {to} was never champion; a rollback brings back a version that was",
+                hint="a version that never was goes live by a delivery: yard ship MODEL",
+            )
         champion = to
+    elif live.canary is not None:
+        champion = live.champion
     else:
-        served = [one for one in earlier if one.active_at is not None and one.revision.traffic.champion != live.champion]
-        if not served:
-            raise NothingToRollBackTo(f"version {live.champion} is the only champion so far", hint="name another version: --to VERSION")
-        champion = max(served, key=lambda one: one.revision.number).revision.traffic.champion
+        before = next((one for one in champions if one != live.champion), None)
+        if before is None:
+            raise NothingToRollBackTo(
+                f"version {live.champion} is the only champion so far", hint="another one comes by a delivery: yard ship MODEL"
+            )
+        champion = before
     shadows = tuple(version for version in live.shadows if version != champion)
     return msgspec.structs.replace(live, champion=champion, canary=None, shadows=shadows)
 

@@ -19,6 +19,7 @@ from modelyard.serving.gateway.guard import Caller, Gate
 from modelyard.serving.gateway.handler import Answer, Handler
 from modelyard.serving.gateway.meters import CONTENT_TYPE
 from modelyard.serving.gateway.plain import reply_of
+from modelyard.serving.gateway.routes import FIRST_WORDS, PUBLIC, template_of
 from modelyard.serving.gateway.rows import Asked
 from modelyard.serving.gateway.shadows import ShadowQueue
 from modelyard.serving.gateway.station import Station
@@ -37,11 +38,9 @@ from modelyard.serving.gateway.wire import (
 )
 
 GC_THRESHOLDS = (20_000, 50, 100)
-HEALTH = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
-ROUTES = frozenset({"predict", "invocations", "v2", "features", "labels", "metrics", "healthz", "readyz"})
-"""The first words that answers are counted by. A series is for ever, and anybody may ask for any word."""
 
 Decode = Callable[[bytes, Headers, Handler], tuple[Asked, Callable[[Answer], Reply]]]
+Posted = Callable[[list[str], Caller, Headers, Receive], Awaitable[Reply]]
 
 
 class App:
@@ -55,6 +54,14 @@ class App:
         self._meters = station.parts.meters
         self._clock = station.parts.clock
         self._gate = Gate(places)
+        self._posts: dict[str | None, Posted] = {
+            "/predict/{model}": self._predict,
+            "/invocations/{model}": self._invoke,
+            "/v2/models/{model}/infer": self._infer,
+            "/v2/models/{model}/versions/{version}/infer": self._infer,
+            "/features/{set}": self._features,
+            "/labels/{model}": self._labels,
+        }
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -81,7 +88,7 @@ class App:
             told = ErrorBody(code="internal_error", message="something failed here, not in your request", hint=hint)
             reply = json_reply({"error": told}, 500)
         word = path.strip("/").partition("/")[0]
-        self._meters.answers.labels(word if word in ROUTES and reply.status != 404 else "unknown", str(reply.status)).inc()
+        self._meters.answers.labels(word if word in FIRST_WORDS and reply.status != 404 else "unknown", str(reply.status)).inc()
         await send_reply(send, reply, request_id)
 
     async def _live_until_stopped(self, receive: Receive, send: Send) -> None:
@@ -98,7 +105,7 @@ class App:
 
     async def _reply(self, scope: Message, path: str, receive: Receive) -> Reply:
         method: str = scope["method"]
-        if path in HEALTH:
+        if path in PUBLIC:
             return self._health(path)
         headers: Headers = dict(scope["headers"])
         self._guard.check_host(headers)
@@ -106,7 +113,7 @@ class App:
         parts = path.split("/")[1:]
         if method == "GET":
             return self._read(parts, caller)
-        route = self._posted(parts)
+        route = self._posts.get(template_of("POST", parts))
         if route is None:
             raise NotFound(f"there is no {path[:80]!r} here", hint="POST /predict/{model}; docs/serving.md lists the routes")
         if method != "POST":
@@ -116,15 +123,6 @@ class App:
             return await route(parts, caller, headers, receive)
         finally:
             self._gate.leave(caller.principal)
-
-    def _posted(self, parts: list[str]) -> "Callable[[list[str], Caller, Headers, Receive], Awaitable[Reply]] | None":
-        if len(parts) == 2 and parts[0] in ("predict", "invocations"):
-            return self._predict if parts[0] == "predict" else self._invoke
-        if len(parts) == 2 and parts[0] in ("features", "labels"):
-            return self._features if parts[0] == "features" else self._labels
-        if parts[:2] == ["v2", "models"] and parts[-1] == "infer" and (len(parts) == 4 or (len(parts) == 6 and parts[3] == "versions")):
-            return self._infer
-        return None
 
     def _handler(self, model: str, caller: Caller) -> Handler:
         handler = self._live.get(model)
@@ -173,21 +171,17 @@ class App:
         return reply
 
     def _read(self, parts: list[str], caller: Caller) -> Reply:
-        if parts == ["metrics"]:
+        template = template_of("GET", parts)
+        if template == "/metrics":
             return Reply(200, self._metrics(), CONTENT_TYPE)
-        if parts == ["v2"]:
+        if template == "/v2":
             return v2.server_metadata()
-        if parts[:2] == ["v2", "models"] and len(parts) in (3, 4, 5, 6):
+        if template is not None:
             handler = self._handler(parts[2], caller)
-            rest = parts[3:]
-            if rest[:1] == ["versions"] and len(rest) > 1:
+            if "{version}" in template:
                 extras.check_answering(handler, _version(parts))
-                rest = rest[2:]
-            if rest == []:
-                return v2.model_metadata(handler)
-            if rest == ["ready"]:
-                return json_reply({"name": handler.revision.model, "ready": True})
-        if self._posted(parts):
+            return json_reply({"name": handler.revision.model, "ready": True}) if parts[-1] == "ready" else v2.model_metadata(handler)
+        if template_of("POST", parts):
             raise MethodNotAllowed(f"GET is not for '/{'/'.join(parts)[:80]}'", hint="use POST")
         raise NotFound(f"there is no '/{'/'.join(parts)[:80]}' here", hint="docs/serving.md lists the routes")
 

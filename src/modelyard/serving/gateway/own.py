@@ -1,4 +1,4 @@
-"""What a gateway may decide by itself while it is cut off: a rollback to versions that it has served before.
+"""What a gateway may decide by itself while it is cut off: a rollback to champions that it has served before.
 
 Owns the plan of an own revision; loading, keeping and serving it is the shelf's.
 """
@@ -42,7 +42,7 @@ class ControlPlaneAnswers(Conflict):
 
 
 class VersionNotHere(NotFound):
-    """The gateway never had the version, or no longer."""
+    """The gateway never served the version as champion, or no longer knows of it."""
 
 
 class NoOwnNumbers(Conflict):
@@ -73,14 +73,16 @@ def planned(standing: Standing, order: LocalRollback, by: str, clock: Clock) -> 
     if live is None:
         raise NoSuchEndpoint(f"no model {order.model[:80]!r} is served here", hint=nearest(order.model, standing.live))
     past, before = standing.past.get(order.model, ()), live.revision
-    known = {version.number: version for deployment in (*past, live) for version in deployment.versions}
-    if order.to is not None and order.to not in known:
-        had = ", ".join(str(number) for number in sorted(known))
+    served = (live, *reversed(past))
+    champions = {deployment.revision.traffic.champion for deployment in served}
+    if order.to is not None and order.to not in champions:
+        had = ", ".join(str(number) for number in sorted(champions))
         raise VersionNotHere(
-            f"version {order.to} of {order.model} was never loaded at this gateway; nothing is changed",
-            hint=f"it has {had}; for any other bring the control plane back",
+            f"version {order.to} of {order.model} was never champion at this gateway; nothing is changed",
+            hint=f"it has served {had}; for any other bring the control plane back",
         )
-    earlier = [RevisionDetail(revision=one.revision, state=RevisionState.SUPERSEDED, active_at=Instant(0)) for one in past]
+    known = {version.number: version for deployment in served for version in deployment.versions}
+    earlier = [RevisionDetail(revision=one.revision, state=RevisionState.SUPERSEDED, active_at=Instant(0)) for one in served]
     traffic = rules.rolled_back(before.traffic, earlier, order.to)
     if traffic == before.traffic:
         raise NothingToRollBackTo(f"version {traffic.champion} answers everything already", hint="name another version: --to VERSION")

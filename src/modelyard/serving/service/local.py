@@ -18,7 +18,7 @@ from modelyard.ledger.service import record
 from modelyard.registry.domain import ModelName
 from modelyard.serving import rules, store
 from modelyard.serving.domain import OWN_NUMBERS, Deployment, Held, OwnRevision, RevisionState
-from modelyard.serving.service.revisions import newest, propose
+from modelyard.serving.service.revisions import earlier, newest, propose
 from modelyard.serving.store.endpoints import EndpointRow
 from modelyard.storage.database import Snapshot, Transaction
 
@@ -97,9 +97,9 @@ def _decided(tx: Transaction, principal: Principal, gateway: str, own: OwnRevisi
         return {"outcome": "met", "followed_by": now.revision.number}
     cause = f"rolled back at gateway {gateway} while it was cut off: {own.revision.cause}"[:LONGEST_WORDS]
     try:
-        traffic = rules.rolled_back(now.revision.traffic, (), own.revision.traffic.champion)
+        traffic = rules.rolled_back(now.revision.traffic, earlier(tx, model), own.revision.traffic.champion)
         made = propose(tx, principal, model, traffic, cause)
     except ModelyardError as error:
-        # A version that was retired meanwhile, say: then it serves nowhere, also not at this gateway.
+        # A version that was retired meanwhile, say, or never was champion: then it serves nowhere, also not at this gateway.
         return {"outcome": "refused", "why": error.message, "followed_by": now.revision.number}
     return {"outcome": "stands", "followed_by": made.revision.number, "instead_of": now.revision.number}

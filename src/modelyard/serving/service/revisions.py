@@ -1,6 +1,6 @@
 """Revisions of traffic: proposed, rolled back, taken through two phases over the live gateways. Each change is a ledger entry."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -73,6 +73,7 @@ def propose_revision(tx: Transaction, principal: Principal, model: ModelName, bo
 
     Raises RevisionMoved where another revision than `expects` is live, NoSuchVersion, and BadTraffic.
     """
+    _require(tx, principal, model, Role.APPROVER)
     traffic = Traffic(champion=body.champion, canary=body.canary, shadows=body.shadows, fallback=body.fallback)
     row = store.find_endpoint(tx, model)
     if body.expects is not None and body.expects != (row.live if row else None):
@@ -83,6 +84,7 @@ def propose_revision(tx: Transaction, principal: Principal, model: ModelName, bo
 
 def step_rollout(tx: Transaction, principal: Principal, model: ModelName, body: RolloutStep) -> RevisionDetail:
     """The candidate one step further. A model that is not served yet begins with it as its champion. Raises BadTraffic."""
+    _require(tx, principal, model, Role.APPROVER)
     row = store.find_endpoint(tx, model)
     detail = None if row is None else newest(tx, row)
     if detail is None:
@@ -96,15 +98,19 @@ def step_rollout(tx: Transaction, principal: Principal, model: ModelName, body: 
 
 
 def rollback(tx: Transaction, principal: Principal, model: ModelName, to: int | None = None, cause: str = "") -> RevisionDetail:
-    """A new revision without the canary, under version `to` or the champion before. Raises NothingToRollBackTo."""
+    """A new revision without the canary, under version `to`, which was champion once, or the champion before.
+
+    A contributor may: what comes back was let through before. Raises NothingToRollBackTo and NeverChampion.
+    """
+    _require(tx, principal, model, Role.CONTRIBUTOR)
     latest = _latest(tx, principal, model)
-    earlier = store.list_revisions(tx, model, None, MOST_REVISIONS)
-    traffic = rules.rolled_back(latest, earlier, to)
+    traffic = rules.rolled_back(latest, earlier(tx, model), to)
     return propose(tx, principal, model, traffic, cause or f"rolled back to version {traffic.champion}")
 
 
 def set_shadows(tx: Transaction, principal: Principal, model: ModelName, versions: tuple[int, ...], cause: str = "") -> RevisionDetail:
     """A new revision in which those versions, and no others, watch as shadows. Raises BadTraffic."""
+    _require(tx, principal, model, Role.APPROVER)
     latest = _latest(tx, principal, model)
     traffic = msgspec.structs.replace(latest, shadows=versions)
     return propose(tx, principal, model, traffic, cause or f"shadows {list(versions)}")
@@ -128,7 +134,7 @@ def mark_stale(tx: Transaction, principal: Principal, views: Sequence[str]) -> l
 def withdraw(tx: Transaction, principal: Principal, model: ModelName, cause: str = "") -> None:
     """Takes a model out of service: gateways answer 404 from their next heartbeat on. Its revisions stay on record."""
     row = _seen(tx, principal, model)
-    require(principal, Role.CONTRIBUTOR, row.team_id)
+    require(principal, Role.APPROVER, row.team_id)
     for number in (row.live, row.coming):
         if number is not None:
             store.set_state(tx, (model, number), RevisionState.SUPERSEDED, ended_at=tx.now())
@@ -192,6 +198,19 @@ def propose(tx: Transaction, principal: Principal, model: ModelName, traffic: Tr
     data = {"revision": number, "cause": cause, "traffic": msgspec.to_builtins(traffic)}
     _record(tx, principal.id, row, "serving.revision_proposed", data)
     return RevisionDetail(revision=revision, state=RevisionState.PROPOSED)
+
+
+def earlier(snapshot: Snapshot, model: ModelName) -> Iterator[RevisionDetail]:
+    """A model's revisions, newest first, read in pages: as far back as whoever takes them goes."""
+    before = None
+    while page := store.list_revisions(snapshot, model, before, MOST_REVISIONS):
+        yield from page
+        before = page[-1].revision.number
+
+
+def _require(tx: Transaction, principal: Principal, model: ModelName, role: Role) -> None:
+    """Raises NotAllowed unless the caller has `role` in the model's own team: who gives traffic by hand passes no gate, so approves."""
+    require(principal, role, team_of(tx, principal, model))
 
 
 def _end_local(tx: Transaction, row: EndpointRow) -> None:

@@ -29,8 +29,11 @@ from modelyard.tracking.wire.routing import Found, Log, MlflowRoute, Read, Route
 PREFIXES = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/2.0/mlflow", "/ajax-api/3.0/mlflow")
 """What the server hands to this app: every path that begins so, the artifact proxy included."""
 
+TEMPLATE = "path_template"
+"""The key in a scope under which the app leaves the template of the route, empty where there is none, before it asks who calls."""
+
 Authenticate = Callable[[Scope], Awaitable[Principal]]
-"""Who makes a request, by its ASGI scope. Raises NotAuthenticated."""
+"""Who makes a request, by its ASGI scope. Raises NotAuthenticated, and NotAllowed where its route is for others."""
 
 ROUTES: tuple[MlflowRoute, ...] = (*experiments.ROUTES, *runs.ROUTES, *metrics.ROUTES, *models.ROUTES, *files.ROUTES)
 """Tracking's own routes."""
@@ -39,6 +42,13 @@ MOST_IN_FLIGHT = 512
 READERS = 8
 _PROXY = "/mlflow-artifacts/artifacts/"
 _MODEL_FILES = "/mlflow/logged-models/"
+_CONTENT = (
+    ("DELETE", "/api/2.0/mlflow-artifacts/artifacts/{path}"),
+    ("GET", "/api/2.0/mlflow-artifacts/artifacts/{path}"),
+    ("PUT", "/api/2.0/mlflow-artifacts/artifacts/{path}"),
+    ("GET", "/api/2.0/mlflow/get-artifact"),
+    ("GET", "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files"),
+)
 _log = logging.getLogger("modelyard.tracking")
 
 
@@ -48,7 +58,10 @@ class MlflowApp:
     def __init__(self, database: Database, blobs: Blobs, authenticate: Authenticate, routes: Iterable[MlflowRoute]) -> None:
         self._database = database
         self._authenticate = authenticate
-        self._router = Router(routes)
+        rows = tuple(routes)
+        self._router = Router(rows)
+        self.templates = frozenset({*((row.method, row.template) for row in rows), *_CONTENT})
+        """The method and template of every route; each also answers below `/ajax-api`."""
         self._pool = ThreadPoolExecutor(READERS, "mlflow-reader")
         self._ingest = Ingest(database)
         self._proxy = ArtifactProxy(database, blobs, self._pool)
@@ -86,8 +99,9 @@ class MlflowApp:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
-        principal = await self._authenticate(scope)
         found = self._router.find(method, path)
+        scope[TEMPLATE] = _content_template(method, path) if found is None else found.route.template
+        principal = await self._authenticate(scope)
         if found is None:
             await self._answer_raw(scope, receive, send, principal)
             return
@@ -97,16 +111,14 @@ class MlflowApp:
 
     async def _answer_raw(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
         """Answers a request for the content of an artifact; anything else is no endpoint."""
-        method, (_, _, _, below) = scope["method"], (*scope["path"].split("/", 3), "", "", "", "")[:4]
-        below = "/" + below
-        if below.startswith(_PROXY):
+        below, template = _below(scope["path"]), scope[TEMPLATE]
+        if not template:
+            raise MlflowError("ENDPOINT_NOT_FOUND", f"No endpoint answers {scope['method']} {scope['path'][:200]}.")
+        if template.endswith("{path}"):
             await self._proxy.proxied(scope, receive, send, principal, below.removeprefix(_PROXY))
-        elif method == "GET" and below == "/mlflow/get-artifact":
-            await self._proxy.attachment(scope, send, principal, None)
-        elif method == "GET" and below.startswith(_MODEL_FILES) and below.endswith("/artifacts/files"):
-            await self._proxy.attachment(scope, send, principal, below.removeprefix(_MODEL_FILES).partition("/")[0])
         else:
-            raise MlflowError("ENDPOINT_NOT_FOUND", f"No endpoint answers {method} {scope['path'][:200]}.")
+            model_id = below.removeprefix(_MODEL_FILES).partition("/")[0] if "{model_id}" in template else None
+            await self._proxy.attachment(scope, send, principal, model_id)
 
     async def _request(self, found: Found, scope: Scope, receive: Receive) -> Request:
         method, query = scope["method"], scope["query_string"]
@@ -132,6 +144,23 @@ class MlflowApp:
     def _with_snapshot(self, work: Callable[[Snapshot], Any]) -> Any:
         with self._database.read() as snapshot:
             return work(snapshot)
+
+
+def _below(path: str) -> str:
+    """The path without `/api/2.0`, or whatever stands there."""
+    return "/" + path.split("/", 3)[-1]
+
+
+def _content_template(method: str, path: str) -> str:
+    """The template of the route that answers with an artifact's content, or takes it; empty where there is none."""
+    below = _below(path)
+    if below.startswith(_PROXY):
+        template = "/api/2.0/mlflow-artifacts/artifacts/{path}"
+    elif below.startswith(_MODEL_FILES) and below.endswith("/artifacts/files"):
+        template = "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files"
+    else:
+        template = f"/api/2.0{below}"
+    return template if ("GET" if method == "HEAD" else method, template) in _CONTENT else ""
 
 
 def _unforeseen(scope: Scope) -> MlflowError:

@@ -41,8 +41,6 @@ class ArtifactProxy:
             case "DELETE":
                 await self._delete(principal, path)
                 await send_json(send, b"{}")
-            case _:
-                raise MlflowError("BAD_REQUEST", f"{scope['method']} is no method of artifacts")
 
     async def attachment(self, scope: Scope, send: Send, principal: Principal, model_id: str | None) -> None:
         """Answers a download by query: of a run's artifact, or of a logged model's."""

@@ -41,6 +41,11 @@ class MlflowRoute(msgspec.Struct, frozen=True, kw_only=True):
     action: Read | Write | Log
     version: int = 2
 
+    @property
+    def template(self) -> str:
+        """Its path below `/api`, the names in it in braces."""
+        return f"/api/{self.version}.0{self.path}"
+
 
 class Found(msgspec.Struct, frozen=True):
     """A route and the values of the names in its path."""
