@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from modelyard.access.domain import Role
+from modelyard.cli.table import COMMANDS
 from tests.cli.conftest import Yard
 from tests.server.conftest import Running
 from tests.servers import free_port
@@ -23,9 +24,19 @@ ASKING = {
     "user add": ("nobody-yet",),
     "user list": (),
     "features get": ("nothing", "JFK"),
+    "portfolio": (),
+    "questions": (),
+    "trace": ("late/1",),
 }
-MISSING = {"rollback", "retire", "why", "silence", "approve", "reject", "token revoke", "features get"}
+ELSEWHERE = {"init", "plan", "apply", "features join", "ship", "reproduce", "dossier", "trust", "verify", "log labels", "login", "logout"}
+ELSEWHERE |= {"up", "server", "gateway", "worker", "doctor"}
+"""Commands whose JSON is looked at where what they need is there."""
+MISSING = {"trace", "rollback", "retire", "why", "silence", "approve", "reject", "token revoke", "features get"}
 Become = Callable[[Role], None]
+
+
+def test_no_command_is_forgotten() -> None:
+    assert ASKING.keys() | ELSEWHERE == {command.name for command in COMMANDS}
 
 
 @pytest.mark.parametrize("name", ASKING)

@@ -1,14 +1,18 @@
 """What a project declares, as the commands read it: by the settings of its file and of the environment."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from modelyard.access.domain import Role
 from modelyard.cli.origin import origin_of
 from modelyard.cli.projects import declarations
 from modelyard.cli.starting import Example, Service, project_files
 from modelyard.core.settings import PREFIX, read_settings
 from modelyard.delivery.sources import source_archive
+from tests.cli.conftest import Yard
+from tests.delivery.declaring import FLIGHTS, WEATHER, write_sources
 
 MODULE = """
 from modelyard import Entity, FeatureView, Parquet, model, rows
@@ -42,3 +46,19 @@ def test_the_variables_of_a_workflow_are_no_wrong_settings(service: Service) -> 
     named = {word.split(":")[0] for text in files.values() for word in text.split() if word.startswith(PREFIX) and ":" in word}
     assert named
     read_settings(None, dict.fromkeys(named, "x"), {})
+
+
+def test_plan_and_apply_say_one_document_each(yard: Yard, as_role: Callable[[Role], None], tmp_path: Path) -> None:
+    assert yard("plan", "--json").json["error"]["hint"]
+    write_sources(tmp_path)
+    (tmp_path / "modelyard.toml").write_text('[project]\nmodels = ["late_flights"]\n')
+    declared = MODULE.format(name="late_flights").replace("w.parquet", WEATHER).replace("f.parquet", FLIGHTS)
+    (tmp_path / "late_flights.py").write_text(declared)
+    as_role(Role.ADMIN)
+    planned = yard("plan", "--json")
+    assert (planned.code, planned.err) == (0, ""), planned.out
+    assert {change["kind"] for one in planned.json for change in one["changes"]} == {"add", "read"}
+    (applied,) = yard("apply", "--json").json
+    assert applied["declared"]["declaration"]["name"] == "late_flights"
+    assert [one["changes"] for one in yard("plan", "--json").json] == [[]]
+    assert yard("plan").out == "Nothing would change.\n"

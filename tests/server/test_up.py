@@ -1,7 +1,9 @@
 """`yard up` beside what runs already: it takes nobody else's server for its own, and says who is in the way."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from modelyard.server.locks import RoleLock
 from tests.live import YARD
 from tests.server.conftest import Running
 from tests.servers import free_port
+from tests.serving.world import until
 
 
 def up(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -38,14 +41,17 @@ def assert_names_the_holder(said: "subprocess.CompletedProcess[str]", role: str,
 
 
 def test_a_server_that_runs_on_the_folder_is_named(tmp_path: Path) -> None:
-    words = [*YARD, "server", "--data", ".yard", "--port", str(free_port())]
+    port = str(free_port())
+    words = [*YARD, "server", "--data", ".yard", "--port", port, "--json"]
     with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             assert process.stdout is not None
-            assert process.stdout.readline().startswith("ready ")
+            assert json.loads(process.stdout.readline()) == {"ready": f"http://127.0.0.1:{port}"}
             said = up(tmp_path, "--port", str(free_port()), "--gateway-port", str(free_port()))
         finally:
             process.terminate()
+        assert process.stdout.read() == ""
+    assert process.returncode == 0
     assert_names_the_holder(said, "server", process.pid)
 
 
@@ -53,3 +59,51 @@ def test_whoever_holds_the_gateway_s_role_is_named(tmp_path: Path) -> None:
     with RoleLock(tmp_path / ".yard", "gateway"):
         said = up(tmp_path, "--port", str(free_port()), "--gateway-port", str(free_port()))
     assert_names_the_holder(said, "gateway", os.getpid())
+
+
+def processes_of(folder: Path, role: str) -> list[int]:
+    """The processes that run a role on the folder's data."""
+    mark = f"modelyard.cli.main {role} --data {folder / '.yard'} "
+    known = {int(entry.name): entry / "cmdline" for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+    found = []
+    for process, path in known.items():
+        with contextlib.suppress(OSError):
+            if mark in path.read_bytes().replace(b"\0", b" ").decode(errors="replace"):
+                found.append(process)
+    return found
+
+
+def test_up_says_one_document_and_logs_as_json_what_it_starts_again(tmp_path: Path) -> None:
+    ports, log = (str(free_port()), str(free_port())), tmp_path / "up.log"
+    words = [*YARD, "up", "--port", ports[0], "--gateway-port", ports[1], "--json"]
+    with log.open("w") as errors, subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            os.kill(processes_of(tmp_path, "worker")[0], signal.SIGKILL)
+            until(lambda: "is started again" in log.read_text())
+        finally:
+            process.terminate()
+        rest = process.stdout.read()
+    assert (process.returncode, rest) == (0, "")
+    assert (ready["ready"], ready["gateway"]) == (f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
+    assert ready["first_login"].startswith(f"{ready['ready']}/setup/")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert "up" in {line["role"] for line in lines if line["message"].startswith("worker ended with -9")}
+
+
+@pytest.mark.parametrize("role", ["gateway", "worker"])
+def test_a_role_says_one_document_when_it_is_ready_and_ends_well(tmp_path: Path, role: str) -> None:
+    port = [] if role == "worker" else ["--port", str(free_port())]
+    with subprocess.Popen(
+        [*YARD, role, *port, "--json"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+        rest, logged = process.communicate()
+    assert ready == {"ready": f"http://127.0.0.1:{port[-1]}" if port else "worker"}
+    assert (process.returncode, rest) == (0, "")
+    assert {json.loads(line)["role"] for line in logged.splitlines()} <= {role}

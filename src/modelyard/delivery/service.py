@@ -38,7 +38,7 @@ from modelyard.delivery.reproductions import get_reproduction as get_reproductio
 from modelyard.delivery.reproductions import list_reproductions as list_reproductions
 from modelyard.delivery.reproductions import list_version_reproductions as list_version_reproductions
 from modelyard.delivery.reproductions import start_reproduction as start_reproduction
-from modelyard.features.service import apply_set, apply_view, resolved_set
+from modelyard.features.service import apply_set, apply_view, resolved_set, typed_like
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import advance, cursor, list_events, record
 from modelyard.monitoring.domain import AlertKind
@@ -114,6 +114,9 @@ def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) ->
     before = find_declared(snapshot, declaration.name)
     if before is not None and not _sees(principal, before):
         before = None
+    if before is not None:  # types that are left open were read when it was applied
+        features = typed_like(declaration.features, before.declared.declaration.features)
+        declaration = msgspec.structs.replace(declaration, features=features)
     changes: list[Change] = []
     if before is None:
         changes.append(

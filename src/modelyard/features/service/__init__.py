@@ -13,6 +13,7 @@ from modelyard.features.service.definitions import (
     list_views,
     resolved_set,
     resolved_view,
+    typed_like,
 )
 from modelyard.features.service.reading import historical_rows, known_entity, read_features, recompute, roots_of, sample_online
 from modelyard.features.service.watching import list_consumers, list_freshness, put_consumer, remove_consumer, view_freshness
@@ -42,5 +43,6 @@ __all__ = [
     "resolved_view",
     "roots_of",
     "sample_online",
+    "typed_like",
     "view_freshness",
 ]

@@ -1,6 +1,6 @@
 """Views and sets as they are applied: types read from the sources, versions numbered, every change in the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -40,7 +40,20 @@ def resolved_view(view: FeatureView, root: Path) -> FeatureView:
 
 def resolved_set(feature_set: FeatureSet, root: Path) -> FeatureSet:
     """`feature_set` over resolved views."""
-    views = {view: resolved_view(view, root) for view in feature_set.views}
+    return _over(feature_set, {view: resolved_view(view, root) for view in feature_set.views})
+
+
+def typed_like(feature_set: FeatureSet, standing: FeatureSet) -> FeatureSet:
+    """`feature_set` with the types that it leaves open as they are in `standing`, feature by feature; no source is read."""
+    known = {(view.name, one.name): one.dtype for view in standing.views for one in view.features}
+    views = {}
+    for view in feature_set.views:
+        features = tuple(Feature(one.name, one.dtype or known.get((view.name, one.name))) for one in view.features)
+        views[view] = msgspec.structs.replace(view, features=features)
+    return _over(feature_set, views)
+
+
+def _over(feature_set: FeatureSet, views: Mapping[FeatureView, FeatureView]) -> FeatureSet:
     return FeatureSet(feature_set.name, [FeatureSelection(views[part.view], part.names) for part in feature_set.features])
 
 
