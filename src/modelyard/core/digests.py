@@ -48,12 +48,15 @@ def digest_of(value: Any) -> Digest:
 def canonical_json(value: Any) -> bytes:
     """`value` as JSON by RFC 8785: keys sorted by UTF-16 code units, shortest numbers, no spaces, UTF-8.
 
-    Raises InvalidInput for NaN, infinities, integers beyond 2**53 - 1 and keys that are no strings.
+    Raises InvalidInput for NaN, infinities, integers beyond 2**53 - 1, keys that are no strings, and values within some hundred others.
 
     >>> canonical_json({"b": 1.0, "a": "é"})
     b'{"a":"\\xc3\\xa9","b":1}'
     """
-    return _canonical(value).encode("utf-8")
+    try:
+        return _canonical(value).encode("utf-8")
+    except RecursionError:
+        raise InvalidInput("a value lies too deep within others", hint="make it flatter") from None
 
 
 def _canonical(value: Any) -> str:

@@ -95,14 +95,15 @@ class Observed:
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
             await send(message)
 
+        path = "/setup/..." if scope["path"].startswith("/setup/") else scope["path"]  # a one-time link is a secret
         method = scope["method"] if scope["method"] in ("GET", "POST", "PUT", "PATCH", "DELETE") else "other"
         try:
-            with self._tracer.start_as_current_span(f"{method} {scope['path']}"):
+            with self._tracer.start_as_current_span(f"{method} {path}"):
                 await self._app(scope, receive, sent)
         finally:
             took_s = time.perf_counter() - started
             self._seconds.labels(method).observe(took_s)
             self._answers.labels(method, str(status)).inc()
             if status >= 500:
-                self._log.error("%s %s answered %s in %.1f ms", method, scope["path"], status, took_s * 1000)
+                self._log.error("%s %s answered %s in %.1f ms", method, path, status, took_s * 1000)
             REQUEST_ID.reset(token)
