@@ -55,6 +55,8 @@ def test_a_name_that_was_rebound_to_this_machine_is_not_answered(host: str) -> N
     [
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
+        {"origin": "http://[::1:7700"},
         {"origin": "http://localhost:8888"},
         {"origin": "file://127.0.0.1:7700"},
         {"origin": "http://127.0.0.1:7700.evil.example"},

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -71,3 +72,11 @@ def test_the_digest_of_chunks_is_that_of_the_whole(content: bytes, size: int) ->
 
 def test_the_order_of_keys_does_not_change_a_digest() -> None:
     assert digest_of({"a": 1, "b": [2.5, None]}) == digest_of({"b": [2.5, None], "a": 1})
+
+
+def test_what_lies_too_deep_has_no_canonical_form() -> None:
+    value: Any = {}
+    for _ in range(5000):
+        value = {"a": [value]}
+    with pytest.raises(InvalidInput, match="too deep"):
+        canonical_json(value)

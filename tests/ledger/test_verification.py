@@ -1,6 +1,7 @@
 """Whoever edits, deletes, inserts, reorders, cuts, restores or rebuilds the log is found out, and told apart from others."""
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import sqlalchemy as sa
 
 from modelyard.core.clock import FixedClock
 from modelyard.core.digests import Digest, digest_bytes
-from modelyard.core.errors import NotFound
+from modelyard.core.errors import HTTP_STATUS, NotFound
 from modelyard.ledger import store
-from modelyard.ledger.domain import Checkpoint, Entry, EntryId, LogCorrupt, NewEntry, Verification
+from modelyard.ledger.domain import Checkpoint, Entry, EntryId, LogCorrupt, NewEntry, Verification, VerificationUnderWay
 from modelyard.ledger.rules.leaf import leaf_of, pending_of
 from modelyard.ledger.rules.merkle import Tile, grown, leaf_hash
 from modelyard.ledger.service import (
+    Contents,
     LogKey,
     get_entry,
     record,
@@ -97,7 +99,18 @@ def test_an_untouched_log_verifies_from_first_to_last(database: Database, key: L
     assert (result.is_sound, result.size, result.root, result.checkpoints) == (True, COUNT, signed.root, 3)
     assert (result.findings, result.notices, result.pending, result.covered) == ([], [], 0, COUNT)
     with database.read() as snapshot:
-        assert verify(snapshot, key).is_sound
+        assert verify(snapshot, key, Contents(of={}, turn=threading.Lock())).is_sound
+
+
+@pytest.mark.usefixtures("signed")
+def test_one_verification_runs_at_a_time_and_gives_its_turn_back(database: Database, key: LogKey) -> None:
+    contents = Contents(of={}, turn=threading.Lock())
+    with database.read() as snapshot:
+        with contents.turn, pytest.raises(VerificationUnderWay) as refused:
+            verify(snapshot, key, contents)
+        assert (HTTP_STATUS[refused.value.kind], refused.value.retry_after_s) == (429, 5)
+        for _ in range(2):
+            assert verify(snapshot, key, contents).is_sound
 
 
 def test_an_edited_leaf_is_named(database: Database, key: LogKey, signed: Checkpoint) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,7 +16,16 @@ from modelyard.ledger import store
 from modelyard.ledger.api import OPERATIONS
 from modelyard.ledger.domain import Checkpoint, EntryId, NewEntry
 from modelyard.ledger.pages import PAGES, Actors
-from modelyard.ledger.service import LogKey, leaf_hash, opened_checkpoint, record, sequence_pending, verify_consistency, verify_inclusion
+from modelyard.ledger.service import (
+    Contents,
+    LogKey,
+    leaf_hash,
+    opened_checkpoint,
+    record,
+    sequence_pending,
+    verify_consistency,
+    verify_inclusion,
+)
 from modelyard.storage.database import Database, Snapshot
 from modelyard.web.assets import load_assets
 from modelyard.web.binding import Resources
@@ -26,7 +36,7 @@ from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
 from tests.ledger.conftest import HOLDER, entry
 
-INJECTABLE = frozenset({Actors, LogKey})
+INJECTABLE = frozenset({Actors, Contents, LogKey})
 HTML = {"accept": "text/html"}
 Client = TestClient[Litestar]
 Append = Callable[[int], list[EntryId]]
@@ -49,7 +59,8 @@ def called(_: Snapshot, actors: Collection[str]) -> dict[str, str]:
 def client(database: Database, key: LogKey) -> Iterator[Client]:
     """A browser, or an auditor's program, in front of the ledger's routes."""
     with ThreadPoolExecutor(2) as pool:
-        resources = Resources(database=database, values={Actors: Actors(names=called), LogKey: key}, pool=pool)
+        values: dict[type, Any] = {Actors: Actors(names=called), LogKey: key, Contents: Contents(of={}, turn=threading.Lock())}
+        resources = Resources(database=database, values=values, pool=pool)
         shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: "")
         site = Site(
             shell=shell, templates=templates(load_assets(), PAGES), resources=resources, injectable=INJECTABLE, request_values=lambda _: {}

@@ -333,6 +333,21 @@ def test_an_uploaded_artifact_is_looked_at_before_a_version_has_it(register: Reg
         service.register_artifact(database, blobs, member(Role.ADMIN, RED), LATE, NewVersion(artifact=good))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_digest_of_another_teams_artifact_opens_nothing(register: Register, database: Database, tmp_path: Path) -> None:
+    blobs, theirs, mine = Blobs.open(f"file://{tmp_path / 'blobs'}"), ModelName("mine"), member(Role.ADMIN, RED)
+    database.write(lambda tx: service.ensure_model(tx, ROOT, NewModel(name=theirs, team_id=RED)))
+    save(lightgbm_model(), tmp_path / "model", FLIGHTS)
+    kept = service.keep_artifact(database, blobs, tmp_path / "model")  # as a delivery of the other team trains it
+    for _ in range(2):
+        with pytest.raises(BadArtifact, match="is kept here"):
+            service.register_artifact(database, blobs, mine, theirs, NewVersion(artifact=kept.digest))
+        database.write(lambda tx: service.register_version(tx, ROOT, LATE, NewVersion(artifact=kept.digest)))
+    assert service.register_artifact(database, blobs, ADA, LATE, NewVersion(artifact=kept.digest)).number > 1
+    assert service.register_artifact(database, blobs, ROOT, theirs, NewVersion(artifact=kept.digest)).number == 1
+    assert service.register_artifact(database, blobs, mine, theirs, NewVersion(artifact=kept.digest)).number == 2
+
+
 def test_links_and_escapes_never_become_an_artifact(tmp_path: Path) -> None:
     blobs = Blobs.open(f"file://{tmp_path / 'blobs'}")
     (tmp_path / "model").mkdir()

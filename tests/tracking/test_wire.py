@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -281,6 +282,21 @@ def test_the_server_says_what_it_can_do(call: Call) -> None:
 )
 def test_a_range_is_one_part_or_the_whole(header: bytes | None, expected: tuple[int, int] | None, database_url: str) -> None:
     assert asked_range(header, 10) == expected
+
+
+def test_swapped_content_is_not_passed_off_as_the_whole_however_it_is_asked_for(server: str, call: Call, tmp_path: Path) -> None:
+    run_id = call("POST", "runs/create", {"experiment_id": "0"}).json()["run"]["info"]["run_id"]
+    url = f"{server}/api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/a.bin"
+    assert httpx.put(url, content=b"the right content").status_code == 200
+    assert httpx.get(url, headers={"Range": "bytes=4-8"}).content == b"right"
+    whole = httpx.get(url, headers={"Range": "bytes=0-"})
+    assert (whole.status_code, whole.content) == (200, b"the right content")
+    [stored] = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    stored.chmod(0o600)
+    stored.write_bytes(b"the wrong content")
+    for asked in ("bytes=0-", "bytes=0-16", "bytes=-17", ""):
+        answer = httpx.get(url, headers={"Range": asked} if asked else {})
+        assert (answer.status_code, answer.json()["error_code"]) == (500, "INTERNAL_ERROR")
 
 
 def test_a_name_cannot_break_out_of_its_header(database_url: str) -> None:

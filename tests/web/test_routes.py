@@ -111,6 +111,11 @@ def test_the_theme_is_kept_without_a_script(client: Client, theme: str, shown: s
     assert f'<html lang="en"{shown}>' in client.get("/parts").text
 
 
+def test_a_page_that_no_address_names_leads_to_the_first(client: Client) -> None:
+    answer = client.post("/preferences/theme", data={"theme": "dark"}, headers={"referer": "http://["})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
 def test_cookies_are_kept_from_scripts_and_from_other_sites(client: Client) -> None:
     kept = client.post("/preferences/theme", data={"theme": "dark"}).headers["set-cookie"].lower()
     assert "httponly" in kept

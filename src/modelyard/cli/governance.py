@@ -37,7 +37,7 @@ def dossier(
         archive = client.download_dossier(made.id)
     if digest_bytes(archive) != made.digest:
         raise Corrupted("what came is not what was made", hint="fetch it again: yard dossier")
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
         opened.extractall(folder, filter="data")
     if json:
         print_json({"dossier": made, "folder": str(folder)})

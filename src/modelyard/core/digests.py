@@ -17,6 +17,10 @@ Digest = NewType("Digest", str)
 SAFE_INTEGER = 2**53 - 1
 
 
+class TooDeep(InvalidInput):
+    """A value that lies within so many others that it has no canonical form."""
+
+
 def digest_bytes(content: bytes) -> Digest:
     """The digest of `content`.
 
@@ -48,12 +52,16 @@ def digest_of(value: Any) -> Digest:
 def canonical_json(value: Any) -> bytes:
     """`value` as JSON by RFC 8785: keys sorted by UTF-16 code units, shortest numbers, no spaces, UTF-8.
 
-    Raises InvalidInput for NaN, infinities, integers beyond 2**53 - 1 and keys that are no strings.
+    Raises InvalidInput for NaN, infinities, integers beyond 2**53 - 1 and keys that are no strings, TooDeep for values within
+    some hundred others.
 
     >>> canonical_json({"b": 1.0, "a": "é"})
     b'{"a":"\\xc3\\xa9","b":1}'
     """
-    return _canonical(value).encode("utf-8")
+    try:
+        return _canonical(value).encode("utf-8")
+    except RecursionError:
+        raise TooDeep("a value lies too deep within others", hint="make it flatter") from None
 
 
 def _canonical(value: Any) -> str:

@@ -15,6 +15,14 @@ MOST_FILE_BYTES = 2_000_000
 MOST_TOTAL_BYTES = 50_000_000
 
 
+MOST_FILES = 50_000
+APPLY = "yard apply sends a project's source as it must be"
+
+
+class BadSource(InvalidInput):
+    """An archive of source that no `yard apply` made."""
+
+
 class ProjectNotFound(ModelyardError):
     """There is no project here."""
 
@@ -71,10 +79,28 @@ def _archive(root: Path, paths: Iterable[Path]) -> bytes:
 
 
 def unpack_source(archive: bytes, folder: Path) -> None:
-    """Unpacks an archive into `folder`; members that lead outside, links and devices are refused by tar's data filter."""
+    """Unpacks an archive into `folder`; members that lead outside, links and devices are refused. Raises BadSource."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-        opened.extractall(folder, filter="data")
+    with opened_source(archive) as opened:
+        try:
+            opened.extractall(folder, filter="data")
+        except tarfile.TarError as error:
+            raise BadSource(f"the source cannot be unpacked: {error}", hint=APPLY) from error
+
+
+def opened_source(archive: bytes) -> tarfile.TarFile:
+    """A source archive to read: uncompressed, and no more of it than a project may hold. Raises BadSource."""
+    try:
+        opened = tarfile.open(fileobj=io.BytesIO(archive), mode="r:")  # noqa: SIM115 - its reader closes it
+        total = 0
+        for count, member in enumerate(opened, 1):
+            total += member.size
+            if total > MOST_TOTAL_BYTES or count > MOST_FILES or not (member.isreg() or member.isdir()):
+                most = f"{MOST_FILES} files and {MOST_TOTAL_BYTES // 10**6} MB"
+                raise BadSource(f"{member.name[:80]!r} is no file, or beyond {most}", hint=APPLY)
+    except tarfile.TarError as error:
+        raise BadSource(f"the source is no tar archive: {error}", hint=APPLY) from error
+    return opened
 
 
 def _known_to_git(folder: Path) -> list[str] | None:

@@ -213,3 +213,10 @@ class NoteInvalid(InvalidInput):
 
 class ProofInvalid(InvalidInput):
     """A proof that does not lead to the root it is for."""
+
+
+class VerificationUnderWay(ModelyardError):
+    """The log is being verified for somebody else."""
+
+    kind = Kind.THROTTLED
+    retry_after_s = 5

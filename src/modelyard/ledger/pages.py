@@ -120,9 +120,9 @@ def show_entry(snapshot: Snapshot, actors: Actors, index: int) -> EntryPage:
     )
 
 
-def show_verification(snapshot: Snapshot, key: service.LogKey) -> VerificationPage:
+def show_verification(snapshot: Snapshot, key: service.LogKey, contents: service.Contents) -> VerificationPage:
     """What verifying the whole log gives, now."""
-    result = service.verify(snapshot, key)
+    result = service.verify(snapshot, key, contents)
     return VerificationPage(result=result, root=result.root.hex(), key=key.verifier.text, checkpoint=service.log_facts(snapshot).checkpoint)
 
 

@@ -24,10 +24,11 @@ from modelyard.features.sections import Parities
 from modelyard.fleet.service import count_waiting
 from modelyard.governance.service import RoleKeys
 from modelyard.ledger.pages import Actors
-from modelyard.ledger.service import LogKey, list_events, log_facts
+from modelyard.ledger.service import Contents, LogKey, list_events, log_facts
 from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
 from modelyard.server.bundles import bundle_route, pdf_route
+from modelyard.server.contents import contents_of
 from modelyard.server.guard import check_rules, found_of, guard, request_values
 from modelyard.server.installation import Installation
 from modelyard.server.joins import join_route
@@ -118,6 +119,7 @@ def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resour
         Actors: ACTORS,
         Blobs: installation.blobs,
         Clock: installation.clock,
+        Contents: contents_of(installation.blobs),
         Contributors: CONTRIBUTORS,
         Database: installation.database,
         LogKey: installation.log_key,

@@ -101,7 +101,7 @@ class Traced:
             await self._app(scope, receive, send)
             return
         given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name in TRACE_HEADERS}
-        method, path = str(scope["method"]), str(scope["path"])
+        method, path = str(scope["method"]), _told(scope["path"])
         facts = {"http.request.method": method, "url.path": path}
         parent = TRACE_CONTEXT.extract(given)
         with self._tracer.start_as_current_span(f"{method} {path}", parent, SpanKind.SERVER, facts) as span:
@@ -140,6 +140,7 @@ class Observed:
                 message["headers"] = [*message.get("headers", []), (HEADER, request_id.encode())]
             await send(message)
 
+        path = _told(scope["path"])
         method = scope["method"] if scope["method"] in ("GET", "POST", "PUT", "PATCH", "DELETE") else "other"
         try:
             await self._app(scope, receive, sent)
@@ -148,5 +149,10 @@ class Observed:
             self._seconds.labels(method).observe(took_s)
             self._answers.labels(method, str(status)).inc()
             if status >= 500:
-                self._log.error("%s %s answered %s in %.1f ms", method, scope["path"], status, took_s * 1000)
+                self._log.error("%s %s answered %s in %.1f ms", method, path, status, took_s * 1000)
             REQUEST_ID.reset(token)
+
+
+def _told(path: str) -> str:
+    """The path as logs and traces have it: a one-time link is a secret."""
+    return "/setup/..." if path.startswith("/setup/") else path

@@ -25,7 +25,7 @@ from modelyard.governance.service import RoleKeys
 from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
 from modelyard.ledger.pages import PAGES as LEDGER_PAGES
 from modelyard.ledger.pages import Actors
-from modelyard.ledger.service import LogKey
+from modelyard.ledger.service import Contents, LogKey
 from modelyard.monitoring.api import OPERATIONS as MONITORING_OPERATIONS
 from modelyard.monitoring.pages import ACTIONS as MONITORING_ACTIONS
 from modelyard.monitoring.pages import PAGES as MONITORING_PAGES
@@ -52,6 +52,7 @@ INJECTABLE: frozenset[type] = frozenset(
     {
         Actors,
         Authenticated,
+        Contents,
         Contributors,
         NearGateway,
         Parities,

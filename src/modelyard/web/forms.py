@@ -50,7 +50,10 @@ def local_path(text: str, otherwise: str = "/") -> str:
 
 def came_from(request: WebRequest) -> str:
     """The path of the page whose form this is, or the first page."""
-    parts = urlsplit(request.headers.get("referer", ""))
+    try:
+        parts = urlsplit(request.headers.get("referer", ""))
+    except ValueError:  # such as http://[
+        return "/"
     if parts.netloc != request.headers.get("host", ""):
         return "/"
     return local_path(f"{parts.path}?{parts.query}" if parts.query else parts.path)

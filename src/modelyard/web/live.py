@@ -20,6 +20,7 @@ from modelyard.core.errors import InvalidInput, ModelyardError, Overloaded
 
 STREAM = "/live"
 MOST_TOPICS = 64
+MOST_DIGITS = 18
 MOST_BROWSERS = 500
 MOST_MISSED = 500
 QUEUE = 64
@@ -159,7 +160,7 @@ def live_route(hub: Hub) -> HTTPRouteHandler:
 
 def _after(request: Request[Any, Any, Any]) -> int:
     text = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
-    if not text.removeprefix("-").isdecimal():
+    if not text.removeprefix("-").isdecimal() or len(text) > MOST_DIGITS:
         raise InvalidInput(f"after={text[:40]!r} is no position", hint="a position is a number from an earlier event")
     return int(text)
 

@@ -3,8 +3,6 @@
 Owns their order of steps and who may. A dossier that would not verify is not handed out.
 """
 
-import io
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from modelyard.core.digests import Digest, digest_bytes
 from modelyard.core.errors import Corrupted
 from modelyard.core.ids import new_id
 from modelyard.delivery.domain import StageName
+from modelyard.delivery.sources import opened_source
 from modelyard.governance import store
 from modelyard.governance.answers import answers_of
 from modelyard.governance.bom import bill_of
@@ -177,7 +176,7 @@ def _packages(blobs: Blobs, records: Records) -> tuple[Package, ...]:
     facts, source = records.facts(StageName.TRAIN), records.version.source
     if source is None:
         return ()
-    with tarfile.open(fileobj=io.BytesIO(blobs.get_bytes(source))) as opened:
+    with opened_source(blobs.get_bytes(source)) as opened:
         found = opened.extractfile(LOCK) if LOCK in opened.getnames() else None
         lock = b"" if found is None else found.read()
     python = str(facts.get("python", ""))

@@ -25,10 +25,11 @@ from modelyard.ledger.service.sequencing import (
     tick,
     wait_included,
 )
-from modelyard.ledger.service.verification import ContentDigest, verify, verify_log
+from modelyard.ledger.service.verification import ContentDigest, Contents, verify, verify_log
 
 __all__ = [
     "ContentDigest",
+    "Contents",
     "LogKey",
     "VerifierKey",
     "advance",

@@ -3,15 +3,18 @@
 Owns what counts as tampering. It trusts nothing that is stored beside the key it is given.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from modelyard.core.clock import SECOND, Instant, iso
 from modelyard.core.digests import Digest
 from modelyard.core.errors import ModelyardError
 from modelyard.ledger import store
-from modelyard.ledger.domain import Checkpoint, Entry, Finding, Hash, LogCorrupt, NoteInvalid, Verification
+from modelyard.ledger.domain import Checkpoint, Entry, Finding, Hash, LogCorrupt, NoteInvalid, Verification, VerificationUnderWay
 from modelyard.ledger.rules.leaf import PendingEntry, commitment, entry_of, leaf_of, pending_of
 from modelyard.ledger.rules.merkle import EMPTY_ROOT, HASH_BYTES, TILE_WIDTH, Tile, grown, leaf_hash, root_hash, tile_widths
 from modelyard.ledger.rules.note import VerifierKey, opened_checkpoint
@@ -36,12 +39,27 @@ class Mark(NamedTuple):
     said_by: str
 
 
-def verify(snapshot: Snapshot, key: LogKey, known: tuple[str, ...] = ()) -> Verification:
-    """What verifying the whole log against this installation's own key gives.
+class Contents(msgspec.Struct, frozen=True):
+    """How the content that entries vouch for is looked at, by entry type: what lies where is for the composition root to say.
+
+    One look at all of it runs at a time: it reads the whole log, and would hold every thread that answers others.
+    """
+
+    of: Mapping[str, ContentDigest]
+    turn: threading.Lock
+
+
+def verify(snapshot: Snapshot, key: LogKey, contents: Contents, known: tuple[str, ...] = ()) -> Verification:
+    """What verifying the whole log and its content against this installation's own key gives. Raises VerificationUnderWay.
 
     `known` are notes of checkpoints that the caller kept: they reveal a log that was rebuilt or set back.
     """
-    return verify_log(snapshot, key.verifier, known=known)
+    if not contents.turn.acquire(blocking=False):
+        raise VerificationUnderWay("the log is being verified, once at a time", hint="try again in a few seconds")
+    try:
+        return verify_log(snapshot, key.verifier, known=known, contents=contents.of)
+    finally:
+        contents.turn.release()
 
 
 def verify_log(

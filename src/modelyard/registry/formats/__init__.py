@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 import msgspec
 import numpy as np
 
-from modelyard.core.digests import Digest, canonical_json, digest_of
+from modelyard.core.digests import Digest, TooDeep, canonical_json, digest_of
 from modelyard.registry.domain import BadArtifact, Format, FormatRefused, Parity, ParityBroken, RuntimeMissing, Signature
 from modelyard.registry.encoding import Matrix, Vector
 
@@ -84,7 +84,7 @@ def content_digest(folder: Path) -> Digest:
     content = _module(header.format).content(_file(folder, header.format))
     try:
         return digest_of({"format": header.format.value, "signature": header.signature, "content": content})
-    except RecursionError as error:
+    except TooDeep as error:
         raise BadArtifact("the model nests too deep", hint="save the model again") from error
 
 

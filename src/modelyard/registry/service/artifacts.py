@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from modelyard.access.domain import Principal, Role
 from modelyard.core.digests import Digest
 from modelyard.registry.artifacts import fetch_folder, put_folder
 from modelyard.registry.domain import BadArtifact, Format, StoredArtifact
@@ -32,7 +33,10 @@ def note_artifact(tx: Transaction, kept: StoredArtifact) -> None:
 
 
 def inspect_artifact(database: Database, blobs: Blobs, artifact: Digest) -> StoredArtifact:
-    """What an artifact that lies in the blob store is: known already, or found out by loading it. Raises as `keep_artifact` does."""
+    """What an artifact that lies in the blob store is: known already, or found out by loading it.
+
+    What is found out is not noted. Raises as `keep_artifact` does.
+    """
     with database.read() as snapshot:
         known = versions.find_artifact(snapshot, artifact)
     if known is not None:
@@ -45,20 +49,29 @@ def inspect_artifact(database: Database, blobs: Blobs, artifact: Digest) -> Stor
         load(folder)
         header = read_header(folder)
         content = content_digest(folder)
-    kept = StoredArtifact(
+    return StoredArtifact(
         digest=artifact, format=header.format, size_bytes=manifest.size_bytes, content=content, signature=header.signature
     )
-    database.write(lambda tx: note_artifact(tx, kept))
-    return kept
+
+
+def check_theirs(snapshot: Snapshot, principal: Principal, artifact: Digest) -> None:
+    """Raises BadArtifact where the artifact was noted before, and no version of it is one that the caller sees."""
+    if principal.teams is None or versions.find_artifact(snapshot, artifact) is None:
+        return
+    if not any(principal.may(Role.VIEWER, team) for team in versions.list_artifact_teams(snapshot, artifact)):
+        raise unkept(artifact)
+
+
+def unkept(artifact: Digest) -> BadArtifact:
+    """The refusal of a digest that the caller has no artifact of."""
+    return BadArtifact(f"no artifact {artifact[:80]} is kept here", hint="store the model's folder first: registry.service.keep_artifact")
 
 
 def known_artifact(snapshot: Snapshot, artifact: Digest, expected: Format | None) -> StoredArtifact:
     """What was noted of an artifact. Raises BadArtifact where nothing was, or where it is of another format."""
     found = versions.find_artifact(snapshot, artifact)
     if found is None:
-        raise BadArtifact(
-            f"no artifact {artifact[:80]} is kept here", hint="store the model's folder first: registry.service.keep_artifact"
-        )
+        raise unkept(artifact)
     if expected not in (None, found.format):
         raise BadArtifact(f"the artifact is {found.format}, not {expected}", hint="leave the format out")
     return found

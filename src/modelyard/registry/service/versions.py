@@ -30,7 +30,7 @@ from modelyard.registry.domain import (
     VersionState,
 )
 from modelyard.registry.rules import compared, lineage_of, parsed_reference
-from modelyard.registry.service.artifacts import inspect_artifact, known_artifact
+from modelyard.registry.service.artifacts import check_theirs, inspect_artifact, known_artifact, note_artifact
 from modelyard.registry.service.guard import known_version, seen_model, seen_version
 from modelyard.registry.store import events, models, versions
 from modelyard.registry.store.tables import VERSION
@@ -110,12 +110,20 @@ def _check(body: NewVersion) -> None:
 def register_artifact(database: Database, blobs: Blobs, principal: Principal, model: ModelName, body: NewVersion) -> ModelVersion:
     """The next version of `model`, of an artifact in the blob store, which is looked at first where it is not known yet.
 
-    Raises what `register_version` raises, and FormatRefused or UntrustedType for an artifact without a safe loader.
+    Raises what `register_version` raises, and FormatRefused or UntrustedType for an artifact without a safe loader. One that
+    was trained here or is other teams' alone is missing: a digest stands in places that more people read, and opens nothing.
     """
     with database.read() as snapshot:
         seen_model(snapshot, principal, model, Role.CONTRIBUTOR)
-    inspect_artifact(database, blobs, body.artifact)
-    return database.write(lambda tx: register_version(tx, principal, model, body))
+        check_theirs(snapshot, principal, body.artifact)
+    kept = inspect_artifact(database, blobs, body.artifact)
+
+    def register(tx: Transaction) -> ModelVersion:
+        check_theirs(tx, principal, body.artifact)
+        note_artifact(tx, kept)
+        return register_version(tx, principal, model, body)
+
+    return database.write(register)
 
 
 # -- looking up --

@@ -33,6 +33,12 @@ def put_artifact(tx: Transaction, artifact: StoredArtifact) -> None:
     upsert(tx, ARTIFACT, [row], ["digest"])
 
 
+def list_artifact_teams(snapshot: Snapshot, digest: Digest) -> set[TeamId]:
+    """The teams that have a version of the artifact of that digest."""
+    query = sa.select(VERSION.c.team_id).where(VERSION.c.artifact == digest).distinct()
+    return {TeamId(team) for team in snapshot.connection.scalars(query)}
+
+
 def find_artifact(snapshot: Snapshot, digest: Digest) -> StoredArtifact | None:
     """What is known of the artifact of that digest."""
     row = snapshot.connection.execute(sa.select(ARTIFACT).where(ARTIFACT.c.digest == digest)).first()

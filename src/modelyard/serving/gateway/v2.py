@@ -19,6 +19,7 @@ from modelyard.serving.gateway.rows import MOST_ROWS, Asked, Form
 from modelyard.serving.gateway.wire import BINARY, JSON, Headers, Reply, json_reply
 
 HEADER_LENGTH = b"inference-header-content-length"
+MOST_DIGITS = 12
 _SIZE = struct.Struct("<I")
 _NUMPY = {
     "BOOL": "?", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "<i1", "INT16": "<i2",
@@ -64,7 +65,7 @@ _decoder = msgspec.json.Decoder(_Request)
 def inference_of(content: bytes, headers: Headers, form: Form) -> Inference:
     """What a body asks. Raises BadRows and TooLarge."""
     length = headers.get(HEADER_LENGTH)
-    if length is not None and not (length.isdigit() and int(length) <= len(content)):
+    if length is not None and not (length.isdigit() and len(length) <= MOST_DIGITS and int(length) <= len(content)):
         raise BadRows(
             f"Inference-Header-Content-Length does not fit a body of {len(content)} bytes", hint="give the length of the JSON part"
         )

@@ -82,13 +82,17 @@ async def send_error(send: Send, error: ModelyardError) -> None:
 
 
 async def send_stream(send: Send, status: int, headers: list[tuple[bytes, bytes]], chunks: Iterator[bytes], pool: Executor) -> None:
-    """Answers chunks that are read in the pool, the first of them before anything is sent, so that its errors can be told."""
+    """Answers chunks that are read in the pool, the first two of them before anything is sent, so that their errors can be told.
+
+    Each is sent once the next was read: content that is found wrong at its end is never sent whole, also where its length is right.
+    """
     loop = asyncio.get_running_loop()
     chunk: bytes | None = await loop.run_in_executor(pool, next, chunks, None)
+    following: bytes | None = None if chunk is None else await loop.run_in_executor(pool, next, chunks, None)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     while chunk is not None:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        chunk = await loop.run_in_executor(pool, next, chunks, None)
+        chunk, following = following, None if following is None else await loop.run_in_executor(pool, next, chunks, None)
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, quote
 
 from modelyard.access.domain import Principal, Role
 from modelyard.core.digests import Digest
+from modelyard.core.errors import ModelyardError
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database, Snapshot
 from modelyard.tracking import service
@@ -84,6 +85,9 @@ class ArtifactProxy:
         except (ClientGone, asyncio.CancelledError) as gone:
             await pipe.put(ClientGone(), storing)
             raise ClientGone from gone
+        except ModelyardError:  # a body that stopped coming, which its sender is told
+            await pipe.put(ClientGone(), storing)
+            raise
         await pipe.put(None, storing)
         return service.Content(digest=await storing, size_bytes=pipe.size_bytes)
 
@@ -101,6 +105,8 @@ class ArtifactProxy:
             (b"accept-ranges", b"bytes"),
         ]
         part = asked_range(headers_of(scope).get(b"range"), artifact.size_bytes)
+        if part == (0, artifact.size_bytes):
+            part = None  # A part cannot be held against the digest; the whole can, however it is asked for.
         start, end = part or (0, artifact.size_bytes)
         headers.append((b"content-length", str(end - start).encode()))
         if part:
