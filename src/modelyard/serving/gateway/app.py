@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from modelyard.core.errors import ErrorBody, ModelyardError, NotFound
+from modelyard.core.errors import ModelyardError, NotFound
 from modelyard.core.names import nearest
 from modelyard.serving.domain import NoSuchEndpoint
 from modelyard.serving.gateway import extras, mlflow, v2
@@ -23,6 +23,7 @@ from modelyard.serving.gateway.station import Station
 from modelyard.serving.gateway.wire import (
     ClientGone,
     Headers,
+    InternalError,
     Message,
     MethodNotAllowed,
     Receive,
@@ -71,7 +72,7 @@ class App:
                 self._meters.shed.labels(str(reply.status)).inc()
         except Exception:  # the request boundary
             logging.getLogger("modelyard.serving").exception("%s %s failed", scope["method"], path)
-            reply = json_reply({"error": ErrorBody(code="internal_error", message="something failed here, not in your request")}, 500)
+            reply = error_reply(InternalError("something failed here, not in your request"), path)
         self._meters.answers.labels(path.split("/", 2)[1][:20] if reply.status != 404 else "unknown", str(reply.status)).inc()
         await send_reply(send, reply)
 
@@ -172,12 +173,13 @@ class App:
             return v2.server_metadata()
         if parts[:2] == ["v2", "models"] and len(parts) in (3, 4, 5, 6):
             handler = self._handler(parts[2], caller)
-            rest = parts[3:]
+            rest, version = parts[3:], handler.champion.version
             if rest[:1] == ["versions"] and len(rest) > 1:
-                extras.check_answering(handler, _version(parts))
-                rest = rest[2:]
+                number = _version(parts)
+                extras.check_answering(handler, number)
+                rest, version = rest[2:], handler.loaded[number].version
             if rest == []:
-                return v2.model_metadata(handler)
+                return v2.model_metadata(handler, version)
             if rest == ["ready"]:
                 return json_reply({"name": handler.revision.model, "ready": True})
         if self._posted(parts):
