@@ -4,14 +4,19 @@ import importlib
 import warnings
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from tests.serving.world import ROW, TOKEN, Gateway, World
+from modelyard.registry.artifacts import put_folder
+from modelyard.registry.formats import save
+from modelyard.serving.domain import Route
+from tests.serving.world import ROW, SIGNATURE, TOKEN, Gateway, World, running
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     triton: Any = importlib.import_module("tritonclient.http")  # by name: it has no types
+linear: Any = importlib.import_module("sklearn.linear_model")
 
 INPUTS: list[dict[str, Any]] = [
     {"name": "origin", "shape": [2], "datatype": "BYTES", "data": ["JFK", "EWR"]},
@@ -175,3 +180,16 @@ def test_not_a_number_in_binary_is_missing(shared: Gateway, shared_world: World)
         given[2].set_data_from_numpy(np.array([np.nan, 3.5]), binary_data=True)
         value = client.infer("late", given, headers=dict(HEADERS)).as_numpy("value")[0]
     assert value == shared_world.expected(1, {**ROW, "distance": None})
+
+
+def test_each_version_says_on_which_platform_it_runs(world: World) -> None:
+    rows = np.random.default_rng(2).normal(size=(40, 5))
+    trained = world.folder / "trained" / "tree"
+    kind = save(linear.LogisticRegression().fit(rows, rows[:, 3] > 0), trained, SIGNATURE)
+    artifact, _ = put_folder(world.blobs, trained)
+    world.versions[2] = msgspec.structs.replace(world.versions[2], format=kind, artifact=artifact)
+    world.serve(canary=Route(version=2, share=0.5))
+    with running(world) as gateway:
+        paths = ("/v2/models/late", "/v2/models/late/versions/1", "/v2/models/late/versions/2")
+        platforms = [gateway.client.get(path).json()["platform"] for path in paths]
+    assert platforms == ["modelyard_lightgbm", "modelyard_lightgbm", "modelyard_skops"]

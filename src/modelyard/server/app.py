@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import msgspec
-from litestar import Litestar, Request, Response, get, put
+from litestar import Litestar, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,7 +17,7 @@ from modelyard.access.handlers import Doors, csrf_of, viewer_of
 from modelyard.access.middleware import Access, Gate
 from modelyard.access.rules import allowed_hosts
 from modelyard.core.clock import Clock
-from modelyard.core.errors import InvalidInput, ModelyardError
+from modelyard.core.errors import ModelyardError
 from modelyard.core.settings import Settings
 from modelyard.core.underway import REQUEST_ID
 from modelyard.features.sections import Parities
@@ -27,14 +27,15 @@ from modelyard.ledger.pages import Actors
 from modelyard.ledger.service import Contents, LogKey, list_events, log_facts
 from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
-from modelyard.server.bundles import bundle_route, pdf_route
+from modelyard.server.bundles import BUNDLE, PDF, bundle_route, pdf_route
 from modelyard.server.contents import contents_of
 from modelyard.server.guard import check_rules, found_of, guard, request_values
 from modelyard.server.installation import Installation
-from modelyard.server.joins import join_route
+from modelyard.server.joins import JOIN, join_route
 from modelyard.server.local import noted_addresses
 from modelyard.server.mounts import Mounts, authenticated_caller, mlflow_refusal
 from modelyard.server.observe import Observed, Traced
+from modelyard.server.sources import SOURCE, source_route
 from modelyard.server.surface import ACTIONS, ACTORS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES
 from modelyard.server.surface import PAGES as OWN_PAGES
 from modelyard.serving.pages import NearGateway
@@ -58,7 +59,7 @@ from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, fault_handler, page_routes
 
 MOST_BODY_BYTES = 60_000_000
-DESCRIBED = document([bind(item, INJECTABLE) for item in OPERATIONS], modelyard.__version__)
+DESCRIBED = document([bind(item, INJECTABLE) for item in OPERATIONS], modelyard.__version__, (BUNDLE, PDF, JOIN, SOURCE))
 PAGES = (*OWN_PAGES, reference_page(DESCRIBED))
 
 
@@ -199,13 +200,5 @@ def _plain_routes(installation: Installation, registry: CollectorRegistry, pool:
     async def openapi() -> Response[bytes]:
         return Response(described, media_type="application/json")
 
-    @put("/api/v1/sources", name="sources", include_in_schema=False)
-    async def put_source(request: Request[Any, Any, Any]) -> Response[bytes]:
-        content = await request.body()
-        if not content:
-            raise InvalidInput("an empty archive", hint="send the project's files as a tar archive")
-        digest = installation.blobs.put_bytes(content)
-        return Response(digest.encode(), media_type="text/plain")
-
     archives = [bundle_route(installation, pool), pdf_route(installation, pool)]
-    return [health, ready, metrics, openapi, put_source, join_route(installation.database, pool), *archives]
+    return [health, ready, metrics, openapi, source_route(installation), join_route(installation.database, pool), *archives]

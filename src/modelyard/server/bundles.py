@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from litestar import Request, Response, get
+from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 
@@ -13,14 +13,30 @@ from modelyard.governance.service import open_bundle, open_pdf
 from modelyard.server.guard import principal_of
 from modelyard.server.installation import Installation
 from modelyard.web.binding import pooled
+from modelyard.web.http import transfer_handler
+from modelyard.web.operations import Transfer
 
-TAR, PDF = "application/x-tar", "application/pdf"
+BUNDLE = Transfer(
+    method="GET",
+    path="/dossiers/{dossier}/bundle",
+    name="download_dossier",
+    component="governance",
+    about="The bundle of a dossier, which `yard verify` holds against what an auditor trusts. The header Digest names its content.",
+    answers="application/x-tar",
+)
+PDF = Transfer(
+    method="GET",
+    path="/dossiers/{dossier}/pdf",
+    name="download_dossier_pdf",
+    component="governance",
+    about="A dossier as a document to read and print.",
+    answers="application/pdf",
+)
 
 
 def bundle_route(installation: Installation, pool: ThreadPoolExecutor) -> HTTPRouteHandler:
-    """`GET /api/v1/dossiers/{dossier}/bundle`."""
+    """The route of BUNDLE."""
 
-    @get("/api/v1/dossiers/{dossier:str}/bundle", name="bundle", include_in_schema=False)
     async def bundle(request: Request[Any, Any, Any]) -> Stream:
         principal, asked = principal_of(request), DossierId(str(request.path_params["dossier"]))
         work = pooled(pool, lambda: open_bundle(installation.database, installation.blobs, principal, asked))
@@ -30,20 +46,19 @@ def bundle_route(installation: Installation, pool: ThreadPoolExecutor) -> HTTPRo
             "Content-Disposition": f'attachment; filename="{archive_name(found)}"',
             "Digest": found.digest,
         }
-        return Stream(chunks, media_type=TAR, headers=headers)
+        return Stream(chunks, media_type=BUNDLE.answers, headers=headers)
 
-    return bundle
+    return transfer_handler(BUNDLE, bundle)
 
 
 def pdf_route(installation: Installation, pool: ThreadPoolExecutor) -> HTTPRouteHandler:
-    """`GET /api/v1/dossiers/{dossier}/pdf`."""
+    """The route of PDF."""
 
-    @get("/api/v1/dossiers/{dossier:str}/pdf", name="pdf", include_in_schema=False)
     async def pdf(request: Request[Any, Any, Any]) -> Response[bytes]:
         principal, asked = principal_of(request), DossierId(str(request.path_params["dossier"]))
         work = pooled(pool, lambda: open_pdf(installation.database, installation.blobs, principal, asked))
         found, content = await work
         name = archive_name(found).removesuffix(".tar")
-        return Response(content, media_type=PDF, headers={"Content-Disposition": f'attachment; filename="{name}.pdf"'})
+        return Response(content, media_type=PDF.answers, headers={"Content-Disposition": f'attachment; filename="{name}.pdf"'})
 
-    return pdf
+    return transfer_handler(PDF, pdf)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import polars as pl
-from litestar import Request, Response, post
+from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 
 from modelyard.access.domain import Principal
@@ -15,14 +15,27 @@ from modelyard.features.service import get_set, historical_rows
 from modelyard.server.guard import principal_of
 from modelyard.storage.database import Database
 from modelyard.web.binding import pooled
+from modelyard.web.http import transfer_handler
+from modelyard.web.operations import Transfer
 
 PARQUET = "application/vnd.apache.parquet"
+JOIN = Transfer(
+    method="POST",
+    path="/feature-sets/{feature_set}/join",
+    name="join_features",
+    component="features",
+    about="""The label rows of a Parquet file with the set's features as they were visible at each row's instant.
+
+    Each part of a large table is a request of its own. Raises BadLabels and FeatureSetNotFound.""",
+    query={"as_of": "the column of instants"},
+    takes=PARQUET,
+    answers=PARQUET,
+)
 
 
 def join_route(database: Database, pool: ThreadPoolExecutor) -> HTTPRouteHandler:
-    """`POST /api/v1/feature-sets/{feature_set}/join?as_of=COLUMN`: each part of a large table is a request of its own."""
+    """The route of JOIN."""
 
-    @post("/api/v1/feature-sets/{feature_set:str}/join", name="join", include_in_schema=False, status_code=200)
     async def join(request: Request[Any, Any, Any]) -> Response[bytes]:
         principal, column = principal_of(request), request.query_params.get("as_of", "")
         feature_set = str(request.path_params["feature_set"])
@@ -32,7 +45,7 @@ def join_route(database: Database, pool: ThreadPoolExecutor) -> HTTPRouteHandler
         work = pooled(pool, lambda: joined(database, principal, (feature_set, column), content))
         return Response(await work, media_type=PARQUET)
 
-    return join
+    return transfer_handler(JOIN, join)
 
 
 def joined(database: Database, principal: Principal, asked: tuple[str, str], content: bytes) -> bytes:

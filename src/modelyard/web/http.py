@@ -1,7 +1,7 @@
 """Operations as Litestar routes, and errors in the one JSON shape. Owns encoding; access is checked before it is reached."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from modelyard.core.errors import HTTP_STATUS, ErrorBody, ModelyardError
 from modelyard.web.binding import Resources, called, path_names
-from modelyard.web.operations import API, BoundOperation, arguments
+from modelyard.web.operations import API, BoundOperation, Transfer, arguments
 
 JSON = "application/json"
 _CODES = {400: "invalid_input", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
@@ -50,6 +50,17 @@ def operation_handler(item: BoundOperation, resources: Resources, request_values
         include_in_schema=False,
         status_code=200,
     )(answered)
+
+
+def transfer_handler(item: Transfer, answered: Callable[[Request[Any, Any, Any]], Awaitable[Response[Any]]]) -> HTTPRouteHandler:
+    """The route at which `answered` does what `item` says."""
+
+    async def transferred(request: Request[Any, Any, Any]) -> Response[Any]:
+        return await answered(request)
+
+    return route(
+        litestar_path(API + item.path), http_method=[item.method], name=f"transfer.{item.name}", include_in_schema=False, status_code=200
+    )(transferred)
 
 
 def error_response(body: ErrorBody, status: int, retry_after_s: int = 1) -> Response[bytes]:

@@ -7,13 +7,15 @@ from typing import Any
 import msgspec
 
 from modelyard.core.errors import ErrorBody
-from modelyard.web.operations import API, BoundOperation
+from modelyard.web.binding import path_names
+from modelyard.web.operations import API, BoundOperation, Transfer
 
 DIALECT = "3.1.0"
+JSON = "application/json"
 
 
-def document(items: Sequence[BoundOperation], version: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of `items`, sorted by path."""
+def document(items: Sequence[BoundOperation], version: str, transfers: Sequence[Transfer] = ()) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of `items` and `transfers`, sorted by path."""
     kinds: list[Any] = [ErrorBody]
     for item in items:
         kinds += [item.body] if item.body is not None else []
@@ -27,6 +29,8 @@ def document(items: Sequence[BoundOperation], version: str) -> dict[str, Any]:
         result = next(found) if item.binding.result not in (None, type(None)) else None
         parameters = [_parameter(name, item, next(found)) for name in (*item.binding.path, *(() if item.body else item.binding.wire))]
         paths.setdefault(API + item.operation.path, {})[item.operation.method.lower()] = _operation(item, parameters, body, result)
+    for transfer in transfers:
+        paths.setdefault(API + transfer.path, {})[transfer.method.lower()] = _transfer(transfer)
     return {
         "openapi": DIALECT,
         "info": {"title": "Modelyard", "version": version, "description": "The control plane's operations."},
@@ -44,21 +48,48 @@ def _parameter(name: str, item: BoundOperation, schema: Any) -> dict[str, Any]:
 
 
 def _operation(item: BoundOperation, parameters: list[dict[str, Any]], body: Any, result: Any) -> dict[str, Any]:
-    summary, _, rest = inspect.cleandoc(item.operation.function.__doc__ or item.operation.name).partition("\n")
-    failed = {"type": "object", "properties": {"error": {"$ref": "#/components/schemas/ErrorBody"}}, "required": ["error"]}
-    answers: dict[str, Any] = {"default": {"description": "What went wrong.", "content": {"application/json": {"schema": failed}}}}
-    if result is None:
-        answers["204"] = {"description": "Done."}
-    else:
-        answers["200"] = {"description": "The answer.", "content": {"application/json": {"schema": result}}}
+    operation = item.operation
     described: dict[str, Any] = {
-        "operationId": item.operation.name,
-        "tags": [item.operation.function.__module__.split(".")[1]],
-        "summary": summary,
-        "description": rest.strip(),
+        "operationId": operation.name,
+        "tags": [operation.function.__module__.split(".")[1]],
+        **_words(operation.function.__doc__ or operation.name),
         "parameters": parameters,
-        "responses": answers,
+        "responses": _answers(None if result is None else {JSON: {"schema": result}}),
     }
     if body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        described["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
     return described
+
+
+def _transfer(item: Transfer) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in path_names(item.path)
+    ]
+    for name, meaning in item.query.items():
+        parameters.append({"name": name, "in": "query", "required": True, "description": meaning, "schema": {"type": "string"}})
+    described: dict[str, Any] = {
+        "operationId": item.name,
+        "tags": [item.component],
+        **_words(item.about),
+        "parameters": parameters,
+        "responses": _answers(_file(item.answers)),
+    }
+    if item.takes:
+        described["requestBody"] = {"required": True, "content": _file(item.takes)}
+    return described
+
+
+def _words(text: str) -> dict[str, str]:
+    summary, _, rest = inspect.cleandoc(text).partition("\n")
+    return {"summary": summary, "description": rest.strip()}
+
+
+def _file(media_type: str) -> dict[str, Any]:
+    return {media_type: {"schema": {"type": "string"} if media_type.startswith("text/") else {"type": "string", "format": "binary"}}}
+
+
+def _answers(content: dict[str, Any] | None) -> dict[str, Any]:
+    """What an operation answers: its `content`, or nothing, and an error in the one shape."""
+    failed = {"type": "object", "properties": {"error": {"$ref": "#/components/schemas/ErrorBody"}}, "required": ["error"]}
+    done = {"204": {"description": "Done."}} if content is None else {"200": {"description": "The answer.", "content": content}}
+    return {"default": {"description": "What went wrong.", "content": {JSON: {"schema": failed}}}, **done}

@@ -25,6 +25,23 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation that takes or answers a file instead of JSON: its handler is written by hand, what it is stands here.
+
+    `takes` and `answers` are media types, empty for no body; `query` holds the parameters that must be given, with what
+    each is. The path is below `/api/v1`; the first line of `about` is the summary.
+    """
+
+    method: Method
+    path: str
+    name: str
+    component: str
+    about: str
+    answers: str
+    takes: str = ""
+    query: Mapping[str, str] = {}
+
+
 class BoundOperation(msgspec.Struct, frozen=True, kw_only=True):
     """An operation whose parameters have their places. `body` is the type that the request's JSON must have, if any."""
 

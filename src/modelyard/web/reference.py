@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from modelyard.web.openapi import JSON
 from modelyard.web.pages import Page, page
 
 DEEPEST = 6
@@ -136,8 +137,8 @@ def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping
 
 def _entry(path: str, method: str, item: Mapping[str, Any], schemas: Mapping[str, Any]) -> Entry:
     body = _json_schema(item.get("requestBody", {}))
-    answers = item.get("responses", {})
-    answer = next((_json_schema(given) for status, given in answers.items() if status.startswith("2")), {})
+    done: Mapping[str, Any] = next((given for status, given in item.get("responses", {}).items() if status.startswith("2")), {})
+    answer = _json_schema(done)
     parameters = tuple(
         Parameter(
             name=given["name"],
@@ -157,8 +158,8 @@ def _entry(path: str, method: str, item: Mapping[str, Any], schemas: Mapping[str
         parameters=parameters,
         fields=_fields(body, schemas),
         answer=_fields(answer, schemas),
-        answer_kind=kind_of(answer, schemas) if answer else "nothing",
-        command=_command(path, method, parameters, body, schemas),
+        answer_kind=kind_of(answer, schemas) if answer else _file_kind(done) or "nothing",
+        command=_command(path, method, parameters, _sent(body, item.get("requestBody", {}), schemas)),
     )
 
 
@@ -173,20 +174,33 @@ def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> tuple[Para
     )
 
 
-def _command(path: str, method: str, parameters: Sequence[Parameter], body: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+def _sent(body: Mapping[str, Any], holder: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    """The options with which curl sends the body: an example of the JSON, or a file; empty where there is none."""
+    if body:
+        return f"-H 'Content-Type: {JSON}' -d '{json.dumps(example(body, schemas), ensure_ascii=False)}'"
+    kind = _file_kind(holder)
+    return f"-H 'Content-Type: {kind}' --data-binary @FILE" if kind else ""
+
+
+def _command(path: str, method: str, parameters: Sequence[Parameter], sent: str) -> str:
     for parameter in parameters:
         path = path.replace("{" + parameter.name + "}", parameter.name.upper())
     query = "&".join(f"{p.name}={p.name.upper()}" for p in parameters if p.where == "query" and p.is_required)
     lines = [f'curl {"" if method == "get" else f"-X {method.upper()} "}-H "Authorization: Bearer $MODELYARD_TOKEN"']
-    if body:
-        lines.append(f"  -H 'Content-Type: application/json' -d '{json.dumps(example(body, schemas), ensure_ascii=False)}'")
+    if sent:
+        lines.append(f"  {sent}")
     lines.append(f'  "$MODELYARD_URL{path}{"?" if query else ""}{query}"')
     return " \\\n".join(lines)
 
 
 def _json_schema(holder: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = holder.get("content", {}).get("application/json", {}).get("schema", {})
+    found: Mapping[str, Any] = holder.get("content", {}).get(JSON, {}).get("schema", {})
     return found
+
+
+def _file_kind(holder: Mapping[str, Any]) -> str:
+    """The media type of what is no JSON; empty where there is none."""
+    return next((str(kind) for kind in holder.get("content", {}) if kind != JSON), "")
 
 
 def _followed(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any]:

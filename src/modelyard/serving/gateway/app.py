@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from modelyard.core.errors import ErrorBody, ModelyardError, NotFound
+from modelyard.core.errors import ModelyardError, NotFound
 from modelyard.core.names import nearest
 from modelyard.core.processes import spare_start_up
 from modelyard.core.underway import REQUEST_ID, request_id_of
@@ -26,6 +26,7 @@ from modelyard.serving.gateway.station import Station
 from modelyard.serving.gateway.wire import (
     ClientGone,
     Headers,
+    InternalError,
     Message,
     MethodNotAllowed,
     Receive,
@@ -85,8 +86,7 @@ class App:
         except Exception:  # the request boundary
             logging.getLogger("modelyard.serving").exception("%s %s failed", scope["method"], path)
             hint = f"the gateway's log names the request {request_id}"
-            told = ErrorBody(code="internal_error", message="something failed here, not in your request", hint=hint)
-            reply = json_reply({"error": told}, 500)
+            reply = error_reply(InternalError("something failed here, not in your request", hint=hint), path)
         word = path.strip("/").partition("/")[0]
         self._meters.answers.labels(word if word in FIRST_WORDS and reply.status != 404 else "unknown", str(reply.status)).inc()
         await send_reply(send, reply, request_id)
@@ -178,9 +178,13 @@ class App:
             return v2.server_metadata()
         if template is not None:
             handler = self._handler(parts[2], caller)
+            version = handler.champion.version
             if "{version}" in template:
-                extras.check_answering(handler, _version(parts))
-            return json_reply({"name": handler.revision.model, "ready": True}) if parts[-1] == "ready" else v2.model_metadata(handler)
+                number = _version(parts)
+                extras.check_answering(handler, number)
+                version = handler.loaded[number].version
+            is_ready = parts[-1] == "ready"
+            return json_reply({"name": handler.revision.model, "ready": True}) if is_ready else v2.model_metadata(handler, version)
         if template_of("POST", parts):
             raise MethodNotAllowed(f"GET is not for '/{'/'.join(parts)[:80]}'", hint="use POST")
         raise NotFound(f"there is no '/{'/'.join(parts)[:80]}' here", hint="docs/serving.md lists the routes")

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from modelyard.registry.domain import DType
-from modelyard.serving.domain import BadRows
+from modelyard.serving.domain import BadRows, ServedVersion
 from modelyard.serving.gateway.handler import Answer, Handler
 from modelyard.serving.gateway.rows import MOST_ROWS, Asked, Form
 from modelyard.serving.gateway.wire import BINARY, JSON, Headers, Reply, json_reply
@@ -210,15 +210,15 @@ def server_metadata() -> Reply:
     return json_reply({"name": "modelyard", "version": importlib.metadata.version("modelyard"), "extensions": ["binary_tensor_data"]})
 
 
-def model_metadata(handler: Handler) -> Reply:
-    """The model's fields and outputs as tensors."""
+def model_metadata(handler: Handler, version: ServedVersion) -> Reply:
+    """The model's fields and outputs as tensors, on the platform of `version`."""
     traffic = handler.revision.traffic
     versions = [traffic.champion, *([traffic.canary.version] if traffic.canary else ())]
     return json_reply(
         {
             "name": handler.revision.model,
             "versions": [str(number) for number in versions],
-            "platform": f"modelyard_{handler.champion.version.format}",
+            "platform": f"modelyard_{version.format}",
             "inputs": [{"name": name, "datatype": _DATATYPES[dtype], "shape": [-1]} for name, dtype in handler.form.fields.items()],
             "outputs": [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in OUTPUTS.items()],
             "parameters": {"revision": handler.revision.number, "required": list(handler.form.required)},

@@ -40,6 +40,12 @@ class MethodNotAllowed(InvalidInput):
     """The path is there, but not for that method."""
 
 
+class InternalError(ModelyardError):
+    """Something that nobody foresaw. Its details are in the log alone."""
+
+    kind = Kind.INTERNAL
+
+
 _STATUS: dict[type[ModelyardError], int] = {MethodNotAllowed: 405}
 
 
