@@ -12,7 +12,7 @@ from modelyard.delivery.stages.release import register
 from modelyard.delivery.stages.rollout import roll_out
 from modelyard.delivery.stages.yard import Job, Yard
 from modelyard.ledger.domain import Entry, NewEntry, NoSuchCheckpoint, NoSuchEntry
-from modelyard.ledger.service import latest_checkpoint, lease_sequencer, list_entries, record, sequence_pending, verify
+from modelyard.ledger.service import latest_checkpoint, lease_sequencer, list_entries, record, sequence_pending, verify_log
 from modelyard.serving.service import get_endpoint
 from modelyard.storage.database import Database
 from tests.delivery.rolling import brought, claim, end
@@ -44,7 +44,7 @@ def test_a_share_is_proposed_under_a_checkpoint_over_the_gates_and_the_approval(
     end(database, claim(database), found)
     with database.read() as snapshot:
         assert get_endpoint(snapshot, SYSTEM, LATE).coming is not None
-        assert verify(snapshot, yard.log_key).is_sound
+        assert verify_log(snapshot, yard.log_key.verifier).is_sound
 
 
 @pytest.mark.parametrize(("stage", "last"), [(register, StageName.CHALLENGE), (roll_out, StageName.APPROVE)])
