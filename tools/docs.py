@@ -19,6 +19,9 @@ COMPONENTS = ("access", "delivery", "features", "fleet", "governance", "ledger",
 ENTRY = re.compile(rf"({'|'.join(COMPONENTS)})\.[a-z]+(_[a-z]+)*")
 ENTRY_HEAD = re.compile(rf"({'|'.join(COMPONENTS)})\.[a-z_]+_")
 LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
+# A command's words in a text; `.yard` is the data folder.
+SAID = re.compile(r"(?<![\w.])yard ([a-z]+)(?: ([a-z]+))?")
+CODE = re.compile(r"`([^`\n]+)`")
 ROW = re.compile(r"^\| `([^`]+)` \|(.*)\|$", re.MULTILINE)
 # Paths of one machine, and papers that are not in the repository, say nothing to a reader.
 STRAY = re.compile(r"(?<![\w.])/(?:work|root)/\w|\b(?:DECISIONS|CONTRACT|PEERS|STYLE|DESIGN)\.md\b|\b(?:Claude|Anthropic)\b")
@@ -85,6 +88,32 @@ def check_commands(root: Path) -> Iterator[str]:
         elif rows[name][0] != about:
             yield f"docs/commands.md: `{name}` says {rows[name][0]!r}, the command {about!r}"
     yield from (f"docs/commands.md: there is no command `{name}`" for name in rows if name not in known)
+
+
+def said_commands(text: str) -> Iterator[str]:
+    """What follows `yard` in a text and is neither a command nor the name that several share."""
+    names = {command.name for command in COMMANDS}
+    for found in SAID.finditer(text):
+        first, both = found[1], f"{found[1]} {found[2]}"
+        is_group = any(name.startswith(f"{first} ") for name in names)
+        if first not in names and both not in names and not (is_group and found[2] is None):
+            yield (both if is_group else first)
+
+
+def check_hints(root: Path) -> Iterator[str]:
+    """Commands that a hint or a paper names and that do not exist."""
+    for path in sorted((root / "src/modelyard").rglob("*.py")):
+        hints = [
+            node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.keyword) and node.arg == "hint"
+        ]
+        for part in (one for hint in hints for one in ast.walk(hint)):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                for name in said_commands(part.value):
+                    yield f"{path.relative_to(root)}:{part.lineno}: the hint names yard {name}, which is no command"
+    for path in papers(root):
+        for code in CODE.findall(path.read_text("utf-8")):
+            for name in said_commands(code):
+                yield f"{path.relative_to(root)}: `yard {name}` is no command"
 
 
 def strings(node: ast.expr) -> Iterator[str]:
@@ -194,6 +223,7 @@ CHECKS: tuple[Check, ...] = (
     check_architecture,
     check_settings,
     check_commands,
+    check_hints,
     check_ledger,
     check_dependencies,
     check_links,

@@ -29,8 +29,9 @@ class Failing(ThreadingHTTPServer):
 class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         assert isinstance(self.server, Failing)
-        answer = error_response(*described(self.server.error))
-        self.send_response(answer.status_code)
+        body, status = described(self.server.error)
+        answer = error_response(body, status)
+        self.send_response(status)
         self.end_headers()
         self.wfile.write(answer.content)
 

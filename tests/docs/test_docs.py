@@ -106,3 +106,16 @@ def test_a_generated_file_that_is_not_current_is_said(copy: Path) -> None:
     for name, code in (("client", "print('client: differs'); raise SystemExit(1)"), ("migration", "")):
         (copy / f"tools/{name}.py").write_text(code)
     assert list(docs.check_generated(copy)) == ["client: differs"]
+
+
+def test_a_hint_and_a_paper_that_name_no_command_are_said(copy: Path) -> None:
+    source = (
+        'raise X(f"no yard paint", hint=f"see {what}: yard runs" if a else f"yard ship {model}, yard token lost, or look into .yard is")\n'
+    )
+    (copy / "src/modelyard/core/example.py").write_text(source)
+    (copy / "docs/example.md").write_text("`yard ship late`, `yard token`, `yard token create`, a yard sale, `yard sell x`.\n")
+    assert list(docs.check_hints(copy)) == [
+        "src/modelyard/core/example.py:1: the hint names yard runs, which is no command",
+        "src/modelyard/core/example.py:1: the hint names yard token lost, which is no command",
+        "docs/example.md: `yard sell` is no command",
+    ]

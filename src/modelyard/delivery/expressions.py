@@ -9,8 +9,23 @@ from cel_expr_python import cel
 
 from modelyard.delivery.domain import BadExpression, Decision
 
-VARIABLES = ("metrics", "champion", "challenge", "data", "benchmark", "stage", "risk", "model", "cause")
-"""What an expression may name; each is null or an object of facts."""
+
+class GateFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gate may name: the facts that a delivery has recorded when it comes to its gates.
+
+    `champion` is null for a model without one, and so is then `challenge`.
+    """
+
+    metrics: Mapping[str, Any]
+    champion: Mapping[str, Any] | None
+    challenge: Mapping[str, Any] | None
+    data: Mapping[str, Any]
+    risk: str
+    model: str
+    cause: str
+
+
+VARIABLES = GateFacts.__struct_fields__
 
 
 @lru_cache(maxsize=1)

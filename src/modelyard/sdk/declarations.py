@@ -99,7 +99,7 @@ def rows(path: str, *, timestamp: str, known: str, history: str = "") -> Observa
 
 
 def gate(expression: str) -> Gate:
-    """A condition in CEL that a version must meet, over `metrics`, `champion`, `challenge`, `data`, `stage` and more.
+    """A condition in CEL that a version must meet, over `metrics`, `champion`, `challenge`, `data`, `risk`, `model` and `cause`.
 
     >>> gate("metrics.roc_auc >= 0.65").expression
     'metrics.roc_auc >= 0.65'

@@ -13,7 +13,7 @@ from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
 from modelyard.delivery.environments import Environment, built_environment, processor
-from modelyard.delivery.expressions import decided
+from modelyard.delivery.expressions import GateFacts, decided
 from modelyard.delivery.machine import Done, Outcome, Stopped
 from modelyard.delivery.sources import own_package, unpack_source
 from modelyard.delivery.stages.artifacts import champion_of, fetched, put_artifact
@@ -107,16 +107,16 @@ def challenge(yard: Yard, job: Job) -> Outcome:
         theirs = predicted(yard, champion.artifact, rows, champion.signature)
         found = paired_difference(metrics_of(job.declaration)[0], labels, theirs, evaluated(yard, job), groups=days_of(rows))
         facts["challenge"] = msgspec.to_builtins(found)
-    known = {
-        "metrics": job.facts(StageName.EVALUATE)["metrics"],
-        "champion": facts["champion"],
-        "challenge": facts.get("challenge"),
-        "data": {"rows": job.facts(StageName.SNAPSHOT)["rows"], "ok": job.facts(StageName.CHECK)["ok"]},
-        "risk": job.declaration.risk,
-        "model": job.declaration.name,
-        "cause": job.delivery.cause.kind,
-    }
-    decisions = [decided(gate.expression, known) for gate in job.declaration.gates]
+    known = GateFacts(
+        metrics=job.facts(StageName.EVALUATE)["metrics"],
+        champion=facts["champion"],
+        challenge=facts.get("challenge"),
+        data={"rows": job.facts(StageName.SNAPSHOT)["rows"], "ok": job.facts(StageName.CHECK)["ok"]},
+        risk=job.declaration.risk,
+        model=job.declaration.name,
+        cause=job.delivery.cause.kind,
+    )
+    decisions = [decided(gate.expression, msgspec.structs.asdict(known)) for gate in job.declaration.gates]
     facts["gates"] = msgspec.to_builtins(decisions)
     refused = [one for one in decisions if not one.passed]
     if refused:

@@ -96,7 +96,7 @@ def read_header(folder: Path) -> Header:
     try:
         header = msgspec.json.decode(path.read_bytes(), type=Header)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadArtifact(f"{HEADER}: {error}", hint="save the model with modelyard.save") from error
+        raise BadArtifact(f"{HEADER}: {error}", hint="ship the model again: its stage writes the folder anew") from error
     if header.format not in FILES:
         raise FormatRefused(f"a {header.format} folder is never loaded here", hint="register the model in one of lightgbm, onnx and skops")
     return header
@@ -108,14 +108,15 @@ def refused_folder(names: list[str]) -> FormatRefused:
     if pickled:
         return FormatRefused(
             f"{pickled} is a pickle: loading it would run whatever it holds",
-            hint="save the model as LightGBM text, ONNX or skops: return it from the training function, or call modelyard.save",
+            hint="save the model as LightGBM text, ONNX or skops: return it from the training function, and yard ship saves it",
         )
     if "MLmodel" in names:
         return FormatRefused(
             "a folder of MLflow's is kept and handed out, not loaded here", hint="return the model from a training function, or convert it"
         )
     return FormatRefused(
-        f"no model of a known format among {', '.join(names[:8]) or 'no files'}", hint="save the model with modelyard.save"
+        f"no model of a known format among {', '.join(names[:8]) or 'no files'}",
+        hint="return the model from the training function, and yard ship saves it in one of them",
     )
 
 

@@ -45,7 +45,7 @@ def get_facts(snapshot: Snapshot, principal: Principal, run_id: RunId, least: Ro
 
 def no_run(run_id: RunId) -> NoSuchRun:
     """The error for a run that is not there, or that the caller may not see."""
-    return NoSuchRun(f"Run with id={run_id} not found", hint="search the runs that are there: yard runs")
+    return NoSuchRun(f"Run with id={run_id} not found", hint="the page /experiments lists those that are there")
 
 
 def get_writable(snapshot: Snapshot, principal: Principal, run_id: RunId) -> RunFacts:
