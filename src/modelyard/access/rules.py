@@ -16,6 +16,7 @@ import msgspec
 
 from modelyard.access.domain import INCLUDES, BadOrigin, NotAuthenticated, Role, Scope, Session, TeamId, TokenId
 from modelyard.core.clock import SECOND, Instant
+from modelyard.core.errors import NotFound
 
 SESSION_IDLE_S = 12 * 3600
 SESSION_S = 7 * 86400
@@ -84,6 +85,12 @@ def checked_origin(method: str, headers: Mapping[str, str], allowed: frozenset[s
             raise BadOrigin(f"a page of {origin[:100]!r} may not change anything here", hint="open this server's own pages")
     elif headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise BadOrigin("a page of another site may not change anything here", hint="open this server's own pages")
+
+
+def check_path(path: str) -> None:
+    """Raises NotFound for a path with empty or dotted parts: routes are found without them, and what is decided by paths is not."""
+    if _UNPLAIN.search(path):
+        raise NotFound(f"there is no {path[:80]!r} here", hint="write the path without empty or dotted parts")
 
 
 # -- names --
@@ -176,7 +183,14 @@ _LOG_PATHS = ("/api/2.0/mlflow", "/api/2.0/mlflow-artifacts", "/api/3.0/mlflow",
 _TRACKING_WORDS = frozenset({"experiments", "runs", "artifacts"})
 _SERVING_WORDS = frozenset({"predict", "v2", "invocations", "features", "labels"})
 _ACCESS_WORDS = frozenset({"users", "tokens", "teams", "service-accounts", "me"})
-_ALIAS = re.compile(r"/api/2\.0/mlflow/(registered-models/alias|model-versions/transition-stage)|/api/v1/models/[^/]+/aliases(/|$)")
+_ALIAS = re.compile(
+    r"/(ajax-)?api/\d\.0/mlflow/(registered-models/alias|model-versions/transition-stage)|/api/v1/models/[^/]+/aliases(/|$)"
+)
+_SEARCHES = re.compile(
+    r"/api/v1/runs/search|/(ajax-)?api/2\.0/mlflow/"
+    r"((experiments|runs|registered-models|model-versions|logged-models)/search|experiments/search-datasets|registered-models/get-latest-versions)"
+)
+_UNPLAIN = re.compile(r"/\.{0,2}/|/\.{1,2}$")
 
 
 def scopes_for(method: str, path: str) -> frozenset[Scope]:
@@ -193,7 +207,7 @@ def scopes_for(method: str, path: str) -> frozenset[Scope]:
         return frozenset({Scope.ALL, Scope.SERVING})
     if words[:2] == ["api", "v1"] and len(words) > 2 and words[2] in _ACCESS_WORDS and method not in SAFE_METHODS:
         return frozenset({Scope.ALL})
-    if method in SAFE_METHODS or (words[0] in ("api", "ajax-api") and words[-1].startswith("search")):
+    if method in SAFE_METHODS or (method == "POST" and _SEARCHES.fullmatch(path)):
         return frozenset(Scope)
     if _ALIAS.match(path):
         return frozenset({Scope.ALL, Scope.DEPLOY})
