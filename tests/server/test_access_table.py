@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from modelyard.access.domain import INCLUDES, Role, Scope
+from modelyard.access.domain import INCLUDES, SYSTEM, Role, Scope, TokenOrder
 from modelyard.access.rules import SAFE_METHODS, scopes_for
+from modelyard.access.service import create_token
 from modelyard.server.access_table import MLFLOW, PUBLIC, TABLE, Least
 from modelyard.server.guard import check_gateway_rules, check_rules
 from modelyard.serving.gateway.routes import ROUTES, GatewayRoute
@@ -88,6 +89,53 @@ def test_a_page_of_another_site_changes_nothing(running: Running) -> None:
     with running.client(Role.ADMIN) as client:
         answer = client.post("/api/v1/teams", json={"team": "x", "name": "X"}, headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403
+
+
+def test_a_page_of_another_site_writes_by_no_route(running: Running) -> None:
+    headers = {"Origin": "https://evil.example"}
+    with running.client(Role.ADMIN) as client:
+        for rule in WALKED:
+            method, path = path_of(rule)
+            if method != "GET":
+                answer = client.request(method, path, headers=headers)
+                assert (answer.status_code, "may not change anything here" in answer.text) == (403, True), rule
+
+
+@pytest.mark.parametrize("path", ["//api/v1/teams", "/api//v1/teams", "/api/v1/%2e/teams", "/api/v1/x/%2E%2e/teams", "/api/v1/%2fteams"])
+def test_a_path_that_routes_would_read_otherwise_than_the_gate_is_none(running: Running, path: str) -> None:
+    with running.client(Role.ADMIN) as client:
+        request = client.build_request("POST", "/", json={"team": "x", "name": "X"})
+        request.url = request.url.copy_with(raw_path=path.encode())
+        answer = client.send(request)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_a_token_reaches_no_route_that_its_scope_does_not_name(running: Running) -> None:
+    database = running.installation.database
+    order = TokenOrder(name="narrow", scopes=(Scope.READ,), owner="test-admin")
+    secret = database.write(lambda tx: create_token(tx, SYSTEM, order)).secret
+    reached = set()
+    with running.client() as client:
+        for rule, least in WALKED.items():
+            method, path = path_of(rule)
+            if least != PUBLIC and rule not in ONCE:
+                answer = client.request(method, path.replace("no-such-thing", "search"), headers={"Authorization": f"Bearer {secret}"})
+                reached |= set() if answer.status_code == 403 and "this token's scopes" in answer.text else {rule}
+    assert {rule for rule in reached if not rule.startswith("GET ") and WALKED[rule] != Role.VIEWER} == set()
+    assert {rule for rule, least in WALKED.items() if least == Role.VIEWER and "/mlflow" in rule} <= reached
+
+
+@pytest.mark.parametrize("path", ["/", "/live", "/api/v1/me", "/api/2.0/mlflow/runs/search"])
+@pytest.mark.parametrize("role", [None, Role.ADMIN])
+def test_no_websocket_is_opened(running: Running, path: str, role: Role | None) -> None:
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    with running.client(role) as client, client.stream("GET", path, headers=headers) as answer:
+        assert answer.status_code != 101
 
 
 def test_a_token_that_was_made_up_is_refused_and_not_taken_for_nobody(running: Running) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from modelyard.access.domain import LOCAL, Authenticated, BadOrigin, NotAllowed, NotAuthenticated
-from modelyard.access.rules import CSRF_HEADER, SAFE_METHODS, checked_origin, is_csrf_token, scopes_for
+from modelyard.access.rules import CSRF_HEADER, SAFE_METHODS, check_path, checked_origin, is_csrf_token, scopes_for
 from modelyard.access.service import Proofs, authenticated, note_use
 from modelyard.core.errors import HTTP_STATUS, ErrorBody, ModelyardError
 from modelyard.storage.database import Database
@@ -78,6 +78,7 @@ class Access:
         # A websocket changes things after its handshake, and browsers open it across sites: it counts as a write.
         method = scope["method"] if scope["type"] == "http" else "POST"
         checked_origin(method, headers, self._gate.hosts)
+        check_path(scope["path"])
         found = self._local or await self._authenticated(headers)
         if found is None:
             return None

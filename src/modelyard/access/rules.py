@@ -15,6 +15,7 @@ import msgspec
 
 from modelyard.access.domain import INCLUDES, BadOrigin, NotAuthenticated, Role, Scope, Session, TeamId, TokenId
 from modelyard.core.clock import SECOND, Instant
+from modelyard.core.errors import NotFound
 
 SESSION_IDLE_S = 12 * 3600
 SESSION_S = 7 * 86400
@@ -83,6 +84,12 @@ def checked_origin(method: str, headers: Mapping[str, str], allowed: frozenset[s
             raise BadOrigin(f"a page of {origin[:100]!r} may not change anything here", hint="open this server's own pages")
     elif headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise BadOrigin("a page of another site may not change anything here", hint="open this server's own pages")
+
+
+def check_path(path: str) -> None:
+    """Raises NotFound for a path with empty or dotted parts: routes are found without them, and what is decided by paths is not."""
+    if _UNPLAIN.search(path):
+        raise NotFound(f"there is no {path[:80]!r} here", hint="write the path without empty or dotted parts")
 
 
 # -- names --
@@ -173,12 +180,16 @@ def cookie_value(header: str, name: str) -> str:
 
 _MLFLOW = r"/(?:ajax-)?api/[23]\.0/mlflow"
 _LOG_PATHS = re.compile(rf"{_MLFLOW}(?:-artifacts)?(?:/|$)")
-_SEARCHES = re.compile(rf"{_MLFLOW}/(?:experiments/search(?:-datasets)?|runs/search|logged-models/search)|/api/v1/runs/search")
+_SEARCHES = re.compile(
+    rf"{_MLFLOW}/(?:experiments/search-datasets|registered-models/get-latest-versions"
+    r"|(?:experiments|runs|registered-models|model-versions|logged-models)/search)|/api/v1/runs/search"
+)
 """The reads that carry a body. A last word of the caller's choosing, an alias or a file's name, is none of them."""
 _TRACKING_WORDS = frozenset({"experiments", "runs", "artifacts"})
 _SERVING_WORDS = frozenset({"predict", "v2", "invocations", "features", "labels"})
 _ACCESS_WORDS = frozenset({"users", "tokens", "teams", "service-accounts", "me"})
 _ALIAS = re.compile(rf"{_MLFLOW}/(?:registered-models/alias|model-versions/transition-stage)|/api/v1/models/[^/]+/aliases(?:/|$)")
+_UNPLAIN = re.compile(r"/\.{0,2}/|/\.{1,2}$")
 
 
 def scopes_for(method: str, path: str) -> frozenset[Scope]:

@@ -54,5 +54,5 @@ async def authenticated_caller(scope: Scope) -> Principal:
 
 def mlflow_refusal(body: ErrorBody) -> bytes:
     """What the doors refuse, in the shape that MLflow's clients read."""
-    code = "UNAUTHENTICATED" if body.code == "not_authenticated" else "PERMISSION_DENIED"
+    code = {"not_authenticated": "UNAUTHENTICATED", "not_found": "ENDPOINT_NOT_FOUND"}.get(body.code, "PERMISSION_DENIED")
     return msgspec.json.encode(MlflowErrorBody(code, body.message))
