@@ -1,4 +1,4 @@
-"""Checks the papers against the code: packages, settings, commands, ledger entries, dependencies, links. Prints what is off."""
+"""Checks the papers against the code: packages, settings, commands, errors, ledger entries, dependencies, links. Prints what is off."""
 
 import ast
 import re
@@ -212,8 +212,8 @@ def check_words(root: Path) -> Iterator[str]:
 
 
 def check_generated(root: Path) -> Iterator[str]:
-    """What is generated and no longer current: the client, the migrations."""
-    for tool in ("client", "migration"):
+    """What is generated and no longer current: the client, the migrations, the list of errors."""
+    for tool in ("client", "migration", "errors"):
         done = subprocess.run([sys.executable, str(root / f"tools/{tool}.py"), "--check"], capture_output=True, text=True, check=False)
         if done.returncode:
             yield (done.stdout.strip() or done.stderr.strip() or f"tools/{tool}.py --check failed").splitlines()[-1]

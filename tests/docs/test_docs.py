@@ -103,7 +103,7 @@ def test_a_path_of_one_machine_is_said(copy: Path) -> None:
 
 def test_a_generated_file_that_is_not_current_is_said(copy: Path) -> None:
     (copy / "tools").mkdir()
-    for name, code in (("client", "print('client: differs'); raise SystemExit(1)"), ("migration", "")):
+    for name, code in (("client", "print('client: differs'); raise SystemExit(1)"), ("migration", ""), ("errors", "")):
         (copy / f"tools/{name}.py").write_text(code)
     assert list(docs.check_generated(copy)) == ["client: differs"]
 
