@@ -201,7 +201,7 @@ def _written(tx: Transaction, after: DeliveryDetail, reason: str, actor: Princip
 
 
 def _recorded(tx: Transaction, delivery: Delivery, kind: str, actor: PrincipalId, data: Facts) -> None:
-    record(tx, NewEntry(type=kind, subject=f"model:{delivery.model}", actor=actor, data=data))
+    record(tx, NewEntry(type=kind, subject=f"model:{delivery.model}", actor=actor, data=data, team_id=delivery.team_id))
 
 
 def _fenced_off(held: Claim) -> FencedOff:
