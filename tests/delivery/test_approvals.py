@@ -5,11 +5,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from modelyard.access.domain import DEFAULT_TEAM, EVERY_TEAM, LOCAL, LOCAL_COMMANDS, SYSTEM, Principal, PrincipalId, Role
+from modelyard.access.domain import DEFAULT_TEAM, EVERY_TEAM, LOCAL, LOCAL_COMMANDS, SYSTEM, Principal, PrincipalId, Role, TeamId
 from modelyard.access.service import create_service_account
 from modelyard.delivery.domain import ApprovalId, ApprovalState, AuthorMayNotApprove, Cause, CauseKind
 from modelyard.delivery.machine import begun, new_delivery_id
 from modelyard.delivery.service import approve, ask_approval, declare_model, reject
+from modelyard.ledger.service import list_events, sequence_pending
 from modelyard.storage.database import Database
 from tests.delivery.declaring import declared, write_sources
 from tests.delivery.test_machine import started
@@ -66,6 +67,17 @@ def test_a_service_account_is_no_person_whatever_its_role(database: Database, tm
     asked = asked_for(database, ADA, ADA, tmp_path)
     with pytest.raises(AuthorMayNotApprove, match="ci is no person; high risk needs a person"):
         database.write(lambda tx: approve(tx, CI, asked))
+
+
+def test_what_is_recorded_of_a_delivery_is_its_teams(database: Database) -> None:
+    delivery = msgspec.structs.replace(started(database), id=new_delivery_id(), model="risky", team_id=TeamId("red"))
+    database.write(lambda tx: begun(tx, delivery, delivery.id))
+    asked = database.write(lambda tx: ask_approval(tx, delivery, 1, "high risk needs a person"))
+    database.write(lambda tx: approve(tx, msgspec.structs.replace(BEN, roles={TeamId("red"): Role.APPROVER}), asked.id))
+    sequence_pending(database, "test")
+    with database.read() as snapshot:
+        found = {event.type: event.team_id for event in list_events(snapshot, -1) if event.subject.startswith("model:risky")}
+    assert found == dict.fromkeys(("delivery.started", "delivery.approval_asked", "delivery.approved"), "red")
 
 
 def test_an_author_may_withdraw_what_was_asked_for(database: Database) -> None:

@@ -117,3 +117,9 @@ def test_declaring_loads_no_numeric_library() -> None:
     check = "import sys, modelyard.features.domain; print([m for m in ('numpy', 'polars', 'sqlalchemy') if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", ["http://169.254.169.254/latest", "s3://bucket/rows.parquet", "file:///etc/passwd"])
+def test_a_source_is_a_path_and_no_address(path: str) -> None:
+    with pytest.raises(InvalidDeclaration, match="is an address, not a path"):
+        Parquet(path, timestamp="at")

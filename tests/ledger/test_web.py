@@ -14,7 +14,7 @@ from litestar.testing import TestClient
 
 from modelyard.ledger import store
 from modelyard.ledger.api import OPERATIONS
-from modelyard.ledger.domain import Checkpoint, EntryId, NewEntry
+from modelyard.ledger.domain import Checkpoint, EntryId, NewEntry, Reader
 from modelyard.ledger.pages import PAGES, Actors
 from modelyard.ledger.service import (
     Contents,
@@ -36,7 +36,7 @@ from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
 from tests.ledger.conftest import HOLDER, entry
 
-INJECTABLE = frozenset({Actors, Contents, LogKey})
+INJECTABLE = frozenset({Actors, Contents, LogKey, Reader})
 HTML = {"accept": "text/html"}
 Client = TestClient[Litestar]
 Append = Callable[[int], list[EntryId]]
@@ -55,6 +55,12 @@ def called(_: Snapshot, actors: Collection[str]) -> dict[str, str]:
     return {actor: f"Name of {actor}" for actor in actors}
 
 
+def reader_of(request: Request[Any, Any, Any]) -> dict[type, Any]:
+    """Whose entries the request may read: those of the team that it names, else all."""
+    team = request.headers.get("x-team")
+    return {Reader: Reader((team,) if team else None)}
+
+
 @pytest.fixture
 def client(database: Database, key: LogKey) -> Iterator[Client]:
     """A browser, or an auditor's program, in front of the ledger's routes."""
@@ -63,9 +69,9 @@ def client(database: Database, key: LogKey) -> Iterator[Client]:
         resources = Resources(database=database, values=values, pool=pool)
         shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: "")
         site = Site(
-            shell=shell, templates=templates(load_assets(), PAGES), resources=resources, injectable=INJECTABLE, request_values=lambda _: {}
+            shell=shell, templates=templates(load_assets(), PAGES), resources=resources, injectable=INJECTABLE, request_values=reader_of
         )
-        handlers = [operation_handler(bind(item, INJECTABLE), resources, lambda _: {}) for item in OPERATIONS]
+        handlers = [operation_handler(bind(item, INJECTABLE), resources, reader_of) for item in OPERATIONS]
         with TestClient(Litestar([*handlers, *page_routes(site, PAGES)], exception_handlers={Exception: answered})) as opened:
             yield opened
 
@@ -222,3 +228,20 @@ def test_the_verification_page_tells_a_sound_log_from_a_changed_one(
     database.write(lambda tx: tx.connection.execute(sa.delete(store.ENTRIES).where(store.ENTRIES.c.entry_index == 4)))
     shown = html(client, "/ledger/verification")
     assert "The log was changed" in shown and "entry 4 is gone" in shown
+
+
+def test_entries_of_other_teams_are_missing(client: Client, database: Database) -> None:
+    for team in ("red", "blue"):
+        database.write(lambda tx, team=team: record(tx, entry(subject=f"model:of-{team}", team_id=team)))  # type: ignore[misc]
+    sequence_pending(database, HOLDER)
+    red = {"x-team": "red"}
+    listed = client.get("/api/v1/ledger/entries", headers=red).json()["entries"]
+    assert [one["subject"] for one in listed] == ["model:of-red"]
+    page = client.get("/ledger", headers=HTML | red).text
+    assert ("model:of-red" in page, "model:of-blue" in page) == (True, False)
+    blue = next(one["index"] for one in client.get("/api/v1/ledger/entries").json()["entries"] if one["team_id"] == "blue")
+    for path in (f"/api/v1/ledger/entries/{blue}", f"/ledger/entries/{blue}"):
+        assert (client.get(path, headers=red).status_code, client.get(path).status_code) == (404, 200)
+    missing = client.get("/api/v1/ledger/entries/99", headers=red).json()["error"]
+    found = client.get(f"/api/v1/ledger/entries/{blue}", headers=red).json()["error"]
+    assert missing["message"].replace("99", str(blue)) == found["message"]

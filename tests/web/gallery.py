@@ -252,7 +252,7 @@ def gallery(folder: Path, state: State | None = None, pages: tuple[Page, ...] = 
         pool.shutdown()
         database.close()
 
-    handlers = [*page_routes(site, pages, ACTIONS), asset_route(assets), live_route(hub)]
+    handlers = [*page_routes(site, pages, ACTIONS), asset_route(assets), live_route(hub, lambda _: None)]
     app = Litestar(
         handlers, exception_handlers={Exception: fault_handler(shell, site.templates)}, lifespan=[running],
         openapi_config=None, logging_config=None,

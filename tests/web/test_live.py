@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from modelyard.core.errors import Overloaded
 from modelyard.web import live
-from modelyard.web.live import Change, Feed, Hub, matches
+from modelyard.web.live import Change, Feed, Follow, Hub, matches
 
 TOPICS = frozenset({"delivery:dlv_1"})
 
@@ -63,10 +63,24 @@ def test_a_browser_is_told_of_its_topics_and_of_what_lies_below_them_only() -> N
     log = Log()
 
     async def work(hub: Hub) -> None:
-        stream = hub.events(TOPICS, 0)
+        stream = hub.events(Follow(TOPICS), 0)
         assert await told(stream, 1) == [b"retry: 1000\n\n"]
         log.add("delivery:dlv_2", "delivery:dlv_1/stage", "model:x", "delivery:dlv_1")
         assert await told(stream, 2) == [b'id: 2\ndata: "delivery:dlv_1/stage"\n\n', b'id: 4\ndata: "delivery:dlv_1"\n\n']
+
+    under(log, work)
+
+
+def test_a_browser_is_told_of_its_users_teams_only_also_of_what_it_missed() -> None:
+    log = Log()
+
+    async def work(hub: Hub) -> None:
+        follow = Follow(frozenset({"model"}), frozenset({"red"}))
+        early = hub.events(follow, 0)
+        await told(early, 1)
+        log.changes += [Change(1, "model:a", "blue"), Change(2, "model:b"), Change(3, "model:c", "red")]
+        late = hub.events(follow, 0)
+        assert await told(early, 1) == (await told(late, 2))[1:] == [b'id: 3\ndata: "model:c"\n\n']
 
     under(log, work)
 
@@ -76,7 +90,7 @@ def test_a_browser_that_was_away_is_told_what_it_missed_and_nothing_twice() -> N
     log.add(*["delivery:dlv_1"] * 5)
 
     async def work(hub: Hub) -> None:
-        stream = hub.events(TOPICS, 3)
+        stream = hub.events(Follow(TOPICS), 3)
         await told(stream, 1)
         assert [message[:5] for message in await told(stream, 2)] == [b"id: 4", b"id: 5"]
         log.add("delivery:dlv_1")
@@ -90,7 +104,7 @@ def test_a_browser_that_missed_too_much_is_told_to_fetch_everything() -> None:
     log.add(*["model:x"] * (live.MOST_MISSED + 1))
 
     async def work(hub: Hub) -> None:
-        stream = hub.events(TOPICS, 0)
+        stream = hub.events(Follow(TOPICS), 0)
         assert (await told(stream, 2))[1] == b"id: 501\nevent: all\ndata: \n\n"
 
     under(log, work)
@@ -100,7 +114,7 @@ def test_a_browser_too_slow_to_keep_up_is_cut_off() -> None:
     log = Log()
 
     async def work(hub: Hub) -> None:
-        stream = hub.events(TOPICS, 0)
+        stream = hub.events(Follow(TOPICS), 0)
         log.add("delivery:dlv_1")
         await told(stream, 2)
         log.add(*["delivery:dlv_1"] * (live.QUEUE + 1))
@@ -117,7 +131,7 @@ def test_one_task_reads_for_all_browsers_and_none_reads_for_nobody() -> None:
     async def work(hub: Hub) -> None:
         await asyncio.sleep(0.02)
         assert log.reads <= 1
-        streams = [hub.events(TOPICS, 0) for _ in range(20)]
+        streams = [hub.events(Follow(TOPICS), 0) for _ in range(20)]
         for stream in streams:
             await told(stream, 1)
         log.add("delivery:dlv_1")
@@ -130,7 +144,7 @@ def test_a_database_that_is_away_for_a_moment_ends_no_stream() -> None:
     log = Log()
 
     async def work(hub: Hub) -> None:
-        stream = hub.events(TOPICS, 0)
+        stream = hub.events(Follow(TOPICS), 0)
         await told(stream, 1)
         log.is_away, reads = True, log.reads
         while log.reads < reads + 3:
@@ -144,11 +158,11 @@ def test_a_database_that_is_away_for_a_moment_ends_no_stream() -> None:
 
 def test_a_stream_beats_while_nothing_happens_and_ends_when_the_server_does() -> None:
     async def work(hub: Hub) -> None:
-        stream = hub.events(TOPICS, 0)
+        stream = hub.events(Follow(TOPICS), 0)
         assert (await told(stream, 2))[1] == b": beat\n\n"
         await hub.close()
         assert [message async for message in stream if message != b": beat\n\n"] == []
-        assert [message async for message in hub.events(TOPICS, 0)] == []
+        assert [message async for message in hub.events(Follow(TOPICS), 0)] == []
 
     under(Log(), work, beat_s=0.001)
 
@@ -157,7 +171,7 @@ def test_there_is_room_for_so_many_browsers_and_no_more(monkeypatch: pytest.Monk
     monkeypatch.setattr(live, "MOST_BROWSERS", 1)
 
     async def work(hub: Hub) -> None:
-        stream = hub.events(TOPICS, 0)
+        stream = hub.events(Follow(TOPICS), 0)
         hub.check_room()
         await told(stream, 1)
         with pytest.raises(Overloaded, match="1 browsers follow events already"):

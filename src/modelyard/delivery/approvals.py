@@ -43,7 +43,16 @@ def ask_approval(tx: Transaction, delivery: Delivery, version: int, why: str) ->
     )
     store.put_approval(tx, approval)
     data = {"approval": approval.id, "delivery": delivery.id, "version": version, "why": why}
-    record(tx, NewEntry(type="delivery.approval_asked", subject=f"model:{delivery.model}/{version}", actor=SYSTEM.id, data=data))
+    record(
+        tx,
+        NewEntry(
+            type="delivery.approval_asked",
+            subject=f"model:{delivery.model}/{version}",
+            actor=SYSTEM.id,
+            data=data,
+            team_id=delivery.team_id,
+        ),
+    )
     return approval
 
 
@@ -123,7 +132,8 @@ def _decided(tx: Transaction, asked: Approval, principal: Principal, state: Appr
         "by_policy": decided.by_policy,
         "reason": decided.reason,
     }
-    entry = record(tx, NewEntry(type=kind, subject=f"model:{asked.model}/{asked.version}", actor=principal.id, data=data))
+    new = NewEntry(type=kind, subject=f"model:{asked.model}/{asked.version}", actor=principal.id, data=data, team_id=asked.team_id)
+    entry = record(tx, new)
     decided = msgspec.structs.replace(decided, entry=entry)
     store.put_approval(tx, decided)
     woken(tx, asked.delivery, StageName.APPROVE)

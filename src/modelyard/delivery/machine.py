@@ -230,7 +230,7 @@ def _end_run(tx: Transaction, delivery: Delivery) -> None:
 
 
 def _recorded(tx: Transaction, delivery: Delivery, kind: str, actor: PrincipalId, data: Facts) -> EntryId:
-    return record(tx, NewEntry(type=kind, subject=f"model:{delivery.model}", actor=actor, data=data))
+    return record(tx, NewEntry(type=kind, subject=f"model:{delivery.model}", actor=actor, data=data, team_id=delivery.team_id))
 
 
 def _fenced_off(held: Claim) -> FencedOff:

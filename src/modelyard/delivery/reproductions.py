@@ -54,7 +54,12 @@ def start_reproduction(tx: Transaction, principal: Principal, model: ModelName, 
     )
     store.put_reproduction(tx, reproduction, f"{found.team_id}/{body.key}" if body.key else reproduction.id)
     data = {"reproduction": reproduction.id}
-    record(tx, NewEntry(type="delivery.reproduction_asked", subject=f"model:{model}/{version}", actor=principal.id, data=data))
+    record(
+        tx,
+        NewEntry(
+            type="delivery.reproduction_asked", subject=f"model:{model}/{version}", actor=principal.id, data=data, team_id=found.team_id
+        ),
+    )
     return reproduction
 
 
@@ -164,7 +169,9 @@ def ended_reproduction(tx: Transaction, found: Reproduction) -> Reproduction:
         "processor": after.processor,
         "comparisons": msgspec.to_builtins(after.comparisons),
     }
-    entry = NewEntry(type="delivery.reproduced", subject=f"model:{after.model}/{after.version}", actor=SYSTEM.id, data=data)
+    entry = NewEntry(
+        type="delivery.reproduced", subject=f"model:{after.model}/{after.version}", actor=SYSTEM.id, data=data, team_id=after.team_id
+    )
     record(tx, entry)
     return after
 

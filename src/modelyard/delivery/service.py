@@ -91,7 +91,7 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> App
     document = msgspec.json.encode({**msgspec.structs.asdict(body), "declared_by": principal.id})
     store.put_declaration(tx, team, declaration.name, applied.digest, document)
     data = {"digest": applied.digest, "declaration": declaration.digest, "source": body.source}
-    record(tx, NewEntry(type="delivery.model_declared", subject=f"model:{declaration.name}", actor=principal.id, data=data))
+    record(tx, NewEntry(type="delivery.model_declared", subject=f"model:{declaration.name}", actor=principal.id, data=data, team_id=team))
     if due is not None:
         fired = store.find_trigger(tx, declaration.name)
         store.put_trigger(tx, team, declaration.name, fired[0] if fired else tx.now(), due)

@@ -199,6 +199,20 @@ class EntryNotIncluded(ModelyardError):
     kind = Kind.OVERLOADED
 
 
+class Reader(msgspec.Struct, frozen=True):
+    """Whose entries may be read: those of `teams`, or of every team where that is None. Who that is, is known above."""
+
+    teams: tuple[str, ...] | None = None
+
+    def may_read(self, team: str) -> bool:
+        """Whether the entries of that team are among them."""
+        return self.teams is None or team in self.teams
+
+
+EVERYTHING = Reader()
+"""What components read, which check their own callers."""
+
+
 class NoSuchEntry(NotFound):
     """The log has no such entry."""
 

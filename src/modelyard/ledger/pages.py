@@ -7,7 +7,7 @@ import msgspec
 
 from modelyard.core.clock import Instant
 from modelyard.ledger import service
-from modelyard.ledger.domain import Checkpoint, Entry, LogFacts, ProvenEntry, Verification
+from modelyard.ledger.domain import Checkpoint, Entry, LogFacts, ProvenEntry, Reader, Verification
 from modelyard.storage.database import Snapshot
 from modelyard.web.pages import Nav, Page, page
 from modelyard.web.parts import Choice, Pager
@@ -76,13 +76,14 @@ def show_log(  # noqa: PLR0913 - what is injected does not count
     snapshot: Snapshot,
     key: service.LogKey,
     actors: Actors,
+    reader: Reader,
     type: str = "",  # noqa: A002 - the query parameter's word
     subject: str = "",
     before: int | None = None,
 ) -> LogPage:
     """The log, newest first, and how much of it is signed."""
     facts = service.log_facts(snapshot)
-    found = service.list_entries(snapshot, type=type or None, subject=subject or None, before=before)
+    found = service.read_entries(snapshot, reader, type=type or None, subject=subject or None, before=before)
     kept = {name: value for name, value in (("type", type), ("subject", subject)) if value}
     types = sorted({*service.list_types(snapshot), type} - {""})
     return LogPage(
@@ -102,9 +103,9 @@ def show_log(  # noqa: PLR0913 - what is injected does not count
     )
 
 
-def show_entry(snapshot: Snapshot, actors: Actors, index: int) -> EntryPage:
+def show_entry(snapshot: Snapshot, actors: Actors, reader: Reader, index: int) -> EntryPage:
     """One entry: what it says, its leaf byte for byte, and its proof under the latest checkpoint."""
-    proven = service.get_entry(snapshot, index)
+    proven = service.read_entry(snapshot, reader, index)
     personal = service.find_personal(snapshot, proven.entry.id) if proven.entry.commitment else None
     return EntryPage(
         proven=proven,

@@ -178,9 +178,13 @@ def list_after(snapshot: Snapshot, after: int, limit: int, *, types: Sequence[st
     return [_stored(row) for row in snapshot.connection.execute(query)]
 
 
-def list_before(snapshot: Snapshot, before: int | None, limit: int, equal: Mapping[str, str]) -> list[StoredEntry]:
-    """Rows with an index below `before`, newest first, whose columns named in `equal` have those values."""
+def list_before(
+    snapshot: Snapshot, before: int | None, limit: int, equal: Mapping[str, str], teams: Sequence[str] | None = None
+) -> list[StoredEntry]:
+    """Rows with an index below `before`, newest first, whose columns named in `equal` have those values; of `teams`, where given."""
     query = sa.select(ENTRIES).order_by(ENTRIES.c.entry_index.desc()).limit(limit)
+    if teams is not None:
+        query = query.where(ENTRIES.c.team_id.in_(teams))
     if before is not None:
         query = query.where(ENTRIES.c.entry_index < before)
     for name, value in equal.items():

@@ -141,7 +141,7 @@ class Client(Transport):
         return answer
 
     def get_ledger_entry(self, index: int) -> ProvenEntry:
-        """The entry at `index`, proven under the latest checkpoint if that covers it."""
+        """The entry at `index`, proven under the latest checkpoint if that covers it. Raises NoSuchEntry, also where it is another team's."""
         answer: ProvenEntry = self.call("GET", "/ledger/entries/{index}", {"path": {"index": index}}, ProvenEntry)
         return answer
 
@@ -311,7 +311,7 @@ class Client(Transport):
         return answer
 
     def list_ledger_entries(self, *, type: str | None = None, subject: str | None = None, before: int | None = None, limit: int = 50) -> EntryPage:
-        """Entries with an index below `before`, newest first, of one type or about one subject where these are given."""
+        """Entries of the caller's teams with an index below `before`, newest first, of one type or about one subject where given."""
         answer: EntryPage = self.call("GET", "/ledger/entries", {"query": {"type": type, "subject": subject, "before": before, "limit": limit}}, EntryPage)
         return answer
 

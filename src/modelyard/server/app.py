@@ -29,7 +29,7 @@ from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
 from modelyard.server.bundles import BUNDLE, PDF, bundle_route, pdf_route
 from modelyard.server.contents import contents_of
-from modelyard.server.guard import check_rules, found_of, guard, request_values
+from modelyard.server.guard import check_rules, found_of, guard, request_values, teams_of
 from modelyard.server.installation import Installation
 from modelyard.server.joins import JOIN, join_route
 from modelyard.server.local import noted_addresses
@@ -83,7 +83,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
         *page_routes(site, PAGES, ACTIONS),
         *Doors(site).routes(),
         asset_route(load_assets()),
-        live_route(hub),
+        live_route(hub, teams_of),
         *_plain_routes(installation, registry, pool),
     ]
 
@@ -170,7 +170,7 @@ def _feed(database: Database) -> Feed:
 
     def after(position: int, limit: int) -> list[Change]:
         with database.read() as snapshot:
-            return [Change(event.index, event.subject) for event in list_events(snapshot, position, None, limit)]
+            return [Change(event.index, event.subject, event.team_id) for event in list_events(snapshot, position, None, limit)]
 
     return Feed(latest=latest, after=after)
 

@@ -10,6 +10,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 
 from modelyard.access.domain import Authenticated, NotAllowed, NotAuthenticated, Principal, Role
 from modelyard.access.middleware import AUTHENTICATED
+from modelyard.ledger.domain import Reader
 from modelyard.server.access_table import GATEWAY, PUBLIC, TABLE, Least
 from modelyard.serving.gateway.routes import GatewayRoute
 
@@ -33,7 +34,13 @@ def principal_of(connection: Connection) -> Principal:
 def request_values(request: Request[Any, Any, Any]) -> dict[type, Any]:
     """What is injected for one request alone: its principal, where it has one."""
     found = found_of(request)
-    return {} if found is None else {Principal: found.principal, Authenticated: found}
+    return {} if found is None else {Principal: found.principal, Authenticated: found, Reader: Reader(found.principal.teams)}
+
+
+def teams_of(request: Request[Any, Any, Any]) -> tuple[str, ...] | None:
+    """The teams whose objects the caller sees; None for every team's."""
+    found = found_of(request)
+    return () if found is None else found.principal.teams
 
 
 async def guard(connection: Connection, handler: BaseRouteHandler) -> None:

@@ -23,6 +23,7 @@ from modelyard.governance.sections import on_models_page as governance_on_models
 from modelyard.governance.sections import on_versions_page as governance_on_versions_page
 from modelyard.governance.service import RoleKeys
 from modelyard.ledger.api import OPERATIONS as LEDGER_OPERATIONS
+from modelyard.ledger.domain import Reader
 from modelyard.ledger.pages import PAGES as LEDGER_PAGES
 from modelyard.ledger.pages import Actors
 from modelyard.ledger.service import Contents, LogKey
@@ -57,6 +58,7 @@ INJECTABLE: frozenset[type] = frozenset(
         NearGateway,
         Parities,
         Principal,
+        Reader,
         Clock,
         Settings,
         LogKey,

@@ -7,7 +7,7 @@ what it missed, or to fetch everything where that is too much.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from litestar.response import Stream
 from sqlalchemy.exc import SQLAlchemyError
 
 from modelyard.core.errors import InvalidInput, ModelyardError, Overloaded
+from modelyard.web.frame import WebRequest
 
 STREAM = "/live"
 MOST_TOPICS = 64
@@ -27,10 +28,11 @@ QUEUE = 64
 
 
 class Change(msgspec.Struct, frozen=True):
-    """Something changed: its place in the feed, and the topic that pages name, such as `model:late_arrival`."""
+    """Something changed: its place in the feed, the topic that pages name, such as `model:late_arrival`, and whose it is."""
 
     position: int
     topic: str
+    team: str = ""
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,17 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
 
     latest: Callable[[], int]
     after: Callable[[int, int], Sequence[Change]]
+
+
+class Follow(msgspec.Struct, frozen=True):
+    """What a browser follows: topics, of the teams that its user sees; of every team where `teams` is None."""
+
+    topics: frozenset[str]
+    teams: frozenset[str] | None = None
+
+    def takes(self, change: Change) -> bool:
+        """Whether the browser is told of the change."""
+        return (self.teams is None or change.team in self.teams) and matches(change.topic, self.topics)
 
 
 class Hub:
@@ -48,7 +61,7 @@ class Hub:
         self._poll_s = poll_s
         self._beat_s = beat_s
         self._position = 0
-        self._browsers: dict[asyncio.Queue[Change | None], frozenset[str]] = {}
+        self._browsers: dict[asyncio.Queue[Change | None], Follow] = {}
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._is_closed = False
@@ -72,16 +85,16 @@ class Hub:
         """The last position that the feed was read to."""
         return self._position
 
-    async def events(self, topics: frozenset[str], after: int) -> AsyncIterator[bytes]:
+    async def events(self, follow: Follow, after: int) -> AsyncIterator[bytes]:
         """The stream of one browser: what it missed since `after`, then what comes, and a beat while nothing does."""
         if self._is_closed:
             return
         queue: asyncio.Queue[Change | None] = asyncio.Queue(QUEUE)
-        self._browsers[queue] = topics
+        self._browsers[queue] = follow
         self._woken.set()
         try:
             yield b"retry: 1000\n\n"
-            missed, after = await self._missed(topics, after)
+            missed, after = await self._missed(follow, after)
             for message in missed:
                 yield message
             while True:
@@ -102,7 +115,7 @@ class Hub:
         if len(self._browsers) >= MOST_BROWSERS:
             raise Overloaded(f"{MOST_BROWSERS} browsers follow events already", hint="reload the page to see what changed")
 
-    async def _missed(self, topics: frozenset[str], after: int) -> tuple[list[bytes], int]:
+    async def _missed(self, follow: Follow, after: int) -> tuple[list[bytes], int]:
         """What to tell of the changes since `after`, and up to where: what was queued meanwhile is not told twice."""
         if after >= self._position:
             return [], after
@@ -110,7 +123,7 @@ class Hub:
         if len(changes) >= MOST_MISSED:
             position = self._position
             return [b"id: %d\nevent: all\ndata: \n\n" % position], position
-        return [_message(change) for change in changes if matches(change.topic, topics)], changes[-1].position if changes else after
+        return [_message(change) for change in changes if follow.takes(change)], changes[-1].position if changes else after
 
     async def _follow(self) -> None:
         while True:
@@ -128,8 +141,8 @@ class Hub:
             await asyncio.sleep(self._poll_s)
 
     def _tell(self, change: Change) -> None:
-        for queue, topics in list(self._browsers.items()):
-            if matches(change.topic, topics):
+        for queue, follow in list(self._browsers.items()):
+            if follow.takes(change):
                 _put(queue, change)
 
 
@@ -144,8 +157,11 @@ def matches(topic: str, topics: frozenset[str]) -> bool:
     return any(topic.startswith((f"{followed}/", f"{followed}:")) for followed in topics)
 
 
-def live_route(hub: Hub) -> HTTPRouteHandler:
-    """The route of the stream: `/live?topic=A&topic=B&after=12`. After a break the browser's Last-Event-ID counts."""
+def live_route(hub: Hub, teams_of: Callable[[WebRequest], Collection[str] | None]) -> HTTPRouteHandler:
+    """The route of the stream: `/live?topic=A&topic=B&after=12`. After a break the browser's Last-Event-ID counts.
+
+    `teams_of` gives the teams whose changes the request may be told of, None for all.
+    """
 
     async def live(request: Request[Any, Any, Any]) -> Response[Any]:
         topics = frozenset(request.query_params.getall("topic", []))
@@ -153,7 +169,9 @@ def live_route(hub: Hub) -> HTTPRouteHandler:
             raise InvalidInput(f"{len(topics)} topics were named, 1 to {MOST_TOPICS} can be followed", hint=f"{STREAM}?topic=model:NAME")
         hub.check_room()
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return Stream(hub.events(topics, _after(request)), media_type="text/event-stream", headers=headers)
+        teams = teams_of(request)
+        follow = Follow(topics, None if teams is None else frozenset(teams))
+        return Stream(hub.events(follow, _after(request)), media_type="text/event-stream", headers=headers)
 
     return route(STREAM, http_method=["GET"], name="web.live", include_in_schema=False, status_code=200)(live)
 

@@ -96,9 +96,11 @@ class Parquet(msgspec.Struct, frozen=True, omit_defaults=True):
         def __init__(self, path: str, timestamp: str, created: str | None = None) -> None: ...
 
     def __post_init__(self) -> None:
-        """Raises InvalidDeclaration for an empty path or two equal columns."""
+        """Raises InvalidDeclaration for an empty path, an address or two equal columns."""
         if not isinstance(self.path, str) or not self.path or "\0" in self.path:
             raise InvalidDeclaration("a source needs the path of its files", hint='Parquet("data/weather.parquet", timestamp="time_hour")')
+        if "://" in self.path:
+            raise InvalidDeclaration(f"{self.path[:80]} is an address, not a path", hint="bring the files to where the server reads them")
         column_name(self.timestamp, "the column of event times")
         if self.created is not None and column_name(self.created, "the column of creation times") == self.timestamp:
             raise InvalidDeclaration(

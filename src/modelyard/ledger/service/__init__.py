@@ -14,6 +14,8 @@ from modelyard.ledger.service.proofs import (
     log_facts,
     prove_consistency,
     prove_inclusion,
+    read_entries,
+    read_entry,
 )
 from modelyard.ledger.service.recording import erase_personal, find_personal, record
 from modelyard.ledger.service.sequencing import (
@@ -51,6 +53,8 @@ __all__ = [
     "parse_verifier_key",
     "prove_consistency",
     "prove_inclusion",
+    "read_entries",
+    "read_entry",
     "record",
     "sequence_batch",
     "sequence_pending",

@@ -3,6 +3,7 @@
 from modelyard.core.errors import InvalidInput
 from modelyard.ledger import store
 from modelyard.ledger.domain import (
+    EVERYTHING,
     Checkpoint,
     ConsistencyProof,
     EntryId,
@@ -15,6 +16,7 @@ from modelyard.ledger.domain import (
     NoSuchEntry,
     ProofInvalid,
     ProvenEntry,
+    Reader,
 )
 from modelyard.ledger.rules.leaf import entry_of
 from modelyard.ledger.rules.merkle import consistency_path, inclusion_path, leaf_hash, verify_inclusion
@@ -24,8 +26,37 @@ PAGE = 50
 LARGEST_PAGE = 1000
 
 
-def list_entries(
+def read_entries(  # noqa: PLR0913 - one filter each
     snapshot: Snapshot,
+    reader: Reader,
+    *,
+    type: str | None = None,  # noqa: A002 - the entry's own word, and the query parameter's
+    subject: str | None = None,
+    before: int | None = None,
+    limit: int = PAGE,
+) -> EntryPage:
+    """Entries of the caller's teams with an index below `before`, newest first, of one type or about one subject where given."""
+    return list_entries(snapshot, reader, type=type, subject=subject, before=before, limit=limit)
+
+
+def read_entry(snapshot: Snapshot, reader: Reader, index: int) -> ProvenEntry:
+    """The entry at `index`, proven under the latest checkpoint if that covers it. Raises NoSuchEntry, also where it is another team's.
+
+    The proof is checked before it is given: raises LogCorrupt where the entry is not what was signed.
+    """
+    found = store.find_entry(snapshot, index) if 0 <= index < store.log_size(snapshot) else None
+    if found is not None and not reader.may_read(found.team_id):
+        raise _no_entry(index, store.log_size(snapshot))
+    return get_entry(snapshot, index)
+
+
+def _no_entry(index: int, size: int) -> NoSuchEntry:
+    return NoSuchEntry(f"the log has no entry {index} for you", hint=f"it has {size}, the first is entry 0")
+
+
+def list_entries(  # noqa: PLR0913 - one filter each
+    snapshot: Snapshot,
+    reader: Reader = EVERYTHING,
     *,
     type: str | None = None,  # noqa: A002 - the entry's own word, and the query parameter's
     subject: str | None = None,
@@ -37,7 +68,7 @@ def list_entries(
         raise InvalidInput(f"a page of {limit} entries", hint=f"ask for 1 to {LARGEST_PAGE}")
     equal = {name: value for name, value in (("type", type), ("subject", subject)) if value}
     below = None if before is None else min(max(before, 0), store.log_size(snapshot))
-    found = store.list_before(snapshot, below, limit + 1, equal)
+    found = store.list_before(snapshot, below, limit + 1, equal, reader.teams)
     entries = [entry_of(one.leaf) for one in found[:limit]]
     return EntryPage(entries=entries, before=entries[-1].index if len(found) > limit else None)
 
@@ -60,7 +91,7 @@ def get_entry(snapshot: Snapshot, index: int) -> ProvenEntry:
     size = store.log_size(snapshot)
     found = store.find_entry(snapshot, index) if 0 <= index < size else None
     if found is None:
-        raise NoSuchEntry(f"the log has no entry {index}", hint=f"it has {size}, the first is entry 0")
+        raise _no_entry(index, size)
     entry, hashed, checkpoint = entry_of(found.leaf), leaf_hash(found.leaf), store.find_checkpoint(snapshot)
     if checkpoint is None or checkpoint.size <= index:
         return ProvenEntry(entry=entry, leaf=found.leaf, leaf_hash=hashed)
