@@ -176,8 +176,11 @@ POST /approvals/{approval}/approve
 POST /approvals/{approval}/reject
 """
 
-_ADMIN = """
+_AUDITOR = """
 GET /api/v1/users
+"""
+
+_ADMIN = """
 POST /api/v1/users
 POST /api/v1/users/{user}/invitation
 POST /api/v1/users/{user}/disable
@@ -296,6 +299,7 @@ TABLE: Final[dict[str, Least]] = {
     **_rules(_VIEWER, Role.VIEWER),
     **_rules(_CONTRIBUTOR, Role.CONTRIBUTOR),
     **_rules(_APPROVER, Role.APPROVER),
+    **_rules(_AUDITOR, Role.AUDITOR),
     **_rules(_ADMIN, Role.ADMIN),
     **MLFLOW,
 }

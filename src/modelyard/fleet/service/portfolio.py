@@ -1,4 +1,4 @@
-"""The portfolio: a row for every model, from one list of each component. Its cost is a dozen queries, however many models."""
+"""The portfolio: a row for every model, from one list of each component. Its cost is a dozen queries, and one a delivery under way."""
 
 import time
 from collections.abc import Mapping, Sequence
