@@ -51,9 +51,11 @@ def test_every_route_but_health_asks_for_a_token(shared: Gateway, authorization:
 def test_strangers_add_no_series_to_the_metrics(shared: Gateway) -> None:
     for path in ("/anything", "/anything/else", "/predictions/late"):
         assert asked(shared, "GET", path).status_code == 401
-    with socket.create_connection((shared.stranger.base_url.host, shared.stranger.base_url.port or 0), timeout=10) as stream:
-        stream.sendall(f"OPTIONS * HTTP/1.1\r\nHost: {shared.stranger.base_url.netloc.decode()}\r\n\r\n".encode())
-        assert stream.recv(100).startswith(b"HTTP/1.1 401")
+    for secret, status in ("", 401), (TOKEN, 404):
+        with socket.create_connection((shared.stranger.base_url.host, shared.stranger.base_url.port or 0), timeout=10) as stream:
+            proof = f"Authorization: Bearer {secret}\r\n" if secret else ""
+            stream.sendall(f"OPTIONS * HTTP/1.1\r\nHost: {shared.stranger.base_url.netloc.decode()}\r\n{proof}\r\n".encode())
+            assert stream.recv(100).startswith(f"HTTP/1.1 {status}".encode())
     text = asked(shared, "GET", "/metrics", authorization=f"Bearer {TOKEN}").text
     routes = set(re.findall(r'answers_total\{route="([^"]*)"', text))
     assert "unknown" in routes

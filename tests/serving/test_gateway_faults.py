@@ -14,11 +14,11 @@ from modelyard.serving.gateway.wire import Message
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.online import LmdbStore
 
-WORDS = "something failed here, not in your request"
+WORDS, HINT = "something failed here, not in your request", "the gateway's log names the request r-1"
 SHAPES: dict[str, Any] = {
-    "/v2/models/late/infer": {"error": WORDS},
-    "/invocations/late": {"error_code": "INTERNAL_ERROR", "message": WORDS, "hint": ""},
-    "/predict/late": {"error": {"code": "internal_error", "message": WORDS, "hint": ""}},
+    "/v2/models/late/infer": {"error": f"{WORDS} ({HINT})"},
+    "/invocations/late": {"error_code": "INTERNAL_ERROR", "message": WORDS, "hint": HINT},
+    "/predict/late": {"error": {"code": "internal_error", "message": WORDS, "hint": HINT}},
 }
 
 
@@ -35,7 +35,8 @@ def test_what_nobody_foresaw_is_told_in_the_shape_of_the_path(tmp_path: Path, pa
     async def receive() -> Message:
         raise AssertionError("nothing is read of a request without a head")
 
-    # No server hands on a request without headers: the fault is the gateway's own.
-    asyncio.run(app({"type": "http", "method": "POST", "path": path}, receive, send))
+    # No server hands on a header without a value: the fault is the gateway's own.
+    headers = [(b"x-request-id", b"r-1"), (b"host", None)]
+    asyncio.run(app({"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send))
     online.close()
     assert (sent[0]["status"], json.loads(sent[1]["body"])) == (500, SHAPES[path])

@@ -43,7 +43,8 @@ def template_of(method: str, parts: Sequence[str]) -> str | None:
     >>> template_of("POST", ["v2", "models", "late", "infer"]), template_of("GET", ["v2", "nothing"])
     ('/v2/models/{model}/infer', None)
     """
-    for words, template in _BY_SHAPE.get((method, parts[0], len(parts)), ()):
+    first = parts[0] if parts else ""  # of the path `*` there is no part
+    for words, template in _BY_SHAPE.get((method, first, len(parts)), ()):
         if all(word == part or word.startswith("{") for word, part in zip(words, parts, strict=True)):
             return template
     return None
