@@ -189,7 +189,7 @@ def rename_model(tx: Transaction, model: str, to: str, why: str | None = None) -
 
 
 def list_models(snapshot: Snapshot, owner: str, limit: int = 50) -> list[Renamed]:
-    """The models of an owner, by name."""
+    """The models of an `owner`, by name."""
     return [Renamed(model="late_arrival", versions=(1,))][:limit]
 
 

@@ -5,6 +5,7 @@ import shlex
 from typing import Any
 
 import pytest
+from litestar.testing import TestClient
 
 from modelyard.web.reference import Parameter, example, kind_of, reference
 from tests.web.gallery import INTERFACE
@@ -55,3 +56,8 @@ def test_a_schema_reads_in_words(schema: dict[str, Any], words: str) -> None:
 
 def test_a_type_that_holds_itself_has_an_example_of_finite_depth() -> None:
     assert len(json.dumps(example({"$ref": "#/components/schemas/Node"}, SCHEMAS))) < 200
+
+
+def test_names_in_what_an_operation_says_are_set_as_code(client: TestClient[Any]) -> None:
+    shown = client.get("/docs", headers={"accept": "text/html"}).text
+    assert "The models of an <code>owner</code>, by name." in shown

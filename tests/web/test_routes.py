@@ -63,6 +63,7 @@ def test_an_error_is_the_one_json_shape_for_programs(client: Client) -> None:
 def test_a_path_that_nobody_serves_is_a_page_too(client: Client) -> None:
     answer = client.get("/nowhere/at/all")
     assert (answer.status_code, "There is nothing here" in answer.text) == (404, True)
+    assert "no page and no operation has this address" in answer.text
 
 
 def test_a_form_is_answered_by_a_redirect_and_says_what_was_done_once(client: Client, state: State) -> None:

@@ -15,6 +15,7 @@ from modelyard.web.operations import API, BoundOperation, Transfer, arguments
 
 JSON = "application/json"
 _CODES = {400: "invalid_input", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_WORDS = {404: "no page and no operation has this address", 405: "this address does not take this method"}
 
 RequestValues = Callable[[Request[Any, Any, Any]], Mapping[type, Any]]
 """What is injected for one request alone, by type: its principal."""
@@ -75,7 +76,9 @@ def described(error: Exception) -> tuple[ErrorBody, int]:
         return error.body(), HTTP_STATUS[error.kind]
     if isinstance(error, HTTPException):
         status = error.status_code
-        return ErrorBody(code=_CODES.get(status, f"http_{status}"), message=str(error.detail), hint="see /docs for the routes"), status
+        return ErrorBody(
+            code=_CODES.get(status, f"http_{status}"), message=_WORDS.get(status, str(error.detail)), hint="see /docs for the routes"
+        ), status
     logging.getLogger("modelyard.web").error("a request failed", exc_info=error)
     return ErrorBody(
         code="internal_error", message="something failed here, not in your request", hint="the log names the request's id"
