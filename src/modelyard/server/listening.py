@@ -1,6 +1,9 @@
 """How a role listens: a socket bound before anything else starts, and the HTTP server upon it."""
 
+import logging
+import os
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 
 import uvicorn
@@ -10,6 +13,9 @@ from modelyard.core.errors import Kind, ModelyardError
 from modelyard.web.bounds import BoundedProtocol
 
 KEEP_ALIVE_S = 75
+GRACEFUL_S = 10
+END_WITHIN_S = 15.0
+"""Less than the supervisor's patience, and beyond the time that requests under way are given."""
 
 
 class PortTaken(ModelyardError):
@@ -42,7 +48,7 @@ def server(app: object, close: Close) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=GRACEFUL_S,
         loop="uvloop",
         http=BoundedProtocol,
         lifespan="on",
@@ -50,9 +56,29 @@ def server(app: object, close: Close) -> uvicorn.Server:
     return _Server(config, close)
 
 
-def serve(app: object, close: Close, bound: socket.socket) -> None:
-    """Serves `app` on a bound socket until SIGTERM or SIGINT; requests under way are finished."""
-    uvloop.run(server(app, close).serve(sockets=[bound]))
+def serve(app: object, close: Close, bound: socket.socket, *, end_within_s: float = END_WITHIN_S) -> None:
+    """Serves `app` on a bound socket until SIGTERM or SIGINT; requests under way are finished.
+
+    The process ends within `end_within_s` of that, whatever its threads still do: no wait for them at its end is bounded.
+    """
+
+    async def closed() -> None:
+        _end_within(end_within_s)
+        await close()
+
+    uvloop.run(server(app, closed).serve(sockets=[bound]))
+
+
+def _end_within(limit_s: float) -> None:
+    late = threading.Timer(limit_s, _end)
+    late.daemon = True
+    late.start()
+
+
+def _end() -> None:
+    logging.getLogger("modelyard.server").warning("work under way did not end in time and is given up")
+    # Whatever is committed is durable, and a killed process leaves nothing that its next start does not mend.
+    os._exit(1)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
