@@ -1,5 +1,6 @@
 """How a role listens: a socket bound before anything else starts, and the HTTP server upon it."""
 
+import errno
 import logging
 import os
 import socket
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import uvicorn
 import uvloop
 
-from modelyard.core.errors import Kind, ModelyardError
+from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 from modelyard.web.bounds import BoundedProtocol
 
 KEEP_ALIVE_S = 75
@@ -22,6 +23,10 @@ class PortTaken(ModelyardError):
     """Another process listens there."""
 
     kind = Kind.CONFLICT
+
+
+class CannotListen(InvalidInput):
+    """The address is none that this process may listen at."""
 
 
 Close = Callable[[], Awaitable[None]]
@@ -82,7 +87,7 @@ def _end() -> None:
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens at `host`:`port`; port 0 takes a free one. Raises PortTaken."""
+    """A socket that listens at `host`:`port`; port 0 takes a free one. Raises PortTaken and CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -90,9 +95,16 @@ def bound_socket(host: str, port: int) -> socket.socket:
         found.bind((host.strip("[]"), port))
     except OSError as error:
         found.close()
-        raise PortTaken(
-            f"{host}:{port} cannot be bound: {error.strerror}",
-            hint="stop what listens there, or choose another --port, or --gateway-port for the gateway of yard up",
+        said = f"{host}:{port} cannot be bound: {error.strerror}"
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(
+                said, hint="stop what listens there, or choose another --port, or --gateway-port for the gateway of yard up"
+            ) from error
+        raise CannotListen(said, hint="name an address of this machine with --host, and a --port from 1024 on") from error
+    except (OverflowError, UnicodeError) as error:
+        found.close()
+        raise CannotListen(
+            f"{host}:{port} is no address: {error}", hint="name one of this machine with --host, and a --port up to 65535"
         ) from error
     found.listen(2048)
     return found
