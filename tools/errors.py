@@ -18,8 +18,8 @@ MOST_HINTS = 2
 OTHERS_CODES = {"RemoteError", "MlflowError"}
 """Errors that carry a code from outside, a server's or MLflow's, and have none of their own."""
 
-STATUS, EXIT = {"MethodNotAllowed": 405}, {"WrongUsage": 2}
-"""What differs from the kind's: the method is the gateway's matter, the usage the command line's."""
+STATUS, EXIT = {"MethodNotAllowed": 405, "BodyIsSlow": 408}, {"WrongUsage": 2}
+"""What differs from the kind's: the method is the gateway's matter, a slow body the server's door's, the usage the command line's."""
 
 MEANT: dict[Kind, str] = {
     Kind.INVALID: "Mend the request as the hint says; the same again fails again.",

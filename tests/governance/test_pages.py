@@ -72,7 +72,7 @@ def _office(folder: Path, url: str) -> Iterator[Office]:
         ship(installation, LATE)
         _register_foreign(installation)
         plane = control_plane(installation, pool)
-        running = server(plane.app, plane.hub.close)
+        running = server(plane.app, plane.close)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})
         thread.start()
         clients = {role: _client(settings.server.port, cookies.get(role)) for role in (None, *ROLES)}

@@ -1,7 +1,6 @@
 """Whoever edits, deletes, inserts, reorders, cuts, restores or rebuilds the log is found out, and told apart from others."""
 
 import sqlite3
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from modelyard.core.clock import FixedClock
 from modelyard.core.digests import Digest, digest_bytes
 from modelyard.core.errors import HTTP_STATUS, NotFound
 from modelyard.ledger import store
-from modelyard.ledger.domain import Checkpoint, Entry, EntryId, LogCorrupt, NewEntry, Verification, VerificationUnderWay
+from modelyard.ledger.domain import Checkpoint, EntryId, LogCorrupt, NewEntry, Verification, VerificationStopped, VerificationUnderWay
 from modelyard.ledger.rules.leaf import leaf_of, pending_of
 from modelyard.ledger.rules.merkle import Tile, grown, leaf_hash
 from modelyard.ledger.service import (
@@ -98,19 +97,17 @@ def test_an_untouched_log_verifies_from_first_to_last(database: Database, key: L
     result = result_of(database, key, signed)
     assert (result.is_sound, result.size, result.root, result.checkpoints) == (True, COUNT, signed.root, 3)
     assert (result.findings, result.notices, result.pending, result.covered) == ([], [], 0, COUNT)
-    with database.read() as snapshot:
-        assert verify(snapshot, key, Contents(of={}, turn=threading.Lock())).is_sound
+    assert verify(database, key, Contents(looked=lambda _: {})).is_sound
 
 
 @pytest.mark.usefixtures("signed")
 def test_one_verification_runs_at_a_time_and_gives_its_turn_back(database: Database, key: LogKey) -> None:
-    contents = Contents(of={}, turn=threading.Lock())
-    with database.read() as snapshot:
-        with contents.turn, pytest.raises(VerificationUnderWay) as refused:
-            verify(snapshot, key, contents)
-        assert (HTTP_STATUS[refused.value.kind], refused.value.retry_after_s) == (429, 5)
-        for _ in range(2):
-            assert verify(snapshot, key, contents).is_sound
+    contents = Contents(looked=lambda _: {})
+    with contents.turn, pytest.raises(VerificationUnderWay) as refused:
+        verify(database, key, contents)
+    assert (HTTP_STATUS[refused.value.kind], refused.value.retry_after_s) == (429, 5)
+    for _ in range(2):
+        assert verify(database, key, contents).is_sound
 
 
 def test_an_edited_leaf_is_named(database: Database, key: LogKey, signed: Checkpoint) -> None:
@@ -294,22 +291,52 @@ def test_backdating_by_the_clock_is_noticed(database: Database, key: LogKey, app
     assert [(notice.code, notice.index) for notice in result.notices] == [("clock_went_back", 3)]
 
 
-def test_bulk_content_under_another_digest_is_found(database: Database, key: LogKey, checkpoint: Sign) -> None:
-    database.write(lambda tx: [record(tx, entry(n, type="registry.registered", digest=digest_bytes(BLOB))) for n in range(3)])
-    database.write(lambda tx: record(tx, entry(type="features.written", digest=digest_bytes(BLOB))))
+@pytest.fixture
+def vouching(database: Database, checkpoint: Sign) -> tuple[Digest, ...]:
+    """The digests that entries of the log vouch for, the first of them twice, and one of another type."""
+    digests = tuple(digest_bytes(BLOB + bytes([n])) for n in range(3))
+    said = [entry(n, type="registry.registered", digest=digest) for n, digest in enumerate((*digests, digests[0]))]
+    database.write(lambda tx: [record(tx, one) for one in (*said, entry(type="features.written", digest=digest_bytes(BLOB)))])
     sequence_pending(database, HOLDER)
     checkpoint()
-    blobs = {"thing:0": BLOB, "thing:1": BLOB + b"!"}
+    return digests
 
-    def content(found: Entry) -> Digest:
-        if found.subject not in blobs:
-            raise NotFound(f"no blob of {found.subject}")
-        return digest_bytes(blobs[found.subject])
 
-    with database.read() as snapshot:
-        result = verify_log(snapshot, key.verifier, contents={"registry.registered": content})
+def test_bulk_content_under_another_digest_is_found(database: Database, key: LogKey, vouching: tuple[Digest, ...]) -> None:
+    def content(digest: Digest) -> Digest:
+        if digest == vouching[2]:
+            raise NotFound(f"no blob {digest}")
+        return vouching[0]
+
+    result = verify(database, key, Contents(looked=lambda _: {"registry.registered": content}))
     assert [(finding.code, finding.index) for finding in result.findings] == [("content_changed", 1), ("content_missing", 2)]
-    assert result.contents == 2
+    assert (result.is_sound, result.finding_count, result.contents) == (False, 2, 3)
+
+
+def test_content_is_looked_at_once_and_under_no_transaction(database: Database, key: LogKey, vouching: tuple[Digest, ...]) -> None:
+    pool, looked = database.engine.pool, list[Digest]()
+    assert isinstance(pool, sa.QueuePool)
+    in_use = pool.checkedout()
+
+    def content(digest: Digest) -> Digest:
+        assert pool.checkedout() == in_use
+        looked.append(digest)
+        return digest
+
+    result = verify(database, key, Contents(looked=lambda _: {"registry.registered": content}))
+    assert (result.is_sound, result.contents, looked) == (True, 4, list(vouching))
+
+
+@pytest.mark.usefixtures("vouching")
+def test_a_verification_ends_when_the_server_stops_and_blames_no_content(database: Database, key: LogKey) -> None:
+    def content(digest: Digest) -> Digest:
+        contents.stop.set()
+        return digest
+
+    contents = Contents(looked=lambda _: {"registry.registered": content})
+    with pytest.raises(VerificationStopped):
+        verify(database, key, contents)
+    assert not contents.turn.locked()
 
 
 @pytest.mark.parametrize(

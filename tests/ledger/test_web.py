@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -36,7 +35,7 @@ from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
 from tests.ledger.conftest import HOLDER, entry
 
-INJECTABLE = frozenset({Actors, Contents, LogKey, Reader})
+INJECTABLE = frozenset({Actors, Contents, LogKey, Reader, Database})
 HTML = {"accept": "text/html"}
 Client = TestClient[Litestar]
 Append = Callable[[int], list[EntryId]]
@@ -65,7 +64,8 @@ def reader_of(request: Request[Any, Any, Any]) -> dict[type, Any]:
 def client(database: Database, key: LogKey) -> Iterator[Client]:
     """A browser, or an auditor's program, in front of the ledger's routes."""
     with ThreadPoolExecutor(2) as pool:
-        values: dict[type, Any] = {Actors: Actors(names=called), LogKey: key, Contents: Contents(of={}, turn=threading.Lock())}
+        contents = Contents(looked=lambda _: {})
+        values: dict[type, Any] = {Actors: Actors(names=called), LogKey: key, Contents: contents, Database: database}
         resources = Resources(database=database, values=values, pool=pool)
         shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: "")
         site = Site(

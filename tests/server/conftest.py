@@ -37,7 +37,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     settings = read_settings(None, {}, {"data": str(tmp_path_factory.mktemp("data")), "server.port": port})
     with opened(settings) as installation, ThreadPoolExecutor(8) as pool:
         plane = control_plane(installation, pool)
-        running_server = server(plane.app, plane.hub.close)
+        running_server = server(plane.app, plane.close)
         thread = threading.Thread(target=running_server.run, kwargs={"sockets": [bound]})
         thread.start()
         url = f"http://127.0.0.1:{port}"

@@ -3,14 +3,15 @@
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modelyard.core.errors import EXIT_CODE
-from modelyard.server.listening import PortTaken, bound_socket
-from modelyard.server.locks import RoleLock, RoleTaken, check_free
+from modelyard.server.listening import CannotListen, PortTaken, bound_socket
+from modelyard.server.locks import PATIENCE_S, RoleLock, RoleTaken, check_free
 
 HOLD = """
 import sys
@@ -66,3 +67,17 @@ def test_one_port_for_two_roles_is_refused(tmp_path: Path) -> None:
     check_free(tmp_path, (), [("127.0.0.1", port)])
     with pytest.raises(PortTaken):
         check_free(tmp_path, (), [("127.0.0.1", port), ("127.0.0.1", port)])
+
+
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("2001:db8::1", 0), ("a..b", 0), ("127.0.0.1", 70_000)])
+def test_an_address_that_cannot_be_bound_is_refused_at_once(tmp_path: Path, host: str, port: int) -> None:
+    began = time.monotonic()
+    with pytest.raises(CannotListen, match=host) as refused:
+        check_free(tmp_path, (), [(host, port)])
+    assert time.monotonic() - began < PATIENCE_S
+    assert "--host" in refused.value.hint
+
+
+def test_a_name_that_leads_nowhere_is_no_taken_port() -> None:
+    with pytest.raises(CannotListen, match=r"no-such-host\.invalid:0 cannot be bound"):
+        bound_socket("no-such-host.invalid", 0)

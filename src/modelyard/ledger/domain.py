@@ -234,3 +234,10 @@ class VerificationUnderWay(ModelyardError):
 
     kind = Kind.THROTTLED
     retry_after_s = 5
+
+
+class VerificationStopped(ModelyardError):
+    """The server stops before the log is verified."""
+
+    kind = Kind.OVERLOADED
+    retry_after_s = 5

@@ -8,7 +8,7 @@ import msgspec
 from modelyard.core.clock import Instant
 from modelyard.ledger import service
 from modelyard.ledger.domain import Checkpoint, Entry, LogFacts, ProvenEntry, Reader, Verification
-from modelyard.storage.database import Snapshot
+from modelyard.storage.database import Database, Snapshot
 from modelyard.web.pages import Nav, Page, page
 from modelyard.web.parts import Choice, Pager
 
@@ -121,10 +121,12 @@ def show_entry(snapshot: Snapshot, actors: Actors, reader: Reader, index: int) -
     )
 
 
-def show_verification(snapshot: Snapshot, key: service.LogKey, contents: service.Contents) -> VerificationPage:
+def show_verification(database: Database, key: service.LogKey, contents: service.Contents) -> VerificationPage:
     """What verifying the whole log gives, now."""
-    result = service.verify(snapshot, key, contents)
-    return VerificationPage(result=result, root=result.root.hex(), key=key.verifier.text, checkpoint=service.log_facts(snapshot).checkpoint)
+    result = service.verify(database, key, contents)
+    with database.read() as snapshot:
+        checkpoint = service.log_facts(snapshot).checkpoint
+    return VerificationPage(result=result, root=result.root.hex(), key=key.verifier.text, checkpoint=checkpoint)
 
 
 PAGES: tuple[Page, ...] = (

@@ -513,7 +513,7 @@ class Client(Transport):
         return answer
 
     def verify_ledger(self, *, known: tuple[str, ...] = ()) -> Verification:
-        """What verifying the whole log and its content against this installation's own key gives. Raises VerificationUnderWay."""
+        """What verifying the whole log and its content against this installation's own key gives."""
         answer: Verification = self.call("POST", "/ledger/verification", {"body": {"known": known}}, Verification)
         return answer
 

@@ -64,10 +64,16 @@ PAGES = (*OWN_PAGES, reference_page(DESCRIBED))
 
 
 class ControlPlane(msgspec.Struct, frozen=True, kw_only=True):
-    """The app, and the hub of its live pages, which is closed when the server begins to stop."""
+    """The app, with the hub of its live pages and the look at the ledger's content, which end when the server begins to stop."""
 
     app: ASGIApp
     hub: Hub
+    contents: Contents
+
+    async def close(self) -> None:
+        """Ends what lasts."""
+        self.contents.stop.set()
+        await self.hub.close()
 
 
 def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> ControlPlane:
@@ -111,7 +117,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
     mounted = Mounts(cast("Any", app), [(MLFLOW, mlflow)])
     guarded: Any = secured(cast("ASGIApp", Access(Paced(mounted), gate)))
     traced = Traced(guarded) if settings.telemetry.endpoint else guarded
-    return ControlPlane(app=cast("ASGIApp", Observed(traced, registry)), hub=hub)
+    return ControlPlane(app=cast("ASGIApp", Observed(traced, registry)), hub=hub, contents=site.resources.values[Contents])
 
 
 def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resources:

@@ -5,11 +5,11 @@ segments of the prediction log are not: their digests are over rows.
 """
 
 import threading
+from collections.abc import Mapping
 
 from modelyard.core.digests import Digest
 from modelyard.governance.domain import ATTESTED, DOSSIER_MADE
-from modelyard.ledger.domain import Entry, LogCorrupt
-from modelyard.ledger.service import Contents
+from modelyard.ledger.service import ContentDigest, Contents, stopped
 from modelyard.registry.artifacts import get_manifest
 from modelyard.storage.blobs import Blobs
 
@@ -19,25 +19,32 @@ REGISTERED = "registry.version_registered"
 def contents_of(blobs: Blobs) -> Contents:
     """The content of an installation's entries, in its blobs."""
 
-    def file(entry: Entry) -> Digest:
-        return _read(blobs, _digest(entry))
+    def looked(stop: threading.Event) -> Mapping[str, ContentDigest]:
+        files = _Files(blobs, stop)
 
-    def artifact(entry: Entry) -> Digest:
-        for one in get_manifest(blobs, _digest(entry)).files:
-            _read(blobs, one.digest)
-        return _digest(entry)
+        def artifact(digest: Digest) -> Digest:
+            for one in get_manifest(blobs, digest).files:
+                files.read(one.digest)
+            return digest
 
-    return Contents(of={ATTESTED: file, DOSSIER_MADE: file, REGISTERED: artifact}, turn=threading.Lock())
+        return {ATTESTED: files.read, DOSSIER_MADE: files.read, REGISTERED: artifact}
 
-
-def _digest(entry: Entry) -> Digest:
-    if entry.digest is None:
-        raise LogCorrupt(f"entry {entry.id} vouches for nothing", hint="verify the log and restore a backup")
-    return entry.digest
+    return Contents(looked=looked)
 
 
-def _read(blobs: Blobs, digest: Digest) -> Digest:
-    """The digest, after its content was read whole. Raises BlobMissing and Corrupted."""
-    for _ in blobs.open_stream(digest):
-        pass
-    return digest
+class _Files:
+    """The files of one look; those that artifacts share are read once."""
+
+    def __init__(self, blobs: Blobs, stop: threading.Event) -> None:
+        self._blobs = blobs
+        self._stop = stop
+        self._whole: set[Digest] = set()
+
+    def read(self, digest: Digest) -> Digest:
+        """The digest, after its content was read whole. Raises BlobMissing, Corrupted and VerificationStopped."""
+        if digest not in self._whole:
+            for _ in self._blobs.open_stream(digest):
+                if self._stop.is_set():
+                    raise stopped()
+            self._whole.add(digest)
+        return digest

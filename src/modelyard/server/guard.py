@@ -1,5 +1,6 @@
 """Holds every route against the one access table. A route without a rule keeps the server from starting."""
 
+import functools
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -66,8 +67,9 @@ def least_of(method: str, template: str) -> Least:
     return TABLE[f"{method} {plain(template)}"]
 
 
+@functools.cache
 def plain(template: str) -> str:
-    """A path template without types.
+    """A path template without types, put together once for each of the routes'.
 
     >>> plain("/models/{model:str}")
     '/models/{model}'

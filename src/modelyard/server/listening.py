@@ -1,21 +1,32 @@
 """How a role listens: a socket bound before anything else starts, and the HTTP server upon it."""
 
+import errno
+import logging
+import os
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 
 import uvicorn
 import uvloop
 
-from modelyard.core.errors import Kind, ModelyardError
+from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 from modelyard.web.bounds import BoundedProtocol
 
 KEEP_ALIVE_S = 75
+GRACEFUL_S = 10
+END_WITHIN_S = 15.0
+"""Less than the supervisor's patience, and beyond the time that requests under way are given."""
 
 
 class PortTaken(ModelyardError):
     """Another process listens there."""
 
     kind = Kind.CONFLICT
+
+
+class CannotListen(InvalidInput):
+    """The address is none that this process may listen at."""
 
 
 Close = Callable[[], Awaitable[None]]
@@ -42,7 +53,7 @@ def server(app: object, close: Close) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=GRACEFUL_S,
         loop="uvloop",
         http=BoundedProtocol,
         lifespan="on",
@@ -50,13 +61,33 @@ def server(app: object, close: Close) -> uvicorn.Server:
     return _Server(config, close)
 
 
-def serve(app: object, close: Close, bound: socket.socket) -> None:
-    """Serves `app` on a bound socket until SIGTERM or SIGINT; requests under way are finished."""
-    uvloop.run(server(app, close).serve(sockets=[bound]))
+def serve(app: object, close: Close, bound: socket.socket, *, end_within_s: float = END_WITHIN_S) -> None:
+    """Serves `app` on a bound socket until SIGTERM or SIGINT; requests under way are finished.
+
+    The process ends within `end_within_s` of that, whatever its threads still do: no wait for them at its end is bounded.
+    """
+
+    async def closed() -> None:
+        _end_within(end_within_s)
+        await close()
+
+    uvloop.run(server(app, closed).serve(sockets=[bound]))
+
+
+def _end_within(limit_s: float) -> None:
+    late = threading.Timer(limit_s, _end)
+    late.daemon = True
+    late.start()
+
+
+def _end() -> None:
+    logging.getLogger("modelyard.server").warning("work under way did not end in time and is given up")
+    # Whatever is committed is durable, and a killed process leaves nothing that its next start does not mend.
+    os._exit(1)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens at `host`:`port`; port 0 takes a free one. Raises PortTaken."""
+    """A socket that listens at `host`:`port`; port 0 takes a free one. Raises PortTaken and CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -64,9 +95,16 @@ def bound_socket(host: str, port: int) -> socket.socket:
         found.bind((host.strip("[]"), port))
     except OSError as error:
         found.close()
-        raise PortTaken(
-            f"{host}:{port} cannot be bound: {error.strerror}",
-            hint="stop what listens there, or choose another --port, or --gateway-port for the gateway of yard up",
+        said = f"{host}:{port} cannot be bound: {error.strerror}"
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(
+                said, hint="stop what listens there, or choose another --port, or --gateway-port for the gateway of yard up"
+            ) from error
+        raise CannotListen(said, hint="name an address of this machine with --host, and a --port from 1024 on") from error
+    except (OverflowError, UnicodeError) as error:
+        found.close()
+        raise CannotListen(
+            f"{host}:{port} is no address: {error}", hint="name one of this machine with --host, and a --port up to 65535"
         ) from error
     found.listen(2048)
     return found

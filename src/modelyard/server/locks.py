@@ -52,7 +52,8 @@ class RoleLock:
 def check_free(folder: Path, roles: Sequence[str], addresses: Sequence[tuple[str, int]]) -> None:
     """Raises RoleTaken where one of the roles runs on `folder`, PortTaken where somebody listens at one of the addresses.
 
-    The roles of a `yard up` that was killed end a moment after it, so what is taken is looked at again for as long.
+    The roles of a `yard up` that was killed end a moment after it, so what is taken is looked at again for as long. CannotListen,
+    which patience changes nothing of, is raised at once.
     """
     until = time.monotonic() + PATIENCE_S
     while True:

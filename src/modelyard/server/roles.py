@@ -1,5 +1,6 @@
 """The roles as processes: `up` supervises all, each other one serves alone. Owns their start and their clean end."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -88,11 +89,13 @@ def run_server(settings: Settings, *, as_json: bool = False) -> int:
         RoleLock(settings.folder, "server"),
         opened(settings) as installation,
         ThreadPoolExecutor(settings.server.pool_threads, thread_name_prefix="service") as pool,
+        contextlib.ExitStack() as left,
     ):
+        left.callback(pool.shutdown, wait=False, cancel_futures=True)
         plane = control_plane(installation, pool)
         spare_start_up()
         _say_bound(near_url(settings.server.host, bound.getsockname()[1]), as_json=as_json)
-        serve(plane.app, plane.hub.close, bound)
+        serve(plane.app, plane.close, bound)
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from modelyard.core.errors import InvalidInput
+from modelyard.core.errors import HTTP_STATUS, InvalidInput
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -21,6 +21,7 @@ MOST_HEAD_BYTES = 65_536
 HEAD_WITHIN_S = 30.0
 GRACE_S = 30.0
 LEAST_BYTES_PER_S = 10_000
+TOO_SLOW = 408
 _REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -118,7 +119,8 @@ class BoundedProtocol(HttpToolsProtocol):
 class Paced:
     """An app whose requests' bodies come in time: within `grace_s` and a second more for each `least_bytes_per_s` that came.
 
-    Only the time in which the app waits for the client counts. Afterwards `receive` raises BodyIsSlow.
+    No single wait is longer than `grace_s`, however much came before it. Only the time in which the app waits for the client
+    counts. Afterwards `receive` raises BodyIsSlow, and what the app refuses then goes out as 408, which clients try again.
     """
 
     def __init__(self, app: AsgiApp, *, grace_s: float = GRACE_S, least_bytes_per_s: int = LEAST_BYTES_PER_S) -> None:
@@ -128,25 +130,33 @@ class Paced:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        await self._app(scope, self._paced(receive) if scope["type"] == "http" else receive, send)
+        if scope["type"] == "http":
+            receive, send = self._paced(receive, send)
+        await self._app(scope, receive, send)
 
-    def _paced(self, receive: Receive) -> Receive:
+    def _paced(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
         loop = asyncio.get_running_loop()
-        waited_s, size, is_whole = 0.0, 0, False
+        waited_s, size, is_whole, is_slow = 0.0, 0, False, False
 
         async def paced() -> Message:
-            nonlocal waited_s, size, is_whole
+            nonlocal waited_s, size, is_whole, is_slow
             if is_whole:
                 return await receive()
             began = loop.time()
             try:
-                async with asyncio.timeout(self._grace_s + size / self._rate - waited_s):
+                async with asyncio.timeout(min(self._grace_s, self._grace_s + size / self._rate - waited_s)):
                     message = await receive()
             except TimeoutError:
+                is_slow = True
                 raise BodyIsSlow(f"{size} bytes of the body came, and no more in time", hint="send it without pauses") from None
             waited_s += loop.time() - began
             size += len(message.get("body", b""))
             is_whole = not message.get("more_body")
             return message
 
-        return paced
+        async def sent(message: Message) -> None:
+            if is_slow and message["type"] == "http.response.start" and message["status"] == HTTP_STATUS[BodyIsSlow.kind]:
+                message = {**message, "status": TOO_SLOW, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        return paced, sent

@@ -27,7 +27,7 @@ from modelyard.ledger.service.sequencing import (
     tick,
     wait_included,
 )
-from modelyard.ledger.service.verification import ContentDigest, Contents, verify, verify_log
+from modelyard.ledger.service.verification import ContentDigest, Contents, stopped, verify, verify_log
 
 __all__ = [
     "ContentDigest",
@@ -59,6 +59,7 @@ __all__ = [
     "sequence_batch",
     "sequence_pending",
     "sign_checkpoint",
+    "stopped",
     "tick",
     "verify",
     "verify_consistency",

@@ -5,7 +5,7 @@ Owns what counts as tampering. It trusts nothing that is stored beside the key i
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -14,16 +14,25 @@ from modelyard.core.clock import SECOND, Instant, iso
 from modelyard.core.digests import Digest
 from modelyard.core.errors import ModelyardError
 from modelyard.ledger import store
-from modelyard.ledger.domain import Checkpoint, Entry, Finding, Hash, LogCorrupt, NoteInvalid, Verification, VerificationUnderWay
-from modelyard.ledger.rules.leaf import PendingEntry, commitment, entry_of, leaf_of, pending_of
+from modelyard.ledger.domain import (
+    Checkpoint,
+    Finding,
+    Hash,
+    LogCorrupt,
+    NoteInvalid,
+    Verification,
+    VerificationStopped,
+    VerificationUnderWay,
+)
+from modelyard.ledger.rules.leaf import PendingEntry, commitment, leaf_of, pending_of
 from modelyard.ledger.rules.merkle import EMPTY_ROOT, HASH_BYTES, TILE_WIDTH, Tile, grown, leaf_hash, root_hash, tile_widths
 from modelyard.ledger.rules.note import VerifierKey, opened_checkpoint
 from modelyard.ledger.service.keys import LogKey
 from modelyard.ledger.service.recording import ERASED
-from modelyard.storage.database import Snapshot
+from modelyard.storage.database import Database, Snapshot
 
-ContentDigest = Callable[[Entry], Digest]
-"""The digest of the content that an entry vouches for, as it is now. Raises a ModelyardError where the content is gone."""
+ContentDigest = Callable[[Digest], Digest]
+"""The digest that the content which an entry vouches for has now, by the entry's. Raises a ModelyardError where it is gone."""
 
 PAGE = 1024
 MOST_OF_A_CODE = 25
@@ -39,46 +48,61 @@ class Mark(NamedTuple):
     said_by: str
 
 
-class Contents(msgspec.Struct, frozen=True):
+class Vouched(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry vouches for."""
+
+    index: int
+    type: str
+    subject: str
+    digest: Digest
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
     """How the content that entries vouch for is looked at, by entry type: what lies where is for the composition root to say.
 
-    One look at all of it runs at a time: it reads the whole log, and would hold every thread that answers others.
+    `looked` begins a look, which need read nothing twice. One look at all of it runs at a time: it reads the whole log, and would
+    hold every thread that answers others. Once `stop` is set, a look ends.
     """
 
-    of: Mapping[str, ContentDigest]
-    turn: threading.Lock
+    looked: Callable[[threading.Event], Mapping[str, ContentDigest]]
+    turn: threading.Lock = msgspec.field(default_factory=threading.Lock)
+    stop: threading.Event = msgspec.field(default_factory=threading.Event)
 
 
-def verify(snapshot: Snapshot, key: LogKey, contents: Contents, known: tuple[str, ...] = ()) -> Verification:
-    """What verifying the whole log and its content against this installation's own key gives. Raises VerificationUnderWay.
+def verify(database: Database, key: LogKey, contents: Contents, known: tuple[str, ...] = ()) -> Verification:
+    """What verifying the whole log and its content against this installation's own key gives.
 
-    `known` are notes of checkpoints that the caller kept: they reveal a log that was rebuilt or set back.
+    `known` are notes of checkpoints that the caller kept: they reveal a log that was rebuilt or set back. No transaction is open
+    while content is read, which may take long. Raises VerificationUnderWay and VerificationStopped.
     """
     if not contents.turn.acquire(blocking=False):
         raise VerificationUnderWay("the log is being verified, once at a time", hint="try again in a few seconds")
     try:
-        return verify_log(snapshot, key.verifier, known=known, contents=contents.of)
+        found, vouched, of = _Findings(), list[Vouched](), contents.looked(contents.stop)
+        with database.read() as snapshot:
+            result = _verified(_EntryReader(snapshot, found, of.keys(), vouched), key.verifier, known)
+        checked = _check_contents(vouched, of, found, contents.stop)
+        return msgspec.structs.replace(
+            result, is_sound=not found.count, contents=checked, finding_count=found.count, findings=found.findings
+        )
     finally:
         contents.turn.release()
 
 
-def verify_log(
-    snapshot: Snapshot,
-    trusted: VerifierKey,
-    *,
-    known: Sequence[str] = (),
-    contents: Mapping[str, ContentDigest] | None = None,
-) -> Verification:
+def verify_log(snapshot: Snapshot, trusted: VerifierKey, *, known: Sequence[str] = ()) -> Verification:
     """What verifying the whole log gives: each entry against its leaf, the tree grown anew, each checkpoint and signature.
 
     `trusted` is the log's public key as the verifier has it, `known` are notes of checkpoints that the verifier kept:
-    only these reveal a log that was rebuilt with its own key, or set back to an old backup. `contents` gives, by entry
-    type, the digest of the bulk content now. Reads the log once, in pages.
+    only these reveal a log that was rebuilt with its own key, or set back to an old backup. Reads the log once, in pages,
+    and none of the content that it vouches for.
     """
-    found = _Findings()
+    return _verified(_EntryReader(snapshot, _Findings(), (), []), trusted, known)
+
+
+def _verified(reader: "_EntryReader", trusted: VerifierKey, known: Sequence[str]) -> Verification:
+    snapshot, found = reader.snapshot, reader.found
     marks = sorted([*_stored_marks(snapshot, trusted, found), *_known_marks(known, trusted, found)])
     log = _Replay(snapshot, found)
-    reader = _EntryReader(snapshot, found, contents or {})
     place = 0
     for hashes in reader.pages(log):
         start = log.size
@@ -99,12 +123,43 @@ def verify_log(
         root=log.root(),
         covered=max((mark.size for mark in marks if mark.size <= log.size), default=0),
         checkpoints=len(marks),
-        contents=reader.contents_checked,
+        contents=0,
         pending=store.count_pending(snapshot),
         finding_count=found.count,
         findings=found.findings,
         notices=found.notices,
     )
+
+
+def _check_contents(vouched: Sequence[Vouched], of: Mapping[str, ContentDigest], found: "_Findings", stop: threading.Event) -> int:
+    """How many entries' content was there and compared; each digest is looked at once for all of its entries."""
+    checked = 0
+    seen: dict[tuple[str, Digest], Digest | ModelyardError] = {}
+    for one in vouched:
+        if stop.is_set():
+            raise stopped()
+        looked = seen.get((one.type, one.digest))
+        if looked is None:
+            try:
+                looked = of[one.type](one.digest)
+            except VerificationStopped:
+                raise
+            except ModelyardError as error:
+                looked = error
+            seen[one.type, one.digest] = looked
+        if isinstance(looked, ModelyardError):
+            found.add("content_missing", f"the content of entry {one.index} ({one.subject}): {looked.message}", one.index)
+            continue
+        checked += 1
+        if looked != one.digest:
+            said = f"{one.subject} has digest {looked}, entry {one.index} vouches for {one.digest}"
+            found.add("content_changed", said, one.index)
+    return checked
+
+
+def stopped() -> VerificationStopped:
+    """The end of a verification that the server's stop cuts short."""
+    return VerificationStopped("the server stops, and the verification with it", hint="verify again once the server runs")
 
 
 class _Findings:
@@ -187,20 +242,23 @@ class _Replay:
 
 
 class _EntryReader:
-    """Walks over the stored entries and checks each by itself: its place, its leaf, what stands beside it."""
+    """Walks over the stored entries and checks each by itself: its place, its leaf, what stands beside it.
 
-    def __init__(self, snapshot: Snapshot, found: _Findings, contents: Mapping[str, ContentDigest]) -> None:
-        self.contents_checked = 0
-        self._snapshot = snapshot
-        self._found = found
-        self._contents = contents
+    What entries of `types` vouch for is put into `vouched`.
+    """
+
+    def __init__(self, snapshot: Snapshot, found: _Findings, types: Collection[str], vouched: list[Vouched]) -> None:
+        self.snapshot = snapshot
+        self.found = found
+        self._types = types
+        self._vouched = vouched
         self._latest = Instant(0)
         self._erased: set[str] = set()
         self._erasures: set[str] = set()
 
     def pages(self, log: _Replay) -> Iterator[list[Hash]]:
         """The leaves' hashes in order, a page at a time; `log` says how far the tree is when the next page is asked for."""
-        while rows := store.list_after(self._snapshot, log.size - 1, PAGE):
+        while rows := store.list_after(self.snapshot, log.size - 1, PAGE):
             hashes: list[Hash] = []
             committed: list[PendingEntry] = []
             for row in rows:
@@ -216,12 +274,12 @@ class _EntryReader:
     def finish(self) -> None:
         """What can be said only after the last entry."""
         for entry_id in sorted(self._erased - self._erasures):
-            self._found.notice("erasure_unrecorded", f"the personal data of {entry_id} was erased without an entry in the log that says so")
+            self.found.notice("erasure_unrecorded", f"the personal data of {entry_id} was erased without an entry in the log that says so")
 
     def _missing(self, index: int) -> Hash:
         """The stored tree's own hash for a leaf that is gone, so that all others can still be judged."""
-        self._found.add("entry_missing", f"entry {index} is gone", index)
-        tile = store.find_tile(self._snapshot, Tile(0, index // TILE_WIDTH)) or b""
+        self.found.add("entry_missing", f"entry {index} is gone", index)
+        tile = store.find_tile(self.snapshot, Tile(0, index // TILE_WIDTH)) or b""
         place = index % TILE_WIDTH * HASH_BYTES
         return Hash(tile[place : place + HASH_BYTES]) if len(tile) >= place + HASH_BYTES else NO_HASH
 
@@ -230,51 +288,38 @@ class _EntryReader:
             index, entry = pending_of(row.leaf)
             again = leaf_of(index, entry)
         except LogCorrupt as error:
-            self._found.add("leaf_malformed", error.message, row.index)
+            self.found.add("leaf_malformed", error.message, row.index)
             return None
         if again != row.leaf:
-            self._found.add("leaf_malformed", f"the leaf of entry {row.index} is not in canonical form", row.index)
+            self.found.add("leaf_malformed", f"the leaf of entry {row.index} is not in canonical form", row.index)
         if index != row.index:
-            self._found.add("entry_moved", f"entry {row.index} says that its place is {index}", row.index)
+            self.found.add("entry_moved", f"entry {row.index} says that its place is {index}", row.index)
         if (entry.id, entry.type, entry.subject, entry.team_id) != (row.id, row.type, row.subject, row.team_id):
-            self._found.add("columns_differ", f"the columns of entry {row.index} do not repeat its leaf", row.index)
+            self.found.add("columns_differ", f"the columns of entry {row.index} do not repeat its leaf", row.index)
         self._check_clock(row.index, entry.recorded_at)
         if entry.type == ERASED:
             self._erasures.add(entry.subject.removeprefix("entry:"))
-        if entry.digest is not None and entry.type in self._contents:
-            self._check_content(row)
+        if entry.digest is not None and entry.type in self._types:
+            self._vouched.append(Vouched(index=row.index, type=entry.type, subject=row.subject, digest=entry.digest))
         return entry
 
     def _check_clock(self, index: int, recorded_at: Instant) -> None:
         if recorded_at < self._latest - CLOCK_TOLERANCE_S * SECOND:
-            self._found.notice("clock_went_back", f"entry {index} is dated {iso(recorded_at)}, after one of {iso(self._latest)}", index)
+            self.found.notice("clock_went_back", f"entry {index} is dated {iso(recorded_at)}, after one of {iso(self._latest)}", index)
         self._latest = max(self._latest, recorded_at)
 
-    def _check_content(self, row: store.StoredEntry) -> None:
-        try:
-            entry = entry_of(row.leaf)
-            digest = self._contents[entry.type](entry)
-        except ModelyardError as error:
-            self._found.add("content_missing", f"the content of entry {row.index} ({row.subject}): {error.message}", row.index)
-            return
-        self.contents_checked += 1
-        if digest != entry.digest:
-            self._found.add(
-                "content_changed", f"{row.subject} has digest {digest}, entry {row.index} vouches for {entry.digest}", row.index
-            )
-
     def _check_personal(self, entries: Sequence[PendingEntry]) -> None:
-        stored = store.list_personal(self._snapshot, [entry.id for entry in entries])
+        stored = store.list_personal(self.snapshot, [entry.id for entry in entries])
         for entry in entries:
             beside = stored.get(entry.id)
             if beside is None:
-                self._found.add("personal_missing", f"the personal data of {entry.id} is gone without a trace of its erasure")
+                self.found.add("personal_missing", f"the personal data of {entry.id} is gone without a trace of its erasure")
             elif beside.erased_at is not None:
                 self._erased.add(entry.id)
             elif beside.salt is None or beside.content is None or len(beside.salt) != HASH_BYTES:
-                self._found.add("personal_changed", f"the personal data of {entry.id} lacks its salt or its content")
+                self.found.add("personal_changed", f"the personal data of {entry.id} lacks its salt or its content")
             elif commitment(beside.salt, beside.content) != entry.commitment:
-                self._found.add("personal_changed", f"the personal data of {entry.id} is not what the log is committed to")
+                self.found.add("personal_changed", f"the personal data of {entry.id} is not what the log is committed to")
 
 
 def _stored_marks(snapshot: Snapshot, trusted: VerifierKey, found: _Findings) -> Iterator[Mark]:
