@@ -63,6 +63,7 @@ def test_a_fixed_clock_moves_only_when_it_is_moved() -> None:
 
 ASKS_THE_MACHINE = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today", "wall_now"}
 MAY_ASK = {
+    "server/worker.py": "when a turn began, for its trace",
     "cli/accounts.py": "which of the tokens listed have expired, at the caller's own machine",
     "server/observe.py": "when a line was logged",
 }

@@ -33,11 +33,19 @@ Close = Callable[[], Awaitable[None]]
 
 
 class _Server(uvicorn.Server):
-    """A server that ends its streams before it waits for what is under way: an open page must not hold up the stop."""
+    """A server that says when it takes requests, and ends its streams before it waits for what is under way.
 
-    def __init__(self, config: uvicorn.Config, close: Close) -> None:
+    An open page must not hold up the stop.
+    """
+
+    def __init__(self, config: uvicorn.Config, close: Close, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._close = close
+        self._close, self._started = close, started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts, then says so."""
+        await super().startup(sockets)
+        self._started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends the streams, then the server."""
@@ -45,8 +53,8 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server(app: object, close: Close) -> uvicorn.Server:
-    """The HTTP server of `app`; `close` ends its streams once it begins to stop."""
+def server(app: object, close: Close, started: Callable[[], None] = lambda: None) -> uvicorn.Server:
+    """The HTTP server of `app`: `started` hears when it takes requests, `close` ends its streams once it begins to stop."""
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own ASGI types are narrower than the specification's
         log_config=None,
@@ -58,10 +66,12 @@ def server(app: object, close: Close) -> uvicorn.Server:
         http=BoundedProtocol,
         lifespan="on",
     )
-    return _Server(config, close)
+    return _Server(config, close, started)
 
 
-def serve(app: object, close: Close, bound: socket.socket, *, end_within_s: float = END_WITHIN_S) -> None:
+def serve(
+    app: object, close: Close, bound: socket.socket, *, on_ready: Callable[[], None] = lambda: None, end_within_s: float = END_WITHIN_S
+) -> None:
     """Serves `app` on a bound socket until SIGTERM or SIGINT; requests under way are finished.
 
     The process ends within `end_within_s` of that, whatever its threads still do: no wait for them at its end is bounded.
@@ -71,7 +81,7 @@ def serve(app: object, close: Close, bound: socket.socket, *, end_within_s: floa
         _end_within(end_within_s)
         await close()
 
-    uvloop.run(server(app, closed).serve(sockets=[bound]))
+    uvloop.run(server(app, closed, on_ready).serve(sockets=[bound]))
 
 
 def _end_within(limit_s: float) -> None:

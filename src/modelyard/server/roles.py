@@ -94,8 +94,8 @@ def run_server(settings: Settings, *, as_json: bool = False) -> int:
         left.callback(pool.shutdown, wait=False, cancel_futures=True)
         plane = control_plane(installation, pool)
         spare_start_up()
-        _say_bound(near_url(settings.server.host, bound.getsockname()[1]), as_json=as_json)
-        serve(plane.app, plane.close, bound)
+        where = near_url(settings.server.host, bound.getsockname()[1])
+        serve(plane.app, plane.close, bound, on_ready=lambda: _say_bound(where, as_json=as_json))
     return 0
 
 

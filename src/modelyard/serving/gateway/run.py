@@ -58,6 +58,19 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
+class _Server(uvicorn.Server):
+    """A server that says when it takes requests, and hears when it is to stop from before then."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts, then says so."""
+        await super().startup(sockets)
+        self._started()
+
+
 def run_gateway(
     options: GatewayOptions,
     blobs: Blobs,
@@ -66,7 +79,7 @@ def run_gateway(
     *,
     on_ready: Callable[[int], None] = lambda port: None,
 ) -> None:
-    """Runs a gateway until SIGTERM or SIGINT; `on_ready` hears the port once it is bound. Raises Conflict where it is taken.
+    """Runs a gateway until SIGTERM or SIGINT; `on_ready` hears the port once requests are taken. Raises Conflict where it is taken.
 
     What is under way when it is told to stop is answered first, and the log is sealed.
     """
@@ -84,8 +97,7 @@ def run_gateway(
         timeout_graceful_shutdown=DRAIN_S,
         backlog=2048,
     )
-    on_ready(port)
-    uvicorn.Server(config).run(sockets=[bound])
+    _Server(config, lambda: on_ready(port)).run(sockets=[bound])
 
 
 def gateway_app(options: GatewayOptions, blobs: Blobs, loader: Callable[[Path], Loader], link: ControlLink) -> App:
