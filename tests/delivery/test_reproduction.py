@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,6 +196,16 @@ def test_a_worker_killed_midway_is_followed_by_another(mine: Installation, folde
     found = standing(mine, begun)
     assert (found.verdict, found.fence, found.attempt, found.holder) == (Verdict.IDENTICAL, 2, 2, "second")
     assert list((folder / ".yard" / "reproductions").iterdir()) == []
+
+
+def test_a_worker_told_to_end_gives_it_back_as_if_it_had_not_begun(mine: Installation) -> None:
+    waits, stop = asked(mine, "trees", "stopped"), threading.Event()
+    stop.set()
+    for _ in range(2):
+        assert reproduce_once(mine, "stopping", stop)
+        found = standing(mine, waits)
+        assert (found.state, found.attempt, found.holder) == (ReproductionState.WAITING, 0, "")
+    end(mine)
 
 
 def end(mine: Installation) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.delivery.sources import MOST_TOTAL_BYTES, BadSource, opened_source, source_archive, unpack_source
+from modelyard.core.errors import InvalidInput
+from modelyard.delivery.sources import MOST_FILES, MOST_TOTAL_BYTES, BadSource, opened_source, source_archive, unpack_source
 
 
 def packed(*members: tarfile.TarInfo) -> bytes:
@@ -51,6 +52,15 @@ def test_an_absolute_name_lands_below_the_folder(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     unpack_source(packed(named(str(outside))), tmp_path / "source")
     assert not outside.exists()
+
+
+def test_a_project_of_more_files_than_can_be_unpacked_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "models.py").touch()
+    for number in range(MOST_FILES):
+        (tmp_path / str(number)).touch()
+    with pytest.raises(InvalidInput, match="holds 50001 files of source; 50000 is the most") as refused:
+        source_archive(tmp_path)
+    assert "have git ignore it" in refused.value.hint
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress], ids=lambda one: str(one.__module__))

@@ -85,24 +85,28 @@ def list_approvals(snapshot: Snapshot, principal: Principal, state: ApprovalStat
 
 
 def find_bar(snapshot: Snapshot, principal: Principal, approval: Approval) -> AuthorMayNotApprove | None:
-    """Why this approver may not approve: no person, or an author, who started the delivery or declared what it ships.
+    """Why this approver may not approve: no person, or an author of the delivery.
 
-    Where this machine's own commands alone are the author, that may be anybody, the approver as well.
+    Authors are who started it, and who first declared and who last made current what it ships.
+    Where this machine's own commands alone made it current and started it, that may be anybody, the approver as well.
     """
     if principal.kind != "person":
         return AuthorMayNotApprove(f"{principal.name} is no person; {approval.why_asked}", hint="have an approver of the team log in")
     delivery = store.find_delivery(snapshot, approval.delivery)
-    declarer = None if delivery is None else store.find_declarer(snapshot, delivery.declaration)
-    deeds = {declarer: f"declared what this delivery of {approval.model} ships"} if declarer else {}
-    deeds[approval.author] = f"started this delivery of {approval.model}"
+    authors = (store.find_authors(snapshot, delivery.declaration) if delivery else None) or store.Authors()
+    deeds = {
+        authors.made_current_by: f"made current what this delivery of {approval.model} ships",
+        authors.declared_by: f"declared what this delivery of {approval.model} ships",
+        approval.author: f"started this delivery of {approval.model}",
+    }
     if principal.id in deeds:
         if principal.id == LOCAL.id:
             who = "without logins everybody is the author, who"
             hint = "invite a person with yard user add NAME --role approver, leave out --no-login"
             return AuthorMayNotApprove(f"{who} {deeds[principal.id]}", hint=hint)
         return AuthorMayNotApprove(f"{principal.name} {deeds[principal.id]}", hint="ask another approver of the team")
-    names = set(principal_names(snapshot, set(deeds) - {SYSTEM.id}).values())
-    if names == {LOCAL_COMMANDS}:
+    latest = {one for one in (authors.made_current_by, approval.author) if one is not None and one != SYSTEM.id}
+    if set(principal_names(snapshot, latest).values()) == {LOCAL_COMMANDS}:
         who = f"{LOCAL_COMMANDS}, whose token whoever reads the data folder has,"
         hint = f"reject it, then yard login and yard ship {approval.model} under an account of one's own"
         return AuthorMayNotApprove(f"{who} is the only author of this delivery of {approval.model}", hint=hint)

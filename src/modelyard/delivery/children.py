@@ -17,7 +17,7 @@ POLL_S = 0.02
 
 
 class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a child may run, and who says that it must end before: `beat` raises where the claim was lost."""
+    """How long a child may run, and who says that it must end before: `beat` raises where the claim was lost or the worker ends."""
 
     timeout_s: float
     beat: Callable[[], None]

@@ -154,6 +154,14 @@ def broken(tx: Transaction, held: Claim, reason: str) -> DeliveryDetail:
     return _written(tx, stopped(detail, held.stage, DeliveryState.FAILED, {}, reason, tx.now()), reason)
 
 
+def given_back(tx: Transaction, held: Claim) -> None:
+    """Has the stage taken up at once by another worker, as if this one had not begun it. Raises FencedOff where the claim was lost."""
+    if not store.is_held(tx, held):
+        raise _fenced_off(held)
+    stage = next(one for one in store.list_stages(tx, held.delivery) if one.name is held.stage)
+    store.put_stages(tx, (msgspec.structs.replace(stage, state=StageState.READY, attempt=stage.attempt - 1, holder=""),))
+
+
 def woken(tx: Transaction, delivery: DeliveryId, name: StageName) -> None:
     """Has a waiting stage taken up at once."""
     for stage in store.list_stages(tx, delivery):

@@ -134,6 +134,13 @@ def advanced(tx: Transaction, held: Reproduction, doing: str, step: Reproduction
     return after
 
 
+def given_back_reproduction(tx: Transaction, held: Reproduction) -> None:
+    """Has the reproduction taken up at once by another worker, as if this one had not begun it. Raises FencedOff."""
+    after = msgspec.structs.replace(held, state=ReproductionState.WAITING, attempt=held.attempt - 1, holder="")
+    if not store.update_reproduction(tx, after, held.fence):
+        raise _fenced_off(held)
+
+
 def put_back(tx: Transaction, held: Reproduction, reason: str) -> None:
     """Has the reproduction taken up again after a store was away, or ends it as failed when that happened too often. Raises FencedOff."""
     if held.attempt >= MOST_ATTEMPTS:

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 from cronsim import CronSim, CronSimError
 
-from modelyard.access.domain import SYSTEM, Principal, Role, TeamId
-from modelyard.access.service import require
+from modelyard.access.domain import LOCAL_COMMANDS, SYSTEM, Principal, Role, TeamId
+from modelyard.access.service import principal_names, require
 from modelyard.core.clock import SECOND, Instant, instant, moment
 from modelyard.core.digests import Digest, digest_of
 from modelyard.core.errors import InvalidInput, NotFound
@@ -60,8 +60,9 @@ LEAST_PAUSE_S = 86_400.0
 def declare_model(database: Database, principal: Principal, body: DeclaredModel) -> AppliedModel:
     """Makes a declaration the current one of its model, and its views and feature set the ones under their names.
 
-    Types that a declaration leaves open are read from the sources. The same declaration again changes nothing. Raises
-    BadExpression and InvalidModel for gates and schedules that mean nothing, SourceUnreadable, and NotAllowed.
+    Types that a declaration leaves open are read from the sources. The same declaration again changes nothing, except that a
+    person stands behind what this machine's own commands had declared from then on. Raises BadExpression and InvalidModel
+    for gates and schedules that mean nothing, SourceUnreadable, and NotAllowed.
     """
     declaration = body.declaration
     require(principal, Role.CONTRIBUTOR, TeamId(declaration.team))
@@ -80,6 +81,7 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> App
     due = next_due(declaration.retrain.schedule, tx.now()) if declaration.retrain.schedule else None
     applied = AppliedModel(digest=_digest(body), declared=body)
     if before is not None and before.digest == applied.digest:
+        _adopt(tx, principal, applied)
         return before
     ensure_model(tx, principal, _model(declaration))
     if declaration.monitors:
@@ -88,14 +90,33 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> App
     for view in declaration.features.views:
         apply_view(tx, principal, view, body.root, team)
     apply_set(tx, principal, declaration.features, team)
-    document = msgspec.json.encode({**msgspec.structs.asdict(body), "declared_by": principal.id})
-    store.put_declaration(tx, team, declaration.name, applied.digest, document)
+    _make_current(tx, principal, applied)
     data = {"digest": applied.digest, "declaration": declaration.digest, "source": body.source}
     record(tx, NewEntry(type="delivery.model_declared", subject=f"model:{declaration.name}", actor=principal.id, data=data, team_id=team))
     if due is not None:
         fired = store.find_trigger(tx, declaration.name)
         store.put_trigger(tx, team, declaration.name, fired[0] if fired else tx.now(), due)
     return applied
+
+
+def _make_current(tx: Transaction, principal: Principal, applied: AppliedModel) -> None:
+    declaration, before = applied.declared.declaration, store.find_authors(tx, applied.digest)
+    authors = store.Authors(declared_by=before.declared_by if before else principal.id, made_current_by=principal.id)
+    document = msgspec.json.encode(msgspec.structs.asdict(applied.declared) | msgspec.structs.asdict(authors))
+    store.put_declaration(tx, declaration.team, declaration.name, applied.digest, document)
+
+
+def _adopt(tx: Transaction, principal: Principal, applied: AppliedModel) -> None:
+    """Has a person who applies what is current stand behind it, where no account of somebody's does yet."""
+    found = store.find_authors(tx, applied.digest)
+    author = found.made_current_by if found else None
+    if principal.kind != "person" or (author is not None and principal_names(tx, {author})[author] != LOCAL_COMMANDS):
+        return
+    _make_current(tx, principal, applied)
+    declaration = applied.declared.declaration
+    subject, team = f"model:{declaration.name}", TeamId(declaration.team)
+    data = {"digest": applied.digest, "adopted_from": author}
+    record(tx, NewEntry(type="delivery.model_adopted", subject=subject, actor=principal.id, data=data, team_id=team))
 
 
 def _model(declaration: ModelDeclaration) -> NewModel:

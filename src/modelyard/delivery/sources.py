@@ -52,8 +52,13 @@ def source_files(folder: Path) -> Iterator[Path]:
 
 
 def source_archive(folder: Path) -> bytes:
-    """The project's files as a tar archive: equal content gives equal bytes. Raises InvalidInput beyond 50 MB."""
+    """The project's files as a tar archive: equal content gives equal bytes. Raises InvalidInput beyond 50 MB or 50,000 files."""
     paths = list(source_files(folder))
+    if len(paths) > MOST_FILES:
+        raise InvalidInput(
+            f"{folder} holds {len(paths)} files of source; {MOST_FILES} is the most",
+            hint="keep data out of the project, or have git ignore it",
+        )
     if sum(path.stat().st_size for path in paths) > MOST_TOTAL_BYTES:
         raise InvalidInput(
             f"{folder} holds more than {MOST_TOTAL_BYTES // 10**6} MB of source", hint="keep data out of the project, or ignore it"

@@ -252,7 +252,7 @@ def list_approvals(snapshot: Snapshot, state: str | None, limit: int, *, teams: 
 
 
 def put_declaration(tx: Transaction, team_id: str, model: str, digest: Digest, document: bytes) -> None:
-    """Makes the declaration the current one of its model."""
+    """Makes the declaration the current one of its model; its document says by whom."""
     same_model = DECLARATIONS.c.model == model
     tx.connection.execute(sa.update(DECLARATIONS).where(same_model, DECLARATIONS.c.digest != digest).values(is_current=False))
     row: dict[str, Any] = {
@@ -263,7 +263,7 @@ def put_declaration(tx: Transaction, team_id: str, model: str, digest: Digest, d
         "is_current": True,
         "document": document,
     }
-    upsert(tx, DECLARATIONS, [row], ["digest"], ["is_current", "applied_at"])
+    upsert(tx, DECLARATIONS, [row], ["digest"], ["is_current", "applied_at", "document"])
 
 
 def find_declaration(snapshot: Snapshot, model: str, digest: Digest | None) -> tuple[Digest, bytes] | None:
@@ -274,14 +274,20 @@ def find_declaration(snapshot: Snapshot, model: str, digest: Digest | None) -> t
     return None if found is None else (Digest(found.digest), found.document)
 
 
-class _Declarer(msgspec.Struct, frozen=True):
+class Authors(msgspec.Struct, frozen=True, kw_only=True):
+    """Who declared something first, and who made it the current declaration last; None where that is older than the note of it."""
+
     declared_by: PrincipalId | None = None
+    made_current_by: PrincipalId | None = None
 
 
-def find_declarer(snapshot: Snapshot, digest: Digest) -> PrincipalId | None:
-    """Who first declared what has that digest; None where that is older than the note of it."""
+def find_authors(snapshot: Snapshot, digest: Digest) -> Authors | None:
+    """The authors of what has that digest; None where it was never declared."""
     found = snapshot.connection.scalar(sa.select(DECLARATIONS.c.document).where(DECLARATIONS.c.digest == digest))
-    return None if found is None else msgspec.json.decode(found, type=_Declarer).declared_by
+    if found is None:
+        return None
+    authors = msgspec.json.decode(found, type=Authors)
+    return msgspec.structs.replace(authors, made_current_by=authors.made_current_by or authors.declared_by)
 
 
 def list_declarations(snapshot: Snapshot) -> list[tuple[Digest, bytes]]:

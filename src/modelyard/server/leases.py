@@ -13,10 +13,17 @@ LOG = logging.getLogger("modelyard.worker")
 HEARTBEATS_A_LEASE = 3
 
 
-class Heart:
-    """Extends a claim's lease in the background while the block runs; `check` raises once the claim was lost."""
+class WorkerStops(Exception):
+    """No error: the worker was told to end while it held a claim, and gives it back."""
 
-    def __init__(self, database: Database, extend: Callable[[Transaction], object], lease_s: float) -> None:
+
+class Heart:
+    """Extends a claim's lease in the background while the block runs; `check` raises once the claim was lost, or `told` to stop."""
+
+    def __init__(
+        self, database: Database, extend: Callable[[Transaction], object], lease_s: float, told: threading.Event | None = None
+    ) -> None:
+        self._told = told
         self._database, self._extend, self._lease_s = database, extend, lease_s
         self._stop = threading.Event()
         self._lost: FencedOff | None = None
@@ -31,9 +38,11 @@ class Heart:
         self._thread.join()
 
     def check(self) -> None:
-        """Raises FencedOff where another worker has taken the work up."""
+        """Raises FencedOff where another worker has taken the work up, and WorkerStops where this one was told to end."""
         if self._lost is not None:
             raise self._lost
+        if self._told is not None and self._told.is_set():
+            raise WorkerStops
 
     def _beat(self) -> None:
         while not self._stop.wait(self._lease_s / HEARTBEATS_A_LEASE):

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
@@ -10,10 +11,17 @@ from modelyard.core.errors import Kind, ModelyardError
 from modelyard.core.underway import JOB_ID
 from modelyard.delivery.domain import FencedOff, Reproduction
 from modelyard.delivery.rebuilding import rebuilt
-from modelyard.delivery.reproductions import claimed_reproduction, ended_reproduction, extended_reproduction, failed, put_back
+from modelyard.delivery.reproductions import (
+    claimed_reproduction,
+    ended_reproduction,
+    extended_reproduction,
+    failed,
+    given_back_reproduction,
+    put_back,
+)
 from modelyard.delivery.stages import Yard
 from modelyard.server.installation import Installation
-from modelyard.server.leases import Heart
+from modelyard.server.leases import Heart, WorkerStops
 
 TRACER = trace.get_tracer("modelyard")
 LOG = logging.getLogger("modelyard.worker")
@@ -21,8 +29,8 @@ PASSING = frozenset({Kind.OVERLOADED, Kind.UNREACHABLE})
 """Errors that another attempt may not meet; any other is the reproduction's answer."""
 
 
-def reproduce_once(installation: Installation, holder: str) -> bool:
-    """Takes up one reproduction that waits and brings it to its end; whether there was one."""
+def reproduce_once(installation: Installation, holder: str, stop: threading.Event | None = None) -> bool:
+    """Takes up one reproduction that waits and brings it to its end, or gives it back once `stop` is set; whether there was one."""
     lease_s = installation.settings.worker.lease_s
     held = installation.database.write(lambda tx: claimed_reproduction(tx, holder, lease_s))
     if held is None:
@@ -30,15 +38,15 @@ def reproduce_once(installation: Installation, holder: str) -> bool:
     token = JOB_ID.set(f"{held.id}/{held.fence}")
     try:
         with TRACER.start_as_current_span("reproduce", attributes={"modelyard.job": JOB_ID.get(), "modelyard.model": held.model}):
-            _brought_to_end(installation, held)
+            _brought_to_end(installation, held, stop)
     finally:
         JOB_ID.reset(token)
     return True
 
 
-def _brought_to_end(installation: Installation, held: Reproduction) -> None:
+def _brought_to_end(installation: Installation, held: Reproduction, stop: threading.Event | None) -> None:
     database, lease_s = installation.database, installation.settings.worker.lease_s
-    with Heart(database, lambda tx: extended_reproduction(tx, held, lease_s), lease_s) as heart:
+    with Heart(database, lambda tx: extended_reproduction(tx, held, lease_s), lease_s, stop) as heart:
         yard = Yard(
             database=database,
             blobs=installation.blobs,
@@ -53,6 +61,10 @@ def _brought_to_end(installation: Installation, held: Reproduction) -> None:
             found = rebuilt(yard, held)
             database.write(lambda tx: ended_reproduction(tx, found))
             LOG.info("reproduction %s of %s v%d: %s", held.id, held.model, held.version, found.verdict)
+        except WorkerStops:
+            with contextlib.suppress(FencedOff):
+                database.write(lambda tx: given_back_reproduction(tx, held))
+            LOG.info("reproduction %s was given back: the worker ends", held.id)
         except FencedOff:
             LOG.warning("reproduction %s was taken up by another worker", held.id)
         except Exception as error:  # the worker loop

@@ -14,7 +14,7 @@ from modelyard.core.clock import ReplayClock
 from modelyard.core.errors import ModelyardError
 from modelyard.core.underway import JOB_ID
 from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
-from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended
+from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended, given_back
 from modelyard.delivery.service import fire_schedules, follow_alerts
 from modelyard.delivery.stages import Yard, staged
 from modelyard.features.service import materialize_due
@@ -23,7 +23,7 @@ from modelyard.ledger.service import tick as ledger_tick
 from modelyard.monitoring.service import measure_due
 from modelyard.monitoring.service import tick as monitoring_tick
 from modelyard.server.installation import Installation
-from modelyard.server.leases import Heart
+from modelyard.server.leases import Heart, WorkerStops
 from modelyard.server.reproducing import reproduce_once
 from modelyard.serving.service import tick as log_tick
 from modelyard.tracking.service import tick as tracking_tick
@@ -38,12 +38,12 @@ REPLAY_S = 0.1
 
 
 def work_until(stop: threading.Event, installation: Installation, holder: str) -> None:
-    """Works until `stop` is set. A turn that finds nothing waits for a moment."""
+    """Works until `stop` is set, and gives back what it then holds. A turn that finds nothing waits for a moment."""
     log, ticks = _log_tick(installation, holder), _ticks(installation, holder)
     while not stop.is_set():
         for one in (log, *ticks):
             one.run()
-        if not work_once(installation, holder) and not reproduce_once(installation, holder):
+        if not work_once(installation, holder, stop) and not reproduce_once(installation, holder, stop):
             _rest(stop, log, installation.settings.worker.poll_s)
 
 
@@ -54,8 +54,8 @@ def _rest(stop: threading.Event, log: "_Tick", poll_s: float) -> None:
         log.run()
 
 
-def work_once(installation: Installation, holder: str) -> bool:
-    """Takes up one stage that waits and brings it to its end; whether there was one."""
+def work_once(installation: Installation, holder: str, stop: threading.Event | None = None) -> bool:
+    """Takes up one stage that waits and brings it to its end, or gives it back once `stop` is set; whether there was one."""
     lease_s = installation.settings.worker.lease_s
     found = installation.database.write(lambda tx: claimed(tx, holder, lease_s))
     if found is None:
@@ -65,19 +65,23 @@ def work_once(installation: Installation, holder: str) -> bool:
     try:
         facts = {"modelyard.job": JOB_ID.get(), "modelyard.model": detail.delivery.model}
         with TRACER.start_as_current_span(str(held.stage), attributes=facts):
-            _brought_to_end(installation, held, detail)
+            _brought_to_end(installation, held, detail, stop)
     finally:
         JOB_ID.reset(token)
     return True
 
 
-def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDetail) -> None:
+def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDetail, stop: threading.Event | None) -> None:
     database, lease_s = installation.database, installation.settings.worker.lease_s
-    with Heart(database, lambda tx: extended(tx, held, lease_s), lease_s) as heart:
+    with Heart(database, lambda tx: extended(tx, held, lease_s), lease_s, stop) as heart:
         try:
             outcome: Outcome = staged(held.stage, _yard(installation, held.holder, heart.check), detail)
             database.write(lambda tx: ended(tx, held, outcome))
             LOG.info("%s of %s: %s", held.stage, held.delivery, type(outcome).__name__.lower())
+        except WorkerStops:
+            with contextlib.suppress(FencedOff):
+                database.write(lambda tx: given_back(tx, held))
+            LOG.info("%s of %s was given back: the worker ends", held.stage, held.delivery)
         except FencedOff:
             LOG.warning("%s of %s was taken up by another worker", held.stage, held.delivery)
         except Exception as error:

@@ -23,7 +23,7 @@ AS_OF = "as_of"
 
 
 class Yard(msgspec.Struct, frozen=True, kw_only=True):
-    """The stores, the data folder, the log's key, who works here, and `beat`, which raises once the stage's claim was lost."""
+    """The stores, the data folder, the log's key, who works here, and `beat`, which raises where the work is to end."""
 
     database: Database
     blobs: Blobs
