@@ -27,7 +27,7 @@ from modelyard.storage.replay import advance_replay
 DAY = 24 * HOUR
 PAUSE_S, WORK_PAUSE_S = 0.015, 0.05
 PATIENCE_S = 120.0
-LOOKED_BY = 20 * HOUR
+LOOKED_BY = 23 * HOUR
 """How long after midnight, at the latest, a day's look is waited for: the hours go on beside it."""
 SKEW_DAYS = 7
 """After how many days what was read online is held against its sources."""

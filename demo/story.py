@@ -44,7 +44,7 @@ BROKEN, SLOW, REBUILT, HIGH_RISK = on(6, 12, 12), on(7, 17, 12), on(12, 18, 12),
 # Somebody turns a sign round while they tidy up: the model learns from a delay that no request will bring.
 SIGN = ("numbers(rows.drop(label))", 'numbers(rows.drop(label).with_columns(-pl.col("dep_delay_mean_2h")))')
 # Twenty times as many trees answer as well, and far later.
-MANY_TREES: dict[str, float | int | str | bool] = {"trees": 2400, "leaves": 31, "rate": 0.0036, "sample": 0.2}
+MANY_TREES: dict[str, float | int | str | bool] = {"trees": 2400, "leaves": 31, "rate": 0.0036, "sample": 0.4}
 # Crews are planned by it from now on, which is a high risk: a person decides.
 CREWS = ('risk="limited",\n    purpose="Plan crews', 'risk="high",\n    purpose="Plan crews')
 
