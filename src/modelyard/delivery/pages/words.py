@@ -48,8 +48,8 @@ STEPS: dict[StageState, StepState] = {
 CAUSES: dict[CauseKind, str] = {
     CauseKind.PERSON: "by hand",
     CauseKind.SCHEDULE: "on schedule",
-    CauseKind.DEGRADATION: "performance fell",
-    CauseKind.PUSH: "a push",
+    CauseKind.DEGRADATION: "as performance fell",
+    CauseKind.PUSH: "by a push",
 }
 
 
