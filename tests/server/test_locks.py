@@ -1,6 +1,7 @@
 """The locks of a data folder across processes: one holder, who is named, and nothing left behind by one that was killed."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -42,8 +43,10 @@ def test_a_second_process_is_told_who_has_the_role(tmp_path: Path) -> None:
 
 
 def test_another_role_and_another_folder_are_free(tmp_path: Path) -> None:
-    with holder(tmp_path / "one"), RoleLock(tmp_path / "one", "gateway"), RoleLock(tmp_path / "two", "server"):
-        pass
+    with holder(tmp_path / "one") as process, RoleLock(tmp_path / "one", "gateway"), RoleLock(tmp_path / "two", "server"):
+        held = {path.relative_to(tmp_path).as_posix(): path.read_text().strip() for path in tmp_path.glob("*/locks/*.lock")}
+    mine = str(os.getpid())
+    assert held == {"one/locks/server.lock": str(process.pid), "one/locks/gateway.lock": mine, "two/locks/server.lock": mine}
 
 
 def test_a_killed_holder_leaves_the_role_free(tmp_path: Path) -> None:
