@@ -14,6 +14,7 @@ from modelyard.core.clock import Instant, SystemClock
 from modelyard.ledger.service import LogKey
 from modelyard.server.installation import check_folder
 from modelyard.server.supervisor import role_command
+from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.migrations import upgrade
 from modelyard.storage.replay import begin_replay, clock_of
@@ -119,6 +120,7 @@ def opened(place: Place) -> Iterator["Records"]:
         yield Records(
             own=own,
             database=own.with_clock(clock_of(own)),
+            blobs=Blobs.open(f"file://{place.data / 'blobs'}"),
             tables=Tables.open(f"file://{place.data / 'tables'}"),
             key=LogKey.open(place.data / "keys" / "log.key"),
         )
@@ -127,10 +129,11 @@ def opened(place: Place) -> Iterator["Records"]:
 
 
 class Records(msgspec.Struct, frozen=True, kw_only=True):
-    """What the driver shares with the roles: `own` under the machine's time, `database` under the replay's, tables, log key."""
+    """What the driver shares with the roles: `own` under the machine's time, `database` under the replay's, blobs, tables, log key."""
 
     own: Database
     database: Database
+    blobs: Blobs
     tables: Tables
     key: LogKey
 

@@ -22,6 +22,7 @@ from modelyard.ledger.service import sequence_pending
 from modelyard.monitoring import service as monitoring
 from modelyard.serving.domain import Seal
 from modelyard.serving.service import log_position, request_seal
+from modelyard.serving.service import tick as log_tick
 from modelyard.storage.replay import advance_replay
 
 DAY = 24 * HOUR
@@ -202,12 +203,13 @@ class Replay:
         return self.records.own.write(lambda tx: request_seal(tx, SYSTEM))
 
     def _await_log(self, seal: Seal) -> None:
-        self.await_that("the prediction log to be in the tables", lambda: self._complete_through() >= seal.before_at)
+        self.await_that("the prediction log to be in the tables", lambda: self._is_complete(seal))
         sequence_pending(self.records.own, HOLDER)
 
-    def _complete_through(self) -> Instant:
+    def _is_complete(self, seal: Seal) -> bool:
+        log_tick(self.records.own, self.records.blobs, self.records.tables, HOLDER)
         with self.records.own.read() as snapshot:
-            return log_position(snapshot).complete_through_at
+            return log_position(snapshot).complete_through_at >= seal.before_at
 
     def rest(self) -> None:
         """Waits until no delivery works: each has ended, bakes, or waits for a person."""

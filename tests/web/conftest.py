@@ -10,13 +10,16 @@ import msgspec
 import pytest
 import uvicorn
 from litestar.testing import TestClient
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.servers import chromium_path, free_port
 from tests.web.gallery import Gallery, State, gallery
 
 SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 HTML = {"accept": "text/html"}
+PATIENCE_MS = 30_000
+# Drawing a first chart takes a busy machine longer than Playwright's own five seconds.
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture
@@ -115,6 +118,6 @@ def tab(browser: Browser, said: Said, served: Served) -> Iterator[Page]:
     page.on("console", lambda message: said.hear(message))
     page.on("pageerror", lambda error: said.lines.append(str(error)))
     page.on("request", lambda request: None if request.url.startswith(served.url) else said.lines.append(f"left for {request.url}"))
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(PATIENCE_MS)
     yield page
     context.close()

@@ -202,9 +202,9 @@ def test_a_page_comes_back_to_events_when_the_server_does(browser: Browser, tmp_
     expect(page.locator("body")).to_have_attribute("data-live-state", "away")
     state.bump("counter:one")
     second = Served(gallery(tmp_path, state), port)
-    expect(page.locator("#number")).to_have_text("1", timeout=30_000)
+    expect(page.locator("#number")).to_have_text("1")
     state.bump("counter:one")
-    expect(page.locator("#number")).to_have_text("2", timeout=30_000)
+    expect(page.locator("#number")).to_have_text("2")
     page.context.close()
     second.stop()
 

@@ -33,25 +33,16 @@ LOG = logging.getLogger("modelyard.worker")
 SCHEDULES_EVERY_S = 1.0
 FEATURES_S = 10.0
 TICK_S = 2.0
-REPLAY_S = 0.1
-"""How often the log of a replay is looked after: its days pass in less than a second, and somebody waits at the end of each."""
 
 
 def work_until(stop: threading.Event, installation: Installation, holder: str) -> None:
     """Works until `stop` is set, and gives back what it then holds. A turn that finds nothing waits for a moment."""
-    log, ticks = _log_tick(installation, holder), _ticks(installation, holder)
+    ticks = _ticks(installation, holder)
     while not stop.is_set():
-        for one in (log, *ticks):
+        for one in ticks:
             one.run()
         if not work_once(installation, holder, stop) and not reproduce_once(installation, holder, stop):
-            _rest(stop, log, installation.settings.worker.poll_s)
-
-
-def _rest(stop: threading.Event, log: "_Tick", poll_s: float) -> None:
-    """Waits so long, or until `stop` is set; the log is looked after at its own pace meanwhile."""
-    until = time.monotonic() + poll_s
-    while (left_s := until - time.monotonic()) > 0 and not stop.wait(min(left_s, log.every_s)):
-        log.run()
+            stop.wait(installation.settings.worker.poll_s)
 
 
 def work_once(installation: Installation, holder: str, stop: threading.Event | None = None) -> bool:
@@ -112,15 +103,14 @@ class _Tick:
     """
 
     def __init__(self, name: str, every_s: float, work: Callable[[], object]) -> None:
-        self.every_s = every_s
-        self._name, self._work = name, work
+        self._name, self._every_s, self._work = name, every_s, work
         self._next = 0.0
 
     def run(self) -> None:
         now = time.monotonic()
         if now < self._next:
             return
-        self._next = now + self.every_s
+        self._next = now + self._every_s
         began = time.time_ns()
         try:
             has_worked = bool(self._work())
@@ -134,15 +124,11 @@ class _Tick:
                 TRACER.start_span(self._name, start_time=began).end()
 
 
-def _log_tick(installation: Installation, holder: str) -> _Tick:
-    every_s = REPLAY_S if isinstance(installation.clock, ReplayClock) else TICK_S
-    return _Tick("prediction log", every_s, lambda: log_tick(installation.database, installation.blobs, installation.tables, holder))
-
-
 def _ticks(installation: Installation, holder: str) -> list[_Tick]:
     database, settings = installation.database, installation.settings
     checkpoint_s = settings.ledger.checkpoint_s
     always = [
+        _Tick("prediction log", TICK_S, lambda: log_tick(database, installation.blobs, installation.tables, holder)),
         _Tick("ledger", settings.worker.poll_s, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
         _Tick("tracking", TICK_S, lambda: tracking_tick(database)),
         _Tick("attestations", TICK_S, lambda: governance_tick(database, installation.blobs, installation.role_keys)),

@@ -21,7 +21,7 @@ from modelyard.storage.replay import find_replay_instant
 
 AGAIN_S = 1.0
 SOON_S = 0.1
-REPLAY_S = 0.1
+REPLAY_S = 0.04
 """In a replay days pass in less than a second, and at the end of each somebody waits for the log."""
 
 
