@@ -364,6 +364,12 @@ def test_filters_that_pass_over_files_lose_no_row(
             assert_frame_equal(found.sort(**order), whole.filter(test).sort(**order))  # type: ignore[arg-type] # the arguments of sort
 
 
+def test_text_beyond_the_basic_plane_is_found(tables: Tables) -> None:
+    """The log's bounds of it are the characters themselves."""
+    tables.append(NAME, pl.DataFrame({"s": ["𠀀"]}))
+    assert tables.scan(NAME).filter(pl.col("s") == pl.lit("𠀀")).collect().height == 1
+
+
 def test_places_that_cannot_be_used_say_why(s3: S3, tmp_path: Path) -> None:
     """An unknown option; a server that is away; a folder that is a file; a path that Delta would read otherwise."""
     with pytest.raises(InvalidInput, match="aws_nonsense"):

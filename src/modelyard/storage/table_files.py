@@ -106,7 +106,9 @@ class TableFiles:
         for values, part in _partitions(frame, partition_by):
             name = "/".join([*(f"{column}={value}" for column, value in values.items()), f"{uuid7()}.parquet"])
             size, modified = self._put(name, part)
-            actions.append(AddAction(name, size, values, modified // 1000, is_new_data, json.dumps(statistics(part))))
+            # Unescaped: the library reads an escaped pair of surrogates as another character, and files would be passed over by it.
+            said = json.dumps(statistics(part), ensure_ascii=False)
+            actions.append(AddAction(name, size, values, modified // 1000, is_new_data, said))
         self._sync(actions)
         return actions
 

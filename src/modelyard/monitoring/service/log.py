@@ -37,7 +37,7 @@ def read_new(tables: Tables, segments: Sequence[str], models: Sequence[ModelName
     is_wanted = pl.col("model").is_in(list(models))
     asked, told = _scan(tables, PREDICTIONS, PREDICTION_SCHEMA), _scan(tables, LABELS, LABEL_SCHEMA)
     log = _Log(asked.filter(is_wanted), told.filter(is_wanted), list(segments))
-    predictions, labels = (frame.filter(log.is_new).collect() for frame in (log.predictions, log.labels))
+    predictions, labels = pl.collect_all([frame.filter(log.is_new) for frame in (log.predictions, log.labels)])
     outcomes = _outcomes(log, predictions, labels)
     found = {}
     for model in models:

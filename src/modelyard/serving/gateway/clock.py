@@ -1,9 +1,12 @@
 """The gateway's clock: the machine's, or in a data folder made for replay the replay's, as last told."""
 
-from modelyard.core.clock import Clock, Instant
+import asyncio
+
+from modelyard.core.clock import SECOND, Clock, Instant
 from modelyard.core.errors import InvalidInput
 
 AT = b"modelyard-at"
+DAY = 86_400 * SECOND
 
 
 class GatewayClock:
@@ -11,7 +14,10 @@ class GatewayClock:
 
     def __init__(self, machine: Clock) -> None:
         self._machine = machine
+        self._asked_day = 0
         self.replay_at: Instant | None = None
+        self.day_began = asyncio.Event()
+        """Set by the first request of each day of a replay: whoever replays wants the log of the day before."""
 
     def now(self) -> Instant:
         """The event time."""
@@ -40,4 +46,7 @@ class GatewayClock:
         at = Instant(int(header))
         # Requests of one instant overtake each other, so one may lie behind; the clock itself only moves on.
         self.follow(at)
+        if at // DAY > self._asked_day:
+            self._asked_day = at // DAY
+            self.day_began.set()
         return at

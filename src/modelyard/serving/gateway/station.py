@@ -143,7 +143,14 @@ class Station:
             except Exception:  # a worker's loop: serving goes on whatever an assignment holds
                 logging.getLogger("modelyard.serving").exception("an assignment could not be carried out")
                 again_s = AFTER_FAILURE_S
-            await asyncio.sleep(again_s)
+            await self._rest(again_s)
+
+    async def _rest(self, seconds: float) -> None:
+        """Waits so long, and no longer than until a replay's day is over: its log is wanted at once."""
+        day_began = self.parts.clock.day_began
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(day_began.wait(), seconds)
+        day_began.clear()
 
     async def _exchange(self) -> float:
         async with self._turn:

@@ -4,6 +4,7 @@ Owns the order of these steps. Each may be killed anywhere and run again: a segm
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -37,6 +38,8 @@ LEASE_S = 60.0
 AT_ONCE = 16
 MOST_HOLDING = 8
 TIDY_EVERY = 64
+_BESIDE = ThreadPoolExecutor(1, thread_name_prefix="labels")
+"""Appends labels while predictions are appended. It stays: a thread keeps its tables open."""
 OWN_LOG = Path("gateway", "log")
 """Where, inside the data folder, this machine's gateway writes."""
 
@@ -80,11 +83,13 @@ def compact_segment(log: Log, logged: LoggedSegment) -> None:
     frames = list(sealed_frames(log.blobs.get_bytes(segment.digest), segment.id))
     predictions = tabular.predictions_of(frames, segment.id)
     labels = tabular.labels_of(frames, segment.id)
-    versions = (
-        None if predictions is None else log.tables.append(PREDICTIONS, predictions, key=segment.id, partition_by=["model"]),
-        None if labels is None else log.tables.append(LABELS, labels, key=segment.id, partition_by=["model"]),
-    )
+    told = _BESIDE.submit(_appended, log.tables, LABELS, labels, segment.id)
+    versions = _appended(log.tables, PREDICTIONS, predictions, segment.id), told.result()
     log.database.write(lambda tx: _note_compacted(tx, logged, *versions))
+
+
+def _appended(tables: Tables, name: str, frame: pl.DataFrame | None, segment: str) -> int | None:
+    return None if frame is None else tables.append(name, frame, key=segment, partition_by=["model"])
 
 
 def _note_compacted(tx: Transaction, logged: LoggedSegment, predictions: int | None, labels: int | None) -> None:
