@@ -44,7 +44,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The worker. A lease is lost after `lease_s` without a heartbeat."""
 
     lease_s: float = 15.0
-    poll_s: float = 0.2
+    poll_s: float = 0.1
 
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

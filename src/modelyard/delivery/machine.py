@@ -85,6 +85,11 @@ def begun(tx: Transaction, delivery: Delivery, key: str) -> Delivery:
     return delivery
 
 
+def is_claimable(snapshot: Snapshot) -> bool:
+    """Whether some stage waits to be taken up: a look that keeps nobody else from writing."""
+    return store.find_claimable(snapshot, snapshot.now(), snapshot.lease_time()) is not None
+
+
 def claimed(tx: Transaction, holder: str, lease_s: float) -> tuple[Claim, DeliveryDetail] | None:
     """The right to work on a stage that waits to be taken up, with its delivery; None where there is none.
 

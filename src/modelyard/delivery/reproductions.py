@@ -92,6 +92,11 @@ def list_version_reproductions(snapshot: Snapshot, principal: Principal, model: 
     return [one for one in found if principal.may(Role.VIEWER, one.team_id)]
 
 
+def is_claimable(snapshot: Snapshot) -> bool:
+    """Whether some reproduction waits to be taken up: a look that keeps nobody else from writing."""
+    return store.find_claimable_reproduction(snapshot, snapshot.lease_time()) is not None
+
+
 def claimed_reproduction(tx: Transaction, holder: str, lease_s: float) -> Reproduction | None:
     """A reproduction that waits to be taken up, taken up by `holder`; None where there is none.
 

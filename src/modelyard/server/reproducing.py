@@ -17,6 +17,7 @@ from modelyard.delivery.reproductions import (
     extended_reproduction,
     failed,
     given_back_reproduction,
+    is_claimable,
     put_back,
 )
 from modelyard.delivery.stages import Yard
@@ -31,8 +32,11 @@ PASSING = frozenset({Kind.OVERLOADED, Kind.UNREACHABLE})
 
 def reproduce_once(installation: Installation, holder: str, stop: threading.Event | None = None) -> bool:
     """Takes up one reproduction that waits and brings it to its end, or gives it back once `stop` is set; whether there was one."""
-    lease_s = installation.settings.worker.lease_s
-    held = installation.database.write(lambda tx: claimed_reproduction(tx, holder, lease_s))
+    database, lease_s = installation.database, installation.settings.worker.lease_s
+    with database.read() as snapshot:
+        if not is_claimable(snapshot):
+            return False
+    held = database.write(lambda tx: claimed_reproduction(tx, holder, lease_s))
     if held is None:
         return False
     token = JOB_ID.set(f"{held.id}/{held.fence}")

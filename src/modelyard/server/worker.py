@@ -14,7 +14,7 @@ from modelyard.core.clock import ReplayClock
 from modelyard.core.errors import ModelyardError
 from modelyard.core.underway import JOB_ID
 from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
-from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended, given_back
+from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended, given_back, is_claimable
 from modelyard.delivery.service import fire_schedules, follow_alerts
 from modelyard.delivery.stages import Yard, staged
 from modelyard.features.service import materialize_due
@@ -30,6 +30,7 @@ from modelyard.tracking.service import tick as tracking_tick
 
 TRACER = trace.get_tracer("modelyard")
 LOG = logging.getLogger("modelyard.worker")
+LEDGER_S = 0.25
 SCHEDULES_EVERY_S = 1.0
 FEATURES_S = 10.0
 TICK_S = 2.0
@@ -47,8 +48,11 @@ def work_until(stop: threading.Event, installation: Installation, holder: str) -
 
 def work_once(installation: Installation, holder: str, stop: threading.Event | None = None) -> bool:
     """Takes up one stage that waits and brings it to its end, or gives it back once `stop` is set; whether there was one."""
-    lease_s = installation.settings.worker.lease_s
-    found = installation.database.write(lambda tx: claimed(tx, holder, lease_s))
+    database, lease_s = installation.database, installation.settings.worker.lease_s
+    with database.read() as snapshot:
+        if not is_claimable(snapshot):
+            return False
+    found = database.write(lambda tx: claimed(tx, holder, lease_s))
     if found is None:
         return False
     held, detail = found
@@ -129,7 +133,7 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
     checkpoint_s = settings.ledger.checkpoint_s
     always = [
         _Tick("prediction log", TICK_S, lambda: log_tick(database, installation.blobs, installation.tables, holder)),
-        _Tick("ledger", settings.worker.poll_s, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
+        _Tick("ledger", LEDGER_S, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
         _Tick("tracking", TICK_S, lambda: tracking_tick(database)),
         _Tick("attestations", TICK_S, lambda: governance_tick(database, installation.blobs, installation.role_keys)),
     ]
