@@ -7,7 +7,7 @@ delivery works, and monitoring looks once the day's log is in the tables.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -16,6 +16,7 @@ from demo.traffic import HOUR, Outcomes, Step, Traffic
 from demo.wire import Refused, Wire
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant, wall_now
+from modelyard.core.errors import ModelyardError
 from modelyard.delivery.domain import DeliveryState, Stage, StageState
 from modelyard.delivery.service import fire_schedules, follow_alerts, get_delivery, list_deliveries
 from modelyard.ledger.service import sequence_pending
@@ -207,7 +208,9 @@ class Replay:
         sequence_pending(self.records.own, HOLDER)
 
     def _is_complete(self, seal: Seal) -> bool:
-        log_tick(self.records.own, self.records.blobs, self.records.tables, HOLDER)
+        # What fails here is tried again, as a worker would; patience has its end in `await_that`.
+        with suppress(ModelyardError):
+            log_tick(self.records.own, self.records.blobs, self.records.tables, HOLDER)
         with self.records.own.read() as snapshot:
             return log_position(snapshot).complete_through_at >= seal.before_at
 

@@ -11,7 +11,8 @@ from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import Gate
 from modelyard.delivery.domain import ApprovalId, ApprovalState, AuthorMayNotApprove, Cause, CauseKind
 from modelyard.delivery.machine import begun, new_delivery_id
-from modelyard.delivery.service import approve, ask_approval, declare_model, reject
+from modelyard.delivery.service import approve, ask_approval, declare_model, find_declared, reject
+from modelyard.delivery.store import find_authors
 from modelyard.ledger.service import list_events, sequence_pending
 from modelyard.storage.database import Database
 from tests.delivery.declaring import declared, write_sources
@@ -104,6 +105,23 @@ def test_a_person_who_applies_what_the_data_folders_token_declared_stands_behind
             (event.actor, event.data["adopted_from"]) for event in list_events(snapshot, -1) if event.type == "delivery.model_adopted"
         ]
     assert adopted == [(BEN.id, commands.id)]
+
+
+def test_a_person_who_applies_a_declaration_from_another_checkout_leaves_its_data_where_they_were(
+    database: Database, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        write_sources(folder)
+    digest = declare_model(database, local_commands(database), declared(here)).digest
+    assert declare_model(database, BEN, declared(there)).digest == digest
+    with database.read() as snapshot:
+        standing, authors = find_declared(snapshot, "late", digest), find_authors(snapshot, digest)
+    assert standing is not None
+    assert standing.declared.root == str(here)
+    assert authors is not None
+    assert authors.made_current_by == BEN.id
 
 
 def test_what_the_data_folders_token_brings_back_is_barred_whoever_declared_it(database: Database, tmp_path: Path) -> None:

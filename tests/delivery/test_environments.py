@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.delivery.environments import EnvironmentFailed, built_environment
+from modelyard.delivery.environments import Build, EnvironmentFailed, built_environment
 from modelyard.delivery.sources import own_package
 
 PROJECT = '[project]\nname = "mine"\nversion = "0"\nrequires-python = ">=3.11"\n'
@@ -28,20 +28,38 @@ def source(tmp_path: Path) -> Path:
 def test_workers_that_want_one_environment_at_once_get_the_same_one(tmp_path: Path, source: Path) -> None:
     own, root = own_package(), tmp_path / "environments"
     with ThreadPoolExecutor(4) as pool:
-        built = set(pool.map(lambda _: built_environment(root, source, own), range(4)))
+        built = set(pool.map(lambda _: built_environment(Build(root=root, beat=lambda: None), source, own), range(4)))
     assert len(built) == 1
     assert len([path for path in root.iterdir() if not path.name.startswith(".")]) == 2
 
 
 def test_what_a_killed_build_left_is_cleared_away_by_the_next(tmp_path: Path, source: Path) -> None:
     own, root = own_package(), tmp_path / "environments"
-    built = Path(built_environment(root, source, own).interpreter).parents[1]
+    built = Path(built_environment(Build(root=root, beat=lambda: None), source, own).interpreter).parents[1]
     (built.rename(built.with_name(f".{built.name}")) / "half").touch()
-    again = built_environment(root, source, own)
+    again = built_environment(Build(root=root, beat=lambda: None), source, own)
     assert Path(again.interpreter).exists()
     assert {path.name for path in root.iterdir() if path.is_dir()} == {built.name, Path(again.own_folder).name}
 
 
+def test_a_build_ends_with_what_its_beat_raises_and_leaves_nothing_that_looks_finished(tmp_path: Path, source: Path) -> None:
+    class Told(Exception):
+        """What a worker that is to end is told by."""
+
+    root, own = tmp_path / "environments", own_package()
+    beats = iter(range(2))
+
+    def beat() -> None:
+        if next(beats, None) is None:
+            raise Told
+
+    with pytest.raises(Told):
+        built_environment(Build(root=root, beat=beat), source, own)
+    finished = [path.name for path in root.iterdir() if not path.name.startswith(".")]
+    assert [name for name in finished if not name.startswith("modelyard-")] == []
+    assert Path(built_environment(Build(root=root, beat=lambda: None), source, own).interpreter).exists()
+
+
 def test_a_project_without_a_lock_has_no_environment(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match=r"uv\.lock"):
-        built_environment(tmp_path / "environments", tmp_path, b"")
+        built_environment(Build(root=tmp_path / "environments", beat=lambda: None), tmp_path, b"")

@@ -12,7 +12,7 @@ import pytest
 from modelyard.access.domain import SYSTEM
 from modelyard.core.digests import Digest
 from modelyard.delivery.domain import DeliveryDetail, StageName, TrainingFailed
-from modelyard.delivery.environments import Environment, built_environment, child_words
+from modelyard.delivery.environments import Build, Environment, built_environment, child_words
 from modelyard.delivery.sources import own_package
 from modelyard.delivery.stages.artifacts import fetched
 from modelyard.delivery.stages.yard import get_frame, split
@@ -131,7 +131,7 @@ def asked(environment: Environment, folder: Path, scratch: Path, seed: int, thre
 def test_training_runs_with_pinned_threads_and_draws_and_without_the_workers_secrets(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment = built_environment(folder / ".yard" / "environments", folder, own_package())
+    environment = built_environment(Build(root=folder / ".yard" / "environments", beat=lambda: None), folder, own_package())
     for name in ("AWS_SECRET_ACCESS_KEY", "MODELYARD_DATABASE_URL", "PYTHONSTARTUP", "LD_PRELOAD_OF_MINE"):
         monkeypatch.setenv(name, "planted")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")

@@ -158,6 +158,38 @@ def test_labels_count_once_whichever_of_the_two_came_first_and_however_often_the
     assert sum(cell.outcomes.rows for cell in cells) == 50
 
 
+def test_rows_that_are_in_the_tables_before_their_segment_is_recorded_count_once(served: World) -> None:
+    """A compaction that is killed between its appends and its record, with another label for the same predictions behind it."""
+    rows = drawn(served.random, 50)
+    start = served.clock.now()
+    ids = served.ask(rows)
+    served.is_told = False
+    served.tell(ids, rows.label, at=start + DAY)
+    early = f"seg_{served.segments}"
+    assert tick(served.database, served.tables).outcomes == 0
+    served.tell(ids, 1 - rows.label, at=start + DAY)
+    late = f"seg_{served.segments}"
+    counted = []
+    for segment in (early, late):
+        served.note(segment)
+        counted.append(tick(served.database, served.tables).outcomes)
+    assert counted == [50, 0]
+
+
+def test_predictions_whose_segment_is_recorded_after_their_labels_count_once(served: World) -> None:
+    rows = drawn(served.random, 50)
+    start = served.clock.now()
+    served.is_told = False
+    ids = served.ask(rows)
+    asked = f"seg_{served.segments}"
+    served.is_told = True
+    served.tell(ids, rows.label, at=start + DAY)
+    assert tick(served.database, served.tables).outcomes == 0
+    served.note(asked)
+    found = tick(served.database, served.tables)
+    assert (found.predictions, found.outcomes) == (50, 50)
+
+
 def test_an_outcome_that_comes_after_its_day_was_closed_counts_in_the_next(served: World) -> None:
     rows = drawn(served.random, 40)
     start = served.clock.now()

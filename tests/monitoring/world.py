@@ -69,6 +69,8 @@ class World:
         self.online = LmdbStore.open(folder / "online")
         self.gateway = Pretender(database, "g1")
         self.segments = 0
+        self.is_told = True
+        """Whether segments are recorded when their rows are in the tables; see `note`."""
 
     def register(self, served: Served) -> None:
         """Registers the model, its versions and the features that they read."""
@@ -156,7 +158,12 @@ class World:
         for table, rows in ((tabular.PREDICTIONS, tabular.predictions_of(frames, name)), (tabular.LABELS, tabular.labels_of(frames, name))):
             if rows is not None:
                 self.tables.append(table, rows, key=name, partition_by=["model"])
-        entry = NewEntry(type="serving.segment_compacted", subject=f"segment:{name}", actor="system")
+        if self.is_told:
+            self.note(name)
+
+    def note(self, segment: str) -> None:
+        """Records that a segment is in the tables, as the last step of its compaction."""
+        entry = NewEntry(type="serving.segment_compacted", subject=f"segment:{segment}", actor="system")
         self.database.write(lambda tx: record(tx, entry))
         sequence_pending(self.database, "tests")
 

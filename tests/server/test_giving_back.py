@@ -1,7 +1,10 @@
 """A worker that is told to end: what it holds is given back at once, and is no attempt that came to nothing."""
 
 import contextlib
+import os
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from modelyard.delivery.domain import DeliveryId, NewDelivery, Stage, StageName,
 from modelyard.delivery.machine import detail_of
 from modelyard.delivery.service import start_delivery
 from modelyard.server.installation import Installation, opened
+from modelyard.server.worker import work_once
 from tests.delivery.reproducing import MODELS, declared, settings_of, write_project
 from tests.live import YARD
 from tests.serving.world import until
@@ -41,6 +45,30 @@ def started_worker(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         worker.kill()
         worker.wait()
+
+
+def test_a_training_whose_process_the_signal_reached_first_is_given_back_too(tmp_path: Path) -> None:
+    """A service manager signals the whole group: the child may be dead before the worker is asked."""
+    folder, mark = tmp_path / "project", tmp_path / "mark"
+    folder.mkdir()
+    write_project(folder, MODELS.replace(TREES, ENDLESS.format(mark=str(mark)).strip()), ("lightgbm", "scikit-learn"))
+    with opened(settings_of(folder)) as installation:
+        declared(installation, folder)
+        delivery = installation.database.write(lambda tx: start_delivery(tx, SYSTEM, NewDelivery(model="trees", until=StageName.TRAIN)))
+        stop = threading.Event()
+
+        def end_child_then_tell() -> None:
+            until(mark.exists, 60)
+            stop.set()
+            os.kill(int(mark.read_text()), signal.SIGTERM)
+
+        teller = threading.Thread(target=end_child_then_tell)
+        teller.start()
+        while not stop.is_set():
+            work_once(installation, "tests", stop)
+        teller.join()
+        found = training(installation, delivery.id)
+        assert (found.state, found.attempt, found.holder) == (StageState.READY, 0, "")
 
 
 def test_a_training_is_given_back_by_each_worker_that_is_told_to_end_and_its_process_ends_at_once(tmp_path: Path) -> None:

@@ -13,18 +13,22 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 
 import msgspec
 import uv
 
 from modelyard.core.digests import Digest, digest_bytes
 from modelyard.core.errors import Kind, ModelyardError
-from modelyard.core.processes import tied, words_for_child
+from modelyard.core.processes import end_child, tied, words_for_child
 from modelyard.delivery.sources import LOCK
 
+Beat = Callable[[], object]
 BUILD_TIMEOUT_S = 900.0
+BEAT_S = 0.2
 PYTHON = ".".join(map(str, sys.version_info[:3]))
 CPU_FACTS = Path("/proc/cpuinfo")
 OUTSIDE_WORDS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -34,6 +38,18 @@ class EnvironmentFailed(ModelyardError):
     """The project's locked environment could not be built."""
 
     kind = Kind.INVALID
+
+
+class Build(msgspec.Struct, frozen=True, kw_only=True):
+    """How environments are built: below `root`, for which Python, and without the cache with every file downloaded anew.
+
+    `beat` is called again and again meanwhile; what it raises ends the build and comes through.
+    """
+
+    root: Path
+    beat: Beat
+    python: str = PYTHON
+    use_cache: bool = True
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,12 +63,12 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     own_folder: str
 
 
-def locked_requirements(source: Path) -> bytes:
+def locked_requirements(source: Path, beat: Beat) -> bytes:
     """The project's locked requirements with hashes, Modelyard apart. Raises EnvironmentFailed where there is no lock."""
     if not (source / LOCK).is_file():
         raise EnvironmentFailed(f"the project has no {LOCK}", hint="run uv lock in the project and commit the file")
     command = ["export", "--frozen", "--no-emit-project", "--no-emit-package", "modelyard", "--no-header", "--no-annotate", "--no-dev"]
-    return _uv([*command, "--quiet"], source)
+    return _uv([*command, "--quiet"], source, beat)
 
 
 def processor() -> str:
@@ -65,19 +81,16 @@ def processor() -> str:
     return " ".join([platform.machine(), *words])
 
 
-def built_environment(root: Path, source: Path, own: bytes, python: str = PYTHON, *, use_cache: bool = True) -> Environment:
-    """The environment of the project at `source`, built below `root` unless it stands there already.
-
-    `own` is Modelyard's own package as an archive. Without the cache every file is downloaded anew.
-    """
-    requirements = locked_requirements(source)
+def built_environment(build: Build, source: Path, own: bytes) -> Environment:
+    """The environment of the project at `source`, built unless it stands there already. `own` is Modelyard's own package as an archive."""
+    requirements, root, python = locked_requirements(source, build.beat), build.root, build.python
     parts = (digest_bytes(requirements), digest_bytes(own), python)
     third_party = root / digest_bytes(f"{parts[0]} {python}".encode()).removeprefix("sha256:")[:24]
     own_folder = root / f"modelyard-{parts[1].removeprefix('sha256:')[:24]}"
     if not own_folder.exists():
         _made(own_folder, lambda folder: _unpack(own, folder))
     if not third_party.exists():
-        _made(third_party, lambda folder: _install(requirements, folder, python, use_cache=use_cache))
+        _made(third_party, lambda folder: _install(requirements, folder, build))
     return Environment(
         digest=digest_bytes(" ".join(parts).encode()),
         requirements=parts[0],
@@ -117,27 +130,39 @@ def _unpack(archive: bytes, folder: Path) -> None:
         opened.extractall(folder, filter="data")
 
 
-def _install(requirements: bytes, folder: Path, python: str, *, use_cache: bool) -> None:
-    _uv(["venv", "--quiet", "--python", sys.executable if python == PYTHON else python, str(folder)], folder.parent)
+def _install(requirements: bytes, folder: Path, build: Build) -> None:
+    python = sys.executable if build.python == PYTHON else build.python
+    _uv(["venv", "--quiet", "--python", python, str(folder)], folder.parent, build.beat)
     lock = folder / "requirements.txt"
     lock.write_bytes(requirements)
     interpreter = str(folder / "bin" / "python")
     # Children write no bytecode into what they share, and each would compile for seconds. A build that is not to be kept is used once.
-    speed = ["--compile-bytecode"] if use_cache else ["--no-cache"]
-    _uv(["pip", "install", "--quiet", *speed, "--require-hashes", "--no-deps", "--python", interpreter, "-r", str(lock)], folder)
+    speed = ["--compile-bytecode"] if build.use_cache else ["--no-cache"]
+    _uv(
+        ["pip", "install", "--quiet", *speed, "--require-hashes", "--no-deps", "--python", interpreter, "-r", str(lock)], folder, build.beat
+    )
 
 
-def _uv(arguments: list[str], folder: Path) -> bytes:
+def _uv(arguments: list[str], folder: Path, beat: Beat) -> bytes:
     words = {name: value for name, value in os.environ.items() if not name.startswith(("MODELYARD_", "VIRTUAL_ENV", "UV_PROJECT"))}
     command, words = tied([uv.find_uv_bin(), *arguments]), words_for_child(words)
-    try:
-        found = subprocess.run(command, cwd=folder, env=words, capture_output=True, check=True, timeout=BUILD_TIMEOUT_S)  # noqa: S603 - our own words
-    except subprocess.CalledProcessError as error:
-        told = error.stderr.decode(errors="replace").strip()[-1500:]
-        raise EnvironmentFailed(
-            f"uv {arguments[0]} failed: {told}", hint=f"check {LOCK} against pyproject.toml: uv lock --check"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise EnvironmentFailed(f"uv {arguments[0]} took over {BUILD_TIMEOUT_S:.0f} s", hint="is the package index reachable?") from error
+    # A group of its own: a signal for the worker's reaches it through `beat` alone.
+    with subprocess.Popen(command, cwd=folder, env=words, stdout=PIPE, stderr=PIPE, process_group=0) as child:  # noqa: S603 - our own words
+        try:
+            output, errors = _heard(child, arguments[0], beat)
+        finally:
+            end_child(child)
+    if child.returncode != 0:
+        told = errors.decode(errors="replace").strip()[-1500:]
+        raise EnvironmentFailed(f"uv {arguments[0]} failed: {told}", hint=f"check {LOCK} against pyproject.toml: uv lock --check")
     logging.getLogger("modelyard.delivery").info("uv %s done", arguments[0])
-    return found.stdout
+    return output
+
+
+def _heard(child: "subprocess.Popen[bytes]", name: str, beat: Beat) -> tuple[bytes, bytes]:
+    until = time.monotonic() + BUILD_TIMEOUT_S
+    while time.monotonic() < until:
+        beat()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.communicate(timeout=BEAT_S)
+    raise EnvironmentFailed(f"uv {name} took over {BUILD_TIMEOUT_S:.0f} s", hint="is the package index reachable?")

@@ -81,7 +81,7 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> App
     due = next_due(declaration.retrain.schedule, tx.now()) if declaration.retrain.schedule else None
     applied = AppliedModel(digest=_digest(body), declared=body)
     if before is not None and before.digest == applied.digest:
-        _adopt(tx, principal, applied)
+        _adopt(tx, principal, before)
         return before
     ensure_model(tx, principal, _model(declaration))
     if declaration.monitors:
@@ -107,7 +107,7 @@ def _make_current(tx: Transaction, principal: Principal, applied: AppliedModel) 
 
 
 def _adopt(tx: Transaction, principal: Principal, applied: AppliedModel) -> None:
-    """Has a person who applies what is current stand behind it, where no account of somebody's does yet."""
+    """Has a person who applies what is current stand behind it as it stands, where no account of somebody's does yet."""
     found = store.find_authors(tx, applied.digest)
     author = found.made_current_by if found else None
     if principal.kind != "person" or (author is not None and principal_names(tx, {author})[author] != LOCAL_COMMANDS):

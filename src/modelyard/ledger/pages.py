@@ -125,7 +125,8 @@ def show_verification(database: Database, key: service.LogKey, contents: service
     """What verifying the whole log gives, now."""
     result = service.verify(database, key, contents)
     with database.read() as snapshot:
-        checkpoint = service.log_facts(snapshot).checkpoint
+        # Of the verified ones: while content was read, newer ones may have been signed.
+        checkpoint = service.get_checkpoint(snapshot, result.covered) if result.covered else None
     return VerificationPage(result=result, root=result.root.hex(), key=key.verifier.text, checkpoint=checkpoint)
 
 

@@ -290,6 +290,13 @@ def erase_personal(tx: Transaction, entry_id: EntryId, at: Instant) -> None:
     tx.connection.execute(sa.update(PERSONAL).where(PERSONAL.c.entry_id == entry_id).values(salt=None, content=None, erased_at=at))
 
 
+def list_first(snapshot: Snapshot, kind: str, subjects: Sequence[str]) -> dict[str, int]:
+    """The index of each subject's first entry of a type."""
+    query = sa.select(ENTRIES.c.subject, sa.func.min(ENTRIES.c.entry_index)).group_by(ENTRIES.c.subject)
+    query = query.where(ENTRIES.c.type == kind, ENTRIES.c.subject.in_(subjects))
+    return {row[0]: row[1] for row in snapshot.connection.execute(query)}
+
+
 def find_cursor(snapshot: Snapshot, consumer: str) -> int | None:
     """The index up to which the consumer has come; within a write transaction its row stays locked."""
     query = sa.select(CURSORS.c.position).where(CURSORS.c.consumer == consumer)

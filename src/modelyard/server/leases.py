@@ -17,6 +17,11 @@ class WorkerStops(Exception):
     """No error: the worker was told to end while it held a claim, and gives it back."""
 
 
+def has_stopped(error: Exception, told: threading.Event | None) -> bool:
+    """Whether work ended because the worker does: the signal that it was told by may have reached its child before it was asked."""
+    return isinstance(error, WorkerStops) or (told is not None and told.is_set())
+
+
 class Heart:
     """Extends a claim's lease in the background while the block runs; `check` raises once the claim was lost, or `told` to stop."""
 

@@ -22,7 +22,7 @@ from modelyard.delivery.reproductions import (
 )
 from modelyard.delivery.stages import Yard
 from modelyard.server.installation import Installation
-from modelyard.server.leases import Heart, WorkerStops
+from modelyard.server.leases import Heart, has_stopped
 
 TRACER = trace.get_tracer("modelyard")
 LOG = logging.getLogger("modelyard.worker")
@@ -65,13 +65,14 @@ def _brought_to_end(installation: Installation, held: Reproduction, stop: thread
             found = rebuilt(yard, held)
             database.write(lambda tx: ended_reproduction(tx, found))
             LOG.info("reproduction %s of %s v%d: %s", held.id, held.model, held.version, found.verdict)
-        except WorkerStops:
-            with contextlib.suppress(FencedOff):
-                database.write(lambda tx: given_back_reproduction(tx, held))
-            LOG.info("reproduction %s was given back: the worker ends", held.id)
         except FencedOff:
             LOG.warning("reproduction %s was taken up by another worker", held.id)
         except Exception as error:  # the worker loop
+            if has_stopped(error, stop):
+                with contextlib.suppress(FencedOff):
+                    database.write(lambda tx: given_back_reproduction(tx, held))
+                LOG.info("reproduction %s was given back: the worker ends", held.id)
+                return
             LOG.warning("reproduction %s broke down", held.id, exc_info=error)
             trace.get_current_span().set_status(StatusCode.ERROR, str(error)[:2000])
             with contextlib.suppress(FencedOff):

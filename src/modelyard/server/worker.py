@@ -23,7 +23,7 @@ from modelyard.ledger.service import tick as ledger_tick
 from modelyard.monitoring.service import measure_due
 from modelyard.monitoring.service import tick as monitoring_tick
 from modelyard.server.installation import Installation
-from modelyard.server.leases import Heart, WorkerStops
+from modelyard.server.leases import Heart, has_stopped
 from modelyard.server.reproducing import reproduce_once
 from modelyard.serving.service import tick as log_tick
 from modelyard.tracking.service import tick as tracking_tick
@@ -34,6 +34,7 @@ LEDGER_S = 0.25
 SCHEDULES_EVERY_S = 1.0
 FEATURES_S = 10.0
 TICK_S = 2.0
+AFTER_FAILURE_S = 1.0
 
 
 def work_until(stop: threading.Event, installation: Installation, holder: str) -> None:
@@ -42,8 +43,18 @@ def work_until(stop: threading.Event, installation: Installation, holder: str) -
     while not stop.is_set():
         for one in ticks:
             one.run()
-        if not work_once(installation, holder, stop) and not reproduce_once(installation, holder, stop):
+        if not _has_worked(installation, holder, stop):
             stop.wait(installation.settings.worker.poll_s)
+
+
+def _has_worked(installation: Installation, holder: str, stop: threading.Event) -> bool:
+    """Whether there was a stage or a reproduction to take up. A database that is away for a moment does not end the worker."""
+    try:
+        return work_once(installation, holder, stop) or reproduce_once(installation, holder, stop)
+    except Exception:  # the worker loop
+        LOG.exception("looking for work failed and is tried again")
+        stop.wait(AFTER_FAILURE_S)
+        return False
 
 
 def work_once(installation: Installation, holder: str, stop: threading.Event | None = None) -> bool:
@@ -73,13 +84,14 @@ def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDet
             outcome: Outcome = staged(held.stage, _yard(installation, held.holder, heart.check), detail)
             database.write(lambda tx: ended(tx, held, outcome))
             LOG.info("%s of %s: %s", held.stage, held.delivery, type(outcome).__name__.lower())
-        except WorkerStops:
-            with contextlib.suppress(FencedOff):
-                database.write(lambda tx: given_back(tx, held))
-            LOG.info("%s of %s was given back: the worker ends", held.stage, held.delivery)
         except FencedOff:
             LOG.warning("%s of %s was taken up by another worker", held.stage, held.delivery)
         except Exception as error:
+            if has_stopped(error, stop):
+                with contextlib.suppress(FencedOff):
+                    database.write(lambda tx: given_back(tx, held))
+                LOG.info("%s of %s was given back: the worker ends", held.stage, held.delivery)
+                return
             reason = str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {error}"
             LOG.warning("%s of %s broke down", held.stage, held.delivery, exc_info=error)
             trace.get_current_span().set_status(StatusCode.ERROR, reason[:2000])

@@ -74,7 +74,9 @@ def _made_again(yard: Yard, steps: _Steps, scratch: Path) -> Reproduction:
     source, model, recorded = scratch / "source", scratch / "model", scratch / "recorded"
     records = steps.taken("records", lambda: _records(yard, steps.held, source, recorded), _said_of_records)
     fresh = steps.taken(
-        "environment", lambda: fresh_environment(yard.blobs, records.training, source, scratch / "environment"), lambda found: found.said
+        "environment",
+        lambda: fresh_environment(yard.blobs, records.training, source, scratch / "environment", yard.beat),
+        lambda found: found.said,
     )
     rows = steps.taken("data", lambda: snapshot_rows(yard.blobs, records), lambda found: found.said)
     learned, unseen = split(rows.frame, records.declaration.holdout)

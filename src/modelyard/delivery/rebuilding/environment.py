@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from modelyard.delivery.environments import Environment, EnvironmentFailed, built_environment
+from modelyard.delivery.environments import Beat, Build, Environment, EnvironmentFailed, built_environment
 from modelyard.delivery.rebuilding.records import RecordedTraining
 from modelyard.delivery.sources import own_package
 from modelyard.storage.blobs import Blobs
@@ -38,19 +38,20 @@ class Fresh(msgspec.Struct, frozen=True, kw_only=True):
         return f"{start}; uv's cache held another {self.damaged}, so all was downloaded" if self.damaged else start
 
 
-def fresh_environment(blobs: Blobs, training: RecordedTraining, source: Path, folder: Path) -> Fresh:
+def fresh_environment(blobs: Blobs, training: RecordedTraining, source: Path, folder: Path, beat: Beat) -> Fresh:
     """The recorded environment, built below `folder`, which must be empty.
 
     Files are taken from uv's cache and checked; where one is not what its package says, all is downloaded and checked again.
     Raises EnvironmentFailed, BlobMissing and Corrupted.
     """
     own = own_package() if training.modelyard is None else blobs.get_bytes(training.modelyard)
-    environment = built_environment(folder / "cached", source, own, training.python)
+    build = Build(root=folder / "cached", beat=beat, python=training.python)
+    environment = built_environment(build, source, own)
     files, found = checked_files(environment)
     if not found:
         return Fresh(environment=environment, files=files)
     shutil.rmtree(folder / "cached")
-    environment = built_environment(folder / "downloaded", source, own, training.python, use_cache=False)
+    environment = built_environment(msgspec.structs.replace(build, root=folder / "downloaded", use_cache=False), source, own)
     files, again = checked_files(environment)
     if again:
         raise EnvironmentFailed(

@@ -12,7 +12,7 @@ from modelyard.core.clock import SECOND
 from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
-from modelyard.delivery.environments import Environment, built_environment, processor
+from modelyard.delivery.environments import Build, Environment, built_environment, processor
 from modelyard.delivery.expressions import GateFacts, decided
 from modelyard.delivery.machine import Done, Outcome, Stopped
 from modelyard.delivery.sources import own_package, unpack_source
@@ -46,7 +46,7 @@ def train(yard: Yard, job: Job) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="modelyard-train-") as scratch:
         source, model = Path(scratch, "source"), Path(scratch, "model")
         unpack_source(yard.blobs.get_bytes(job.source), source)
-        environment = built_environment(yard.folder / "environments", source, own)
+        environment = built_environment(Build(root=yard.folder / "environments", beat=yard.beat), source, own)
         yard.beat()
         answer = trained(environment, source, lesson, model, yard.beat)
         artifact = put_artifact(yard, model)

@@ -2,7 +2,7 @@
 
 from modelyard.ledger.rules.merkle import leaf_hash, verify_consistency, verify_inclusion
 from modelyard.ledger.rules.note import VerifierKey, opened_checkpoint, parse_verifier_key
-from modelyard.ledger.service.events import advance, cursor, list_events
+from modelyard.ledger.service.events import advance, cursor, first_positions, list_events
 from modelyard.ledger.service.keys import LogKey
 from modelyard.ledger.service.proofs import (
     entry_position,
@@ -39,6 +39,7 @@ __all__ = [
     "entry_position",
     "erase_personal",
     "find_personal",
+    "first_positions",
     "get_checkpoint",
     "get_entry",
     "include_now",

@@ -1,6 +1,6 @@
 """Events: entries as other components follow them, each consumer under a cursor of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from modelyard.ledger import store
 from modelyard.ledger.domain import CursorMoved, Event
@@ -8,11 +8,20 @@ from modelyard.ledger.rules.leaf import entry_of
 from modelyard.storage.database import Snapshot, Transaction
 
 BEFORE_THE_FIRST = -1
+SUBJECTS_AT_ONCE = 500
 
 
 def list_events(snapshot: Snapshot, after: int, types: Sequence[str] | None = None, limit: int = 100) -> list[Event]:
     """The first events with an index above `after`, of any type or of `types`, in the order of the log; -1 is the start."""
     return [entry_of(found.leaf) for found in store.list_after(snapshot, after, limit, types=types)]
+
+
+def first_positions(snapshot: Snapshot, kind: str, subjects: Collection[str]) -> dict[str, int]:
+    """The index of each subject's first event of a type; a subject that has none is left out."""
+    asked, found = sorted(set(subjects)), dict[str, int]()
+    for start in range(0, len(asked), SUBJECTS_AT_ONCE):
+        found |= store.list_first(snapshot, kind, asked[start : start + SUBJECTS_AT_ONCE])
+    return found
 
 
 def cursor(snapshot: Snapshot, consumer: str) -> int:

@@ -3,7 +3,8 @@
 Owns the cursor over the log. Judges nothing: looks do, over what is taken in here.
 """
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 import polars as pl
@@ -11,7 +12,7 @@ import polars as pl
 from modelyard.core.clock import Instant
 from modelyard.core.ids import new_id
 from modelyard.ledger.domain import CursorMoved
-from modelyard.ledger.service import advance, cursor, list_events, sequence_pending
+from modelyard.ledger.service import advance, cursor, first_positions, list_events, sequence_pending
 from modelyard.monitoring import store
 from modelyard.monitoring.domain import PREDICTION, Day, OutcomeCell, VersionReference, Watched
 from modelyard.monitoring.rules.degradation import DAY_US
@@ -25,6 +26,7 @@ from modelyard.storage.tables import Tables
 
 CONSUMER = "monitoring"
 COMPACTED = "serving.segment_compacted"
+SEGMENT = "segment:"
 MOST_SEGMENTS = 64
 ANSWERING = (Arm.CHAMPION.value, Arm.CANARY.value, Arm.FALLBACK.value)
 
@@ -51,8 +53,9 @@ def take_in(database: Database, tables: Tables) -> tuple[int, int]:
             watched = store.list_watched(snapshot)
         if not events:
             return predictions, outcomes
-        segments = [event.subject.removeprefix("segment:") for event in events]
-        new = read_new(tables, segments, [one.model for one in watched]) if watched else {}
+        segments = [event.subject.removeprefix(SEGMENT) for event in events]
+        earlier = functools.partial(_taken_before, database, events[-1].index)
+        new = read_new(tables, segments, [one.model for one in watched], earlier) if watched else {}
         with database.read() as snapshot:
             taken = [_taken(snapshot, one, new[one.model]) for one in watched if one.model in new]
         try:
@@ -62,6 +65,15 @@ def take_in(database: Database, tables: Tables) -> tuple[int, int]:
             continue
         predictions += sum(one.predictions for one in taken)
         outcomes += sum(one.outcomes for one in taken)
+
+
+def _taken_before(database: Database, end: int, segments: Collection[str]) -> list[str]:
+    """Those of the segments whose events stand up to `end` in the log."""
+    if not segments:
+        return []
+    with database.read() as snapshot:
+        known = first_positions(snapshot, COMPACTED, [f"{SEGMENT}{name}" for name in segments])
+    return [subject.removeprefix(SEGMENT) for subject, index in known.items() if index <= end]
 
 
 def _taken(snapshot: Snapshot, watched: Watched, new: NewRows) -> Taken:

@@ -3,7 +3,7 @@
 Owns which rows are new. Every prediction is counted once, and judged by its first label, whichever of the two came first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -29,14 +29,18 @@ class NewRows(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: pl.DataFrame
 
 
-def read_new(tables: Tables, segments: Sequence[str], models: Sequence[ModelName]) -> dict[ModelName, NewRows]:
+def read_new(
+    tables: Tables, segments: Sequence[str], models: Sequence[ModelName], earlier: Callable[[Collection[str]], Collection[str]]
+) -> dict[ModelName, NewRows]:
     """What `segments`, which are compacted, hold of each of `models`; models without new rows are left out.
 
+    `earlier` says which of some other segments were taken in before. The tables may already hold rows of more: those have
+    their turn when they are taken in, so that whichever of a prediction and its label comes later counts the two once.
     All models are read at once: what opening the log's files costs is paid once a tick, not once a model.
     """
     is_wanted = pl.col("model").is_in(list(models))
     asked, told = _scan(tables, PREDICTIONS, PREDICTION_SCHEMA), _scan(tables, LABELS, LABEL_SCHEMA)
-    log = _Log(asked.filter(is_wanted), told.filter(is_wanted), list(segments))
+    log = _Log(asked.filter(is_wanted), told.filter(is_wanted), list(segments), earlier)
     predictions, labels = pl.collect_all([frame.filter(log.is_new) for frame in (log.predictions, log.labels)])
     outcomes = _outcomes(log, predictions, labels)
     found = {}
@@ -51,10 +55,17 @@ class _Log(NamedTuple):
     predictions: pl.LazyFrame
     labels: pl.LazyFrame
     segments: list[str]
+    earlier: Callable[[Collection[str]], Collection[str]]
 
     @property
     def is_new(self) -> pl.Expr:
         return pl.col("segment").is_in(self.segments)
+
+    def taken(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Those rows whose segments are new or were taken in before."""
+        read = rows.collect()
+        others = set(read.get_column("segment").unique()) - set(self.segments)
+        return read.lazy().filter(pl.col("segment").is_in([*self.segments, *self.earlier(others)]))
 
 
 def _scan(tables: Tables, name: str, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
@@ -68,7 +79,7 @@ def _outcomes(log: _Log, predictions: pl.DataFrame, labels: pl.DataFrame) -> pl.
     parts = []
     if not predictions.is_empty():
         # New predictions whose label is known, be it new or old.
-        known = log.labels.filter(pl.col("at") >= predictions.get_column("at").min())
+        known = log.taken(log.labels.filter(pl.col("at") >= predictions.get_column("at").min()))
         parts.append(labelled(predictions.lazy().select(_LEAN), known).collect())
     asked = _older_asked_for(labels, predictions)
     if asked is not None:
@@ -78,11 +89,12 @@ def _outcomes(log: _Log, predictions: pl.DataFrame, labels: pl.DataFrame) -> pl.
 
 def _of_older(log: _Log, asked: pl.Expr, labels: pl.DataFrame) -> pl.DataFrame:
     """Older predictions whose first label is new."""
-    new = labelled(log.predictions.filter(~log.is_new, asked).select(_LEAN), labels.lazy()).collect()
+    older = log.taken(log.predictions.filter(~log.is_new, asked).select(_LEAN))
+    new = labelled(older, labels.lazy()).collect()
     if new.is_empty():
         return new
     # What an earlier label has decided stays so.
-    known = log.labels.filter(~log.is_new, pl.col("at") >= new.get_column("at").min())
+    known = log.taken(log.labels.filter(~log.is_new, pl.col("at") >= new.get_column("at").min()))
     decided = labelled(new.lazy().select(_LEAN), known).select("id", "version", "arm").collect()
     return new.join(decided, on=["id", "version", "arm"], how="anti")
 

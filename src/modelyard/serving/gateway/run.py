@@ -126,9 +126,10 @@ def _bound(options: GatewayOptions) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((options.host, options.port))
-    except OSError as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         bound.close()
-        if error.errno != errno.EADDRINUSE:
-            raise
+        if getattr(error, "errno", None) != errno.EADDRINUSE:
+            hint = "name an address of this machine with --host, and a --port from 1024 to 65535"
+            raise InvalidInput(f"{options.host}:{options.port} cannot be bound: {error}", hint=hint) from error
         raise Conflict(f"port {options.port} on {options.host} is taken", hint="stop what listens there, or set gateway.port") from error
     return bound

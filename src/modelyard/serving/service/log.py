@@ -57,15 +57,20 @@ def tick(database: Database, blobs: Blobs, tables: Tables, holder: str) -> int:
     with database.read() as snapshot:
         waiting = store.list_waiting(snapshot, AT_ONCE)
     done = 0
-    for logged in waiting:
-        if not database.write(lambda tx: store.take_lease(tx, PREDICTIONS, holder, LEASE_S)):
-            break
-        compact_segment(Log(database, blobs, tables), logged)
-        done += 1
-    if done:
-        tidy(tables)
+    has_lease = False
+    try:
+        for logged in waiting:
+            has_lease = database.write(lambda tx: store.take_lease(tx, PREDICTIONS, holder, LEASE_S))
+            if not has_lease:
+                break
+            compact_segment(Log(database, blobs, tables), logged)
+            done += 1
+        if done:
+            tidy(tables)
+    finally:
         # Given back, so that the next worker need not wait until it lapses should this one die.
-        database.write(lambda tx: store.release_lease(tx, PREDICTIONS, holder))
+        if has_lease:
+            database.write(lambda tx: store.release_lease(tx, PREDICTIONS, holder))
     return done
 
 
