@@ -25,7 +25,7 @@ from modelyard.storage.schema import METADATA
 
 def imported_stores() -> dict[str, set[str]]:
     """Imports every store; the names of each component's tables."""
-    owned: dict[str, set[str]] = {"storage": {"replay_clock"}}
+    owned: dict[str, set[str]] = {"storage": {"replay_clock", "idempotency_answer"}}
     for folder in Path(modelyard.__path__[0]).iterdir():
         for path in [folder / "store.py", *(folder / "store").glob("*.py")]:
             if path.exists():

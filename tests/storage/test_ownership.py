@@ -23,6 +23,7 @@ OF_THE_INSTALLATION = {
     "access_team": "a team itself",
     "access_throttle": "failed logins are counted before anybody is known",
     "event_cursors": "how far a part of the product has read all events",
+    "idempotency_answer": "a caller's own note of what it was answered; read by nobody else",
     "ledger_checkpoints": "one log for the installation",
     "ledger_sequencer": "one log for the installation",
     "ledger_tiles": "one log for the installation",

@@ -29,7 +29,7 @@ from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
 from modelyard.server.bundles import BUNDLE, PDF, bundle_route, pdf_route
 from modelyard.server.contents import contents_of
-from modelyard.server.guard import check_rules, found_of, guard, request_values, teams_of
+from modelyard.server.guard import caller_of, check_rules, found_of, guard, request_values, teams_of
 from modelyard.server.installation import Installation
 from modelyard.server.joins import JOIN, join_route
 from modelyard.server.local import noted_addresses
@@ -85,7 +85,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
         installation.database, installation.blobs, authenticated_caller, registry_routes(installation.database, installation.blobs)
     )
     handlers = [
-        *[operation_handler(bind(item, INJECTABLE), site.resources, request_values) for item in OPERATIONS],
+        *[operation_handler(bind(item, INJECTABLE), site.resources, request_values, caller_of) for item in OPERATIONS],
         *page_routes(site, PAGES, ACTIONS),
         *Doors(site).routes(),
         asset_route(load_assets()),

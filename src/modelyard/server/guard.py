@@ -38,6 +38,12 @@ def request_values(request: Request[Any, Any, Any]) -> dict[type, Any]:
     return {} if found is None else {Principal: found.principal, Authenticated: found, Reader: Reader(found.principal.teams)}
 
 
+def caller_of(request: Request[Any, Any, Any]) -> str:
+    """The caller's id, empty where nobody is logged in."""
+    found = found_of(request)
+    return "" if found is None else found.principal.id
+
+
 def teams_of(request: Request[Any, Any, Any]) -> tuple[str, ...] | None:
     """The teams whose objects the caller sees; None for every team's."""
     found = found_of(request)

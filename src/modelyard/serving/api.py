@@ -14,7 +14,7 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("PUT", "/endpoints/{model}/shadows", service.set_shadows),
     operation("POST", "/endpoints/{model}/withdrawal", service.withdraw, name="withdraw_endpoint"),
     operation("GET", "/gateways", service.list_gateways),
-    operation("POST", "/gateways/{gateway}/heartbeat", service.heartbeat),
+    operation("POST", "/gateways/{gateway}/heartbeat", service.heartbeat, answers_secret=True),
     operation("DELETE", "/gateways/{gateway}", service.remove_gateway),
     operation("GET", "/predictions/{prediction}", service.get_prediction),
     operation("GET", "/prediction-log/segments", service.list_segments),

@@ -26,6 +26,16 @@ REPLAY_CLOCK = sa.Table(
     sa.Column("now_at", sa.BigInteger, nullable=False),
 )
 
+IDEMPOTENCY_ANSWER = sa.Table(
+    "idempotency_answer",
+    METADATA,
+    sa.Column("caller", sa.String(120), primary_key=True),
+    sa.Column("key", sa.String(200), primary_key=True),
+    sa.Column("request", sa.String(80), nullable=False),
+    sa.Column("answer", sa.LargeBinary, nullable=True),
+    sa.Column("made_at", sa.BigInteger, nullable=False, index=True),
+)
+
 
 def upsert(
     tx: Transaction,

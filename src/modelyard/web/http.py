@@ -11,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from modelyard.core.errors import HTTP_STATUS, ErrorBody, ModelyardError
 from modelyard.web.binding import Resources, called, path_names
+from modelyard.web.idempotency import REPLAYED, Answer, Caller, attempt_of, once
 from modelyard.web.operations import API, BoundOperation, Transfer, arguments
 
 JSON = "application/json"
@@ -32,14 +33,26 @@ def litestar_path(path: str) -> str:
     return path
 
 
-def operation_handler(item: BoundOperation, resources: Resources, request_values: RequestValues) -> HTTPRouteHandler:
-    """The route that reaches `item`: decodes, calls, encodes."""
+def nobody(request: Request[Any, Any, Any]) -> str:
+    """The caller where nobody is known."""
+    return ""
+
+
+def operation_handler(
+    item: BoundOperation, resources: Resources, request_values: RequestValues, caller: Caller = nobody
+) -> HTTPRouteHandler:
+    """The route that reaches `item`: decodes, calls, encodes; once under an `Idempotency-Key`."""
 
     async def answered(request: Request[Any, Any, Any]) -> Response[bytes]:
         content = await request.body() if item.body is not None else b""
         query = {name: values if len(values) > 1 else values[0] for name, values in request.query_params.dict().items()}
         given = arguments(item, request.path_params, query, content)
-        result = await called(item.binding, resources, request_values(request), given)
+        attempt = attempt_of(item, request, content, caller)
+        binding = item.binding if attempt is None else once(item.binding, resources.database, attempt)
+        result = await called(binding, resources, request_values(request), given)
+        if isinstance(result, Answer):
+            headers = {REPLAYED: "true"} if result.is_replayed else {}
+            return Response(result.content, media_type=JSON, status_code=200 if result.content else 204, headers=headers)
         if result is None:
             return Response(b"", status_code=204)
         return Response(msgspec.json.encode(result), media_type=JSON)

@@ -8,10 +8,20 @@ import msgspec
 
 from modelyard.core.errors import ErrorBody
 from modelyard.web.binding import path_names
+from modelyard.web.idempotency import LONGEST_KEY, takes_key
 from modelyard.web.operations import API, BoundOperation, Transfer
 
 DIALECT = "3.1.0"
 JSON = "application/json"
+
+
+KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Names this request: sent again within a day, it is answered as the first time and changes nothing more.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+}
 
 
 def document(items: Sequence[BoundOperation], version: str, transfers: Sequence[Transfer] = ()) -> dict[str, Any]:
@@ -56,6 +66,8 @@ def _operation(item: BoundOperation, parameters: list[dict[str, Any]], body: Any
         "parameters": parameters,
         "responses": _answers(None if result is None else {JSON: {"schema": result}}),
     }
+    if takes_key(item):
+        described["parameters"] = [*parameters, KEY]
     if body is not None:
         described["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
     return described

@@ -17,12 +17,13 @@ API = "/api/v1"
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """A service function and the route that reaches it, below `/api/v1`."""
+    """A service function and the route that reaches it, below `/api/v1`. An answer that is a secret is kept nowhere."""
 
     method: Method
     path: str
     function: Callable[..., Any]
     name: str
+    answers_secret: bool = False
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,9 +52,9 @@ class BoundOperation(msgspec.Struct, frozen=True, kw_only=True):
     is_whole_body: bool
 
 
-def operation(method: Method, path: str, function: Callable[..., Any], *, name: str = "") -> Operation:
+def operation(method: Method, path: str, function: Callable[..., Any], *, name: str = "", answers_secret: bool = False) -> Operation:
     """The operation that calls `function`; its name, also that of the client's method, is the function's unless given."""
-    return Operation(method=method, path=path, function=function, name=name or function.__name__)
+    return Operation(method=method, path=path, function=function, name=name or function.__name__, answers_secret=answers_secret)
 
 
 def bind(item: Operation, injectable: frozenset[type]) -> BoundOperation:
