@@ -1,5 +1,6 @@
 """Environments come to be once, whole, and leave nothing behind of a build that was killed."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -42,22 +43,39 @@ def test_what_a_killed_build_left_is_cleared_away_by_the_next(tmp_path: Path, so
     assert {path.name for path in root.iterdir() if path.is_dir()} == {built.name, Path(again.own_folder).name}
 
 
-def test_a_build_ends_with_what_its_beat_raises_and_leaves_nothing_that_looks_finished(tmp_path: Path, source: Path) -> None:
-    class Told(Exception):
-        """What a worker that is to end is told by."""
+class Told(Exception):
+    """What a worker that is to end is told by."""
 
+
+def test_a_build_ends_with_what_its_beat_raises_and_leaves_nothing_that_looks_finished(tmp_path: Path, source: Path) -> None:
     root, own = tmp_path / "environments", own_package()
-    beats = iter(range(2))
 
     def beat() -> None:
-        if next(beats, None) is None:
+        if any(path.is_dir() and not path.name.startswith(".modelyard") for path in root.glob(".*")):
             raise Told
 
     with pytest.raises(Told):
         built_environment(Build(root=root, beat=beat), source, own)
-    finished = [path.name for path in root.iterdir() if not path.name.startswith(".")]
-    assert [name for name in finished if not name.startswith("modelyard-")] == []
+    assert [path.name for path in root.iterdir() if not path.name.startswith((".", "modelyard-"))] == []
     assert Path(built_environment(Build(root=root, beat=lambda: None), source, own).interpreter).exists()
+
+
+def test_who_waits_for_anothers_build_is_told_to_end_too(tmp_path: Path, source: Path) -> None:
+    root, own = tmp_path / "environments", own_package()
+    built = Path(built_environment(Build(root=root, beat=lambda: None), source, own).interpreter).parents[1]
+    built.rename(tmp_path / "away")
+    beats = []
+
+    def beat() -> None:
+        beats.append(1)
+        if len(beats) > 20:
+            raise Told
+
+    with built.with_name(f".{built.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Told):
+            built_environment(Build(root=root, beat=beat), source, own)
+    assert not built.exists()
 
 
 def test_a_project_without_a_lock_has_no_environment(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_an_answer_without_content_is_given_again(running: Running) -> None:
         token = client.post(f"{API}/tokens", json=body).raise_for_status().json()["token"]["id"]
         answers = [sent(client, "gone", f"/tokens/{token}", method="DELETE") for _ in range(2)]
     assert [(one.status_code, one.content) for one in answers] == [(204, b""), (204, b"")]
+    assert ["Idempotency-Replayed" in one.headers for one in answers] == [False, True]
 
 
 def test_a_key_is_its_callers_own(running: Running) -> None:

@@ -20,7 +20,9 @@ SCHEMAS: dict[str, Any] = {
 def test_an_operation_says_what_it_does_takes_and_answers() -> None:
     assert (RENAME.method, RENAME.path, RENAME.summary) == ("POST", "/api/v1/models/{model}/rename", "The model under its new name.")
     assert RENAME.text == "Its versions keep their numbers. Raises NotFound."
-    assert RENAME.parameters == (Parameter(name="model", where="path", kind="string", is_required=True),)
+    model, key = RENAME.parameters
+    assert model == Parameter(name="model", where="path", kind="string", is_required=True)
+    assert (key.name, key.where, key.is_required) == ("Idempotency-Key", "header", False)
     assert [(field.name, field.kind, field.is_required) for field in RENAME.fields] == [
         ("to", "string", True),
         ("why", "string or null", False),

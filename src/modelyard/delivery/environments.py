@@ -88,9 +88,9 @@ def built_environment(build: Build, source: Path, own: bytes) -> Environment:
     third_party = root / digest_bytes(f"{parts[0]} {python}".encode()).removeprefix("sha256:")[:24]
     own_folder = root / f"modelyard-{parts[1].removeprefix('sha256:')[:24]}"
     if not own_folder.exists():
-        _made(own_folder, lambda folder: _unpack(own, folder))
+        _made(own_folder, lambda folder: _unpack(own, folder), build.beat)
     if not third_party.exists():
-        _made(third_party, lambda folder: _install(requirements, folder, build))
+        _made(third_party, lambda folder: _install(requirements, folder, build), build.beat)
     return Environment(
         digest=digest_bytes(" ".join(parts).encode()),
         requirements=parts[0],
@@ -110,19 +110,29 @@ def child_words(environment: Environment, threads: int) -> dict[str, str]:
     return outside | pinned | {"PYTHONPATH": environment.own_folder, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _made(folder: Path, make: Callable[[Path], None]) -> None:
+def _made(folder: Path, make: Callable[[Path], None], beat: Beat) -> None:
     """Makes a folder under another name and renames it, so that a killed build leaves nothing that looks finished.
 
     One at a time, whoever else wants it waits; what a killed build has left is removed by the next one.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while not _locked(lock.fileno()):
+            beat()
+            time.sleep(BEAT_S)
         building = folder.with_name(f".{folder.name}")
         shutil.rmtree(building, ignore_errors=True)
         if not folder.exists():
             make(building)
             building.rename(folder)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _unpack(archive: bytes, folder: Path) -> None:

@@ -11,6 +11,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 
 from modelyard.access.domain import Authenticated, NotAllowed, NotAuthenticated, Principal, Role
 from modelyard.access.middleware import AUTHENTICATED
+from modelyard.core.digests import digest_of
 from modelyard.ledger.domain import Reader
 from modelyard.server.access_table import GATEWAY, PUBLIC, TABLE, Least
 from modelyard.serving.gateway.routes import GatewayRoute
@@ -39,9 +40,11 @@ def request_values(request: Request[Any, Any, Any]) -> dict[type, Any]:
 
 
 def caller_of(request: Request[Any, Any, Any]) -> str:
-    """The caller's id, empty where nobody is logged in."""
+    """The caller under these rights, empty where nobody is logged in: after they change, a key is a new one."""
     found = found_of(request)
-    return "" if found is None else found.principal.id
+    if found is None:
+        return ""
+    return f"{found.principal.id} {digest_of([found.principal.roles, found.principal.scopes])}"
 
 
 def teams_of(request: Request[Any, Any, Any]) -> tuple[str, ...] | None:

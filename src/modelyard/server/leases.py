@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 
 from modelyard.core.errors import ModelyardError
-from modelyard.delivery.domain import FencedOff
+from modelyard.delivery.domain import FencedOff, TrainingFailed
+from modelyard.delivery.environments import EnvironmentFailed
 from modelyard.storage.database import Database, Transaction
 
 LOG = logging.getLogger("modelyard.worker")
@@ -19,7 +20,8 @@ class WorkerStops(Exception):
 
 def has_stopped(error: Exception, told: threading.Event | None) -> bool:
     """Whether work ended because the worker does: the signal that it was told by may have reached its child before it was asked."""
-    return isinstance(error, WorkerStops) or (told is not None and told.is_set())
+    was_told = told is not None and told.is_set()
+    return isinstance(error, WorkerStops) or (was_told and isinstance(error, TrainingFailed | EnvironmentFailed))
 
 
 class Heart:

@@ -22,7 +22,7 @@ from modelyard.delivery.reproductions import (
 )
 from modelyard.delivery.stages import Yard
 from modelyard.server.installation import Installation
-from modelyard.server.leases import Heart, has_stopped
+from modelyard.server.leases import Heart, WorkerStops, has_stopped
 
 TRACER = trace.get_tracer("modelyard")
 LOG = logging.getLogger("modelyard.worker")
@@ -71,7 +71,7 @@ def _brought_to_end(installation: Installation, held: Reproduction, stop: thread
             if has_stopped(error, stop):
                 with contextlib.suppress(FencedOff):
                     database.write(lambda tx: given_back_reproduction(tx, held))
-                LOG.info("reproduction %s was given back: the worker ends", held.id)
+                LOG.info("reproduction %s was given back: the worker ends", held.id, exc_info=not isinstance(error, WorkerStops))
                 return
             LOG.warning("reproduction %s broke down", held.id, exc_info=error)
             trace.get_current_span().set_status(StatusCode.ERROR, str(error)[:2000])

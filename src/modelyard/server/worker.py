@@ -23,9 +23,10 @@ from modelyard.ledger.service import tick as ledger_tick
 from modelyard.monitoring.service import measure_due
 from modelyard.monitoring.service import tick as monitoring_tick
 from modelyard.server.installation import Installation
-from modelyard.server.leases import Heart, has_stopped
+from modelyard.server.leases import Heart, WorkerStops, has_stopped
 from modelyard.server.reproducing import reproduce_once
 from modelyard.serving.service import tick as log_tick
+from modelyard.storage.idempotency import forget_answers
 from modelyard.tracking.service import tick as tracking_tick
 
 TRACER = trace.get_tracer("modelyard")
@@ -33,6 +34,7 @@ LOG = logging.getLogger("modelyard.worker")
 LEDGER_S = 0.25
 SCHEDULES_EVERY_S = 1.0
 FEATURES_S = 10.0
+ANSWERS_S = 60.0
 TICK_S = 2.0
 AFTER_FAILURE_S = 1.0
 
@@ -90,7 +92,7 @@ def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDet
             if has_stopped(error, stop):
                 with contextlib.suppress(FencedOff):
                     database.write(lambda tx: given_back(tx, held))
-                LOG.info("%s of %s was given back: the worker ends", held.stage, held.delivery)
+                LOG.info("%s of %s was given back: the worker ends", held.stage, held.delivery, exc_info=not isinstance(error, WorkerStops))
                 return
             reason = str(error) if isinstance(error, ModelyardError) else f"{type(error).__name__}: {error}"
             LOG.warning("%s of %s broke down", held.stage, held.delivery, exc_info=error)
@@ -147,6 +149,7 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
         _Tick("prediction log", TICK_S, lambda: log_tick(database, installation.blobs, installation.tables, holder)),
         _Tick("ledger", LEDGER_S, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
         _Tick("tracking", TICK_S, lambda: tracking_tick(database)),
+        _Tick("kept answers", ANSWERS_S, lambda: forget_answers(database)),
         _Tick("attestations", TICK_S, lambda: governance_tick(database, installation.blobs, installation.role_keys)),
     ]
     if isinstance(installation.clock, ReplayClock):

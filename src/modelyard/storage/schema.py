@@ -52,6 +52,12 @@ def upsert(
         tx.connection.execute(_upserting(tx.dialect, table, tuple(keys), tuple(update)), [dict(row) for row in rows])
 
 
+def insert_if_absent(tx: Transaction, table: sa.Table, row: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    """Inserts `row` and gives True, unless one with the same `keys` stands. Another transaction that inserts one is waited for."""
+    insert = _upserting(tx.dialect, table, tuple(keys), ()).returning(table.c[keys[0]])
+    return tx.connection.execute(insert, dict(row)).first() is not None
+
+
 @functools.lru_cache(maxsize=256)
 def _upserting(dialect: Dialect, table: sa.Table, keys: tuple[str, ...], update: tuple[str, ...]) -> sa.Insert:
     # Kept: building it anew takes as long as running it.

@@ -1,7 +1,8 @@
 """`Idempotency-Key`: an operation that is sent again under its key is answered as the first time and changes nothing more.
 
 Owns what the header may be and where the answer is kept: in the transaction of the change, where the operation has one.
-An operation of several transactions keeps it after the last; after a kill in between it runs again, for which it is made.
+An operation of several transactions holds the key meanwhile and keeps the answer after the last; one that was killed in
+between runs again.
 """
 
 import functools
@@ -13,8 +14,8 @@ from litestar import Request
 
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import InvalidInput
-from modelyard.storage.database import Database, Snapshot, Transaction
-from modelyard.storage.idempotency import Attempt, find_answer, keep, reserve
+from modelyard.storage.database import Database, Snapshot
+from modelyard.storage.idempotency import Attempt, keep, release, reserve
 from modelyard.web.binding import Binding
 from modelyard.web.operations import BoundOperation
 
@@ -74,20 +75,16 @@ def _in_one(function: Callable[..., Any], name: str, attempt: Attempt, /, **give
 
 
 def _in_several(function: Callable[..., Any], database: Database, attempt: Attempt, /, **given: Any) -> Answer:
-    with database.read() as snapshot:
-        known = find_answer(snapshot, attempt)
+    known = database.write(lambda tx: reserve(tx, attempt))
     if known is not None:
         return Answer(known, is_replayed=True)
-    content = _encoded(function(**given))
-
-    def kept(tx: Transaction) -> Answer:
-        before = reserve(tx, attempt)
-        if before is not None:
-            return Answer(before, is_replayed=True)
-        keep(tx, attempt, content)
-        return Answer(content, is_replayed=False)
-
-    return database.write(kept)
+    try:
+        content = _encoded(function(**given))
+    except BaseException:
+        database.write(lambda tx: release(tx, attempt))
+        raise
+    database.write(lambda tx: keep(tx, attempt, content))
+    return Answer(content, is_replayed=False)
 
 
 def _encoded(result: Any) -> bytes:

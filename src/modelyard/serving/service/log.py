@@ -65,7 +65,7 @@ def tick(database: Database, blobs: Blobs, tables: Tables, holder: str) -> int:
                 break
             compact_segment(Log(database, blobs, tables), logged)
             done += 1
-        if done:
+        if done and has_lease:
             tidy(tables)
     finally:
         # Given back, so that the next worker need not wait until it lapses should this one die.
