@@ -1,10 +1,11 @@
 """Search compiled to SQL finds what a plain evaluator of the grammar finds, in its order, page by page, on both databases."""
 
+import contextlib
 import functools
 import math
 import random as plain_random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant
-from modelyard.storage.database import Database
+from modelyard.storage.database import Database, TooManySteps
 from modelyard.tracking import service
 from modelyard.tracking.domain import (
     DATASET_CONTEXT_TAG,
@@ -34,7 +35,7 @@ from modelyard.tracking.grammar import RUNS, Comparison, Order, parse_filter, pa
 from tests.tracking.conftest import STRANGER, WRITER
 
 WORDS = ["a", "A", "b", "aB", "a%", "a_b", "", "é", "z" * 70 + "1", "z" * 70 + "2", "[x]", "a*c", "a\\b"]
-PATTERNS = ["a%", "%B", "a_b", "%", "_", "A%", "z%2", "[x]", "a*c", "%\\%", "é", "É", ""]
+PATTERNS = ["a%", "z" * 70 + "%", "%B", "a_b", "%", "_", "A%", "z%2", "[x]", "a*c", "%\\%", "é", "É", ""]
 NUMBERS = ["0", "1", "-1", "0.5", "2"]
 COUNT = 40
 MILLISECOND = 1000
@@ -194,6 +195,7 @@ CLAUSES = st.one_of(
     clause("{} {}", ["params.p", "tags.t", "tags.none"], ["IS NULL", "IS NOT NULL"]),
     clause("{} {} {}", ["start_time", "end_time"], NUMERIC, ["0", "1", "1.5", "2", "-1", "1e30"]),
     clause("status {} {}", ["=", "!="], quoted(["RUNNING", "FINISHED", "running"])),
+    clause("run_name {} {}", ["=", "!="], quoted(WORDS[:6])),
     clause("user_id {} {}", ["=", "!=", "ILIKE"], quoted(["u", "U", ""])),
     clause("dataset.{} {} {}", ["name", "digest"], ["=", "!=", "LIKE"], quoted(["d", "1", "%"])),
     clause("dataset.context {}", ["= 'train'", "IN ('eval', 'x')", "NOT IN ('eval')"]),
@@ -224,13 +226,52 @@ def found(database: Database, text: str, orders: tuple[str, ...], size: int) -> 
                 return ids
 
 
+WAYS = {
+    "few matches lead": {},
+    "an order is walked along": {"runsearch.MOST_LED": 0, "runsearch.MOST_LED_BESIDE_RANGE": 0},
+    "matches are intersected": {"runsearch.MOST_LED": 0, "runsearch.MOST_LED_BESIDE_RANGE": 0, "runsearch.MOST_STEPS": 0},
+}
+"""What a search is led by, and the bounds that make it so with few runs."""
+
+
+@contextlib.contextmanager
+def led(way: str) -> Iterator[None]:
+    """Has searches led that way while the block runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modelyard.storage.database.STEPS_BETWEEN_LOOKS", 1)
+        for name, value in WAYS[way].items():
+            patch.setattr(f"modelyard.tracking.store.{name}", value)
+        yield
+
+
 def test_search_finds_what_a_plain_evaluator_finds_page_by_page(database: Database, runs: list[Run]) -> None:
-    @settings(max_examples=120, suppress_health_check=[HealthCheck.nested_given])
-    @given(st.lists(CLAUSES, max_size=3).map(" AND ".join), ORDERS, st.sampled_from([3, 7, 1000]))
-    def holds(text: str, orders: tuple[str, ...], size: int) -> None:
-        assert found(database, text, orders, size) == expected(runs, text, orders)
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.nested_given])
+    @given(st.lists(CLAUSES, max_size=3).map(" AND ".join), ORDERS, st.sampled_from([3, 7, 1000]), st.sampled_from(sorted(WAYS)))
+    def holds(text: str, orders: tuple[str, ...], size: int, way: str) -> None:
+        with led(way):
+            assert found(database, text, orders, size) == expected(runs, text, orders)
 
     holds()
+
+
+def test_whatever_leads_a_search_the_same_runs_are_found(database: Database, runs: list[Run]) -> None:
+    for text in ("metrics.m >= 0 AND params.p = 'a'", "metrics.m < 1 AND metrics.`n x` <= 1", "tags.t LIKE 'a%' AND dataset.name = 'd'"):
+        for orders in ((), ("metrics.m DESC",), ("params.q ASC", "end_time DESC")):
+            assert (wanted := expected(runs, text, orders))
+            for way in WAYS:
+                with led(way):
+                    assert found(database, text, orders, 2) == wanted, way
+
+
+def test_a_query_that_takes_too_many_steps_ends_and_the_next_is_free(database: Database, runs: list[Run]) -> None:
+    if database.dialect == "postgresql":
+        pytest.skip("PostgreSQL has no such steps")
+    with database.read() as snapshot:
+        with pytest.raises(TooManySteps), snapshot.bounded(20_000):
+            snapshot.connection.exec_driver_sql(
+                "WITH RECURSIVE n(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM n LIMIT 1000000) SELECT max(k) FROM n"
+            )
+        assert snapshot.connection.exec_driver_sql("SELECT count(*) FROM runs").scalar_one() == COUNT
 
 
 def test_ids_in_a_list_are_found(database: Database, runs: list[Run]) -> None:

@@ -30,12 +30,17 @@ RETRY_S = (0.0002, 0.001)
 POSTGRESQL_WRITERS = 4
 CONFLICT_STATES = frozenset({"40001", "40P01"})
 TRIES_AFTER_CONFLICT = 8
+STEPS_BETWEEN_LOOKS = 10_000
 
 
 class DatabaseUnavailable(ModelyardError):
     """The database does not answer."""
 
     kind = Kind.UNREACHABLE
+
+
+class TooManySteps(Exception):
+    """A query took more steps than its caller gave it. For that caller, which has another way; users never see it."""
 
 
 class StoredClock(ReplayClock):
@@ -61,6 +66,25 @@ class Snapshot:
     def wall(self) -> Instant:
         """The machine's time."""
         return self.clock.wall()
+
+    @contextlib.contextmanager
+    def bounded(self, steps: int) -> Iterator[None]:
+        """Ends a query of the block after so many steps of SQLite's virtual machine. Raises TooManySteps; never on PostgreSQL."""
+        if self.dialect == "postgresql":
+            yield
+            return
+        driver = self.connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        left = iter(range(steps // STEPS_BETWEEN_LOOKS))
+        driver.set_progress_handler(lambda: next(left, None) is None, STEPS_BETWEEN_LOOKS)
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", 0) != sqlite3.SQLITE_INTERRUPT:
+                raise
+            raise TooManySteps(f"a query took more than {steps} steps") from error
+        finally:
+            driver.set_progress_handler(None, 0)
 
     def lease_time(self) -> Instant:
         """The time that leases go by: the database's own on PostgreSQL, so that no machine's clock matters."""

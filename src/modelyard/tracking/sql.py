@@ -5,6 +5,8 @@ Texts compare by code point; LIKE minds case, ILIKE does not for ASCII letters; 
 
 import base64
 import math
+import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,6 +52,23 @@ def _like(column: sa.ColumnElement[Any], operator: Operator, pattern: str, diale
         return column.like(pattern, escape="") if operator == "LIKE" else column.ilike(pattern, escape="")
     # SQLite's LIKE never minds the case of ASCII letters; its GLOB always does.
     return column.op("GLOB", is_comparison=True)(pattern.translate(_GLOB)) if operator == "LIKE" else column.like(pattern)
+
+
+def like_start(pattern: Value) -> str:
+    """How every text begins that a LIKE pattern matches.
+
+    >>> like_start("run-7%1")
+    'run-7'
+    """
+    return re.split("[%_]", pattern, maxsplit=1)[0] if isinstance(pattern, str) else ""
+
+
+def starts_with(column: sa.ColumnElement[Any], start: str) -> Condition:
+    """Whether a text begins so, in the form that an index answers: from `start` to the first text behind all that begin with it."""
+    last = ord(start[-1]) + 1
+    # The code points of surrogates are no characters.
+    after = chr(0xE000 if 0xD800 <= last <= 0xDFFF else last) if last <= sys.maxunicode else ""
+    return (column >= start) & (column < start[:-1] + after) if after else column >= start
 
 
 def compared_number(column: sa.ColumnElement[Any], operator: Operator, value: Value) -> Condition:

@@ -26,7 +26,7 @@ def series_digests(
     snapshot: Snapshot, run_id: RunId, known: Mapping[SeriesId, SeriesDigest] | None = None, *, least_points: int = 0
 ) -> dict[SeriesId, SeriesDigest]:
     """The digest of each series of a run; those `known` that have got no point since are not computed anew."""
-    rows = [row for row in series.list_series(snapshot, [run_id])[run_id] if row.facts.points >= least_points]
+    rows = [row for row in series.list_series(snapshot, run_id) if row.facts.points >= least_points]
     stale = [row for row in rows if known is None or row.id not in known or known[row.id].points != row.facts.points]
     points = series.load_points(snapshot, [row.id for row in stale]) if stale else {}
     fresh = {row.id: SeriesDigest(row.facts.points, content_digest(points[row.id])) for row in stale}
@@ -36,7 +36,7 @@ def series_digests(
 def run_digest(snapshot: Snapshot, run: Run, files: list[Artifact], known: Mapping[SeriesId, SeriesDigest]) -> Digest:
     """The digest of a run: its facts, params, tags, points, inputs, outputs and artifacts, in canonical JSON."""
     digests = series_digests(snapshot, run.facts.id, known)
-    keys = {row.id: row.facts.key for row in series.list_series(snapshot, [run.facts.id])[run.facts.id]}
+    keys = {row.id: row.facts.key for row in series.list_series(snapshot, run.facts.id)}
     facts = run.facts
     return digest_of(
         {

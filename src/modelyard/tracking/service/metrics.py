@@ -105,7 +105,7 @@ def samples(snapshot: Snapshot, principal: Principal, run_ids: Sequence[RunId], 
 def curves(snapshot: Snapshot, principal: Principal, run_id: RunId, most: int = 500) -> list[Curve]:
     """Every metric of a run over its steps, at most `most` points each."""
     get_facts(snapshot, principal, run_id)
-    rows = series.list_series(snapshot, [run_id])[run_id]
+    rows = series.list_series(snapshot, run_id)
     found = series.load_points(snapshot, [row.id for row in rows]) if rows else {}
     return [_curve(run_id, row.facts.key, sampled(found[row.id], min(max(most, 1), MOST_IN_A_CURVE))) for row in rows]
 

@@ -37,8 +37,8 @@ from modelyard.tracking.service.experiments import checked_limit
 from modelyard.tracking.service.guard import get_facts, get_writable, get_writable_experiment, visible_ids
 from modelyard.tracking.sql import fingerprint, token_of, values_of
 from modelyard.tracking.store import artifacts, runs
+from modelyard.tracking.store.runsearch import search_runs as search_rows
 from modelyard.tracking.store.search import Search
-from modelyard.tracking.store.search import search_runs as search_rows
 from modelyard.tracking.store.series import Owner
 from modelyard.tracking.store.tables import RUN_TAGS
 

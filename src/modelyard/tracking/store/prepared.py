@@ -8,13 +8,12 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
 from modelyard.storage.database import Dialect, Snapshot, Transaction
-
-_SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 
 
 class Prepared:
@@ -38,35 +37,35 @@ class Prepared:
 
 
 class PreparedSelect:
-    """A query over lists of values, such as `run_id IN (...)`: `build` gets a list of parameters for each list by name."""
+    """A query over lists of texts, such as `run_id IN (...)`: `build` gets the values of each list, by name, for its `in_`.
+
+    A list is one parameter, an array or its JSON: the text stays the same however long the list is.
+    """
 
     def __init__(self, build: Callable[..., sa.Select[Any]], *lists: str) -> None:
         self._build = build
         self._lists = lists
-        self._texts: dict[tuple[Dialect, tuple[int, ...]], str] = {}
+        self._texts: dict[Dialect, str] = {}
 
     def rows(self, snapshot: Snapshot, *lists: Sequence[str]) -> Sequence[Any]:
         """The rows that the query finds; none where a list is empty. A value that comes twice counts once."""
         if not all(lists):
             return ()
-        sizes = tuple(_size(len(values)) for values in lists)
-        text = self._texts.get((snapshot.dialect, sizes))
+        text = self._texts.get(snapshot.dialect)
         if text is None:
-            parameters: list[list[sa.BindParameter[Any]]] = [
-                [sa.bindparam(f"{name}_{n}") for n in range(size)] for name, size in zip(self._lists, sizes, strict=True)
-            ]
-            text = self._texts[snapshot.dialect, sizes] = _compiled(self._build(*parameters), snapshot.dialect)
-        given = {
-            f"{name}_{n}": values[min(n, len(values) - 1)]
-            for name, values, size in zip(self._lists, lists, sizes, strict=True)
-            for n in range(size)
-        }
+            values = [_listed(name, snapshot.dialect) for name in self._lists]
+            text = self._texts[snapshot.dialect] = _compiled(self._build(*values), snapshot.dialect)
+        given: dict[str, Any] = dict(zip(self._lists, lists, strict=True))
+        if snapshot.dialect == "sqlite":
+            given = {name: msgspec.json.encode(values).decode() for name, values in given.items()}
         return snapshot.connection.exec_driver_sql(text, given).all()
 
 
-def _size(count: int) -> int:
-    """The number of parameters for `count` values: a few sizes only, so that few texts are made."""
-    return next((size for size in _SIZES if size >= count), count)
+def _listed(name: str, dialect: Dialect) -> sa.Select[Any]:
+    """The texts of a list that is handed over as one parameter, as rows."""
+    if dialect == "postgresql":
+        return sa.select(sa.func.unnest(sa.bindparam(name, type_=postgresql.ARRAY(sa.Text))))
+    return sa.select(sa.func.json_each(sa.bindparam(name)).table_valued("value").c.value)
 
 
 def insert_of(table: sa.Table, names: Sequence[str], dialect: Dialect) -> Any:

@@ -27,7 +27,7 @@ from modelyard.tracking.domain import (
     RunStatus,
 )
 from modelyard.tracking.store.prepared import Prepared, PreparedSelect, insert_of
-from modelyard.tracking.store.series import Owner, list_series
+from modelyard.tracking.store.series import Owner, list_latest
 from modelyard.tracking.store.tables import (
     RUN_DATASET_INPUTS,
     RUN_DATASETS,
@@ -134,13 +134,13 @@ def load_runs(snapshot: Snapshot, facts: Sequence[RunFacts]) -> list[Run]:
     ids = [one.id for one in facts]
     if not ids:
         return []
-    series = list_series(snapshot, ids)
+    series = list_latest(snapshot, ids)
     params, tags = list_texts(snapshot, RUN_PARAMS, ids), list_texts(snapshot, RUN_TAGS, ids)
     datasets, models = _datasets_of(snapshot, ids), _models_of(snapshot, ids)
     return [
         Run(
             facts=one,
-            metrics=tuple(row.facts for row in series[one.id]),
+            metrics=tuple(series.get(one.id, ())),
             params=params.get(one.id, {}),
             tags=tags.get(one.id, {}),
             datasets=tuple(datasets.get(one.id, ())),

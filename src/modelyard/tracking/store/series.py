@@ -40,12 +40,17 @@ _IDS = PreparedSelect(
     "run_id",
     "key",
 )
-_FIND_COLUMNS = ("series_id", "run_id", "key", "latest_step", "latest_at", "latest_value", "latest_is_nan", "points")
-_FIND = PreparedSelect(
-    lambda run_ids: (
-        sa.select(*(RUN_SERIES.c[name] for name in _FIND_COLUMNS)).where(RUN_SERIES.c.run_id.in_(run_ids)).order_by(RUN_SERIES.c.key)
-    ),
-    "run_id",
+_FACTS_COLUMNS = ("run_id", "key", "latest_value", "latest_at", "latest_step", "points", "latest_is_nan")
+_FACTS, _FIND = (
+    PreparedSelect(
+        lambda run_ids, names=names: (
+            sa.select(*(RUN_SERIES.c[name] for name in names))
+            .where(RUN_SERIES.c.run_id.in_(run_ids))
+            .order_by(RUN_SERIES.c.run_id, RUN_SERIES.c.key)
+        ),
+        "run_id",
+    )
+    for names in (_FACTS_COLUMNS, (*_FACTS_COLUMNS, "series_id"))
 )
 _CHUNKS = (
     sa.select(RUN_POINTS.c.series_id, RUN_POINTS.c.packed)
@@ -114,13 +119,21 @@ def _series_row(key: SeriesKey, latest: Latest, owner: Owner) -> dict[str, Any]:
     }
 
 
-def list_series(snapshot: Snapshot, run_ids: Sequence[RunId]) -> dict[RunId, list[SeriesRow]]:
-    """The series of each run, by key."""
-    found: dict[RunId, list[SeriesRow]] = {run_id: [] for run_id in run_ids}
-    for series_id, run_id, key, step, at, value, is_nan, points in _FIND.rows(snapshot, run_ids):
-        facts = SeriesFacts(key=key, value=None if is_nan else value, at=at, step=step, points=points)
-        found[run_id].append(SeriesRow(series_id, facts))
+def list_series(snapshot: Snapshot, run_id: RunId) -> list[SeriesRow]:
+    """The series of a run, by key."""
+    return [SeriesRow(row.series_id, _facts(row)) for row in _FIND.rows(snapshot, [run_id])]
+
+
+def list_latest(snapshot: Snapshot, run_ids: Sequence[RunId]) -> dict[RunId, list[SeriesFacts]]:
+    """The facts of the series of each run that has any, by key."""
+    found: dict[RunId, list[SeriesFacts]] = {}
+    for row in _FACTS.rows(snapshot, run_ids):
+        found.setdefault(row[0], []).append(_facts(row))
     return found
+
+
+def _facts(row: Sequence[Any]) -> SeriesFacts:
+    return SeriesFacts(key=row[1], value=None if row[6] else row[2], at=row[3], step=row[4], points=row[5])
 
 
 def find_series(snapshot: Snapshot, run_ids: Sequence[RunId], key: str) -> dict[RunId, SeriesId]:

@@ -78,6 +78,8 @@ RUNS = sa.Table(
     sa.Column("content_digest", TEXT),
 )
 sa.Index(None, RUNS.c.experiment_id, RUNS.c.lifecycle, RUNS.c.started_at.desc(), RUNS.c.run_id)
+for _ordered in (RUNS.c.ended_at, RUNS.c.name):
+    sa.Index(None, RUNS.c.experiment_id, RUNS.c.lifecycle, _ordered, RUNS.c.run_id)
 for _digest in (RUNS.c.source_digest, RUNS.c.snapshot_digest):
     sa.Index(None, _digest, sqlite_where=_digest.is_not(None), postgresql_where=_digest.is_not(None))
 
