@@ -70,7 +70,6 @@ def points(*values: float, key: str = "loss") -> Points:
 
 @pytest.fixture
 def spool(database: Database) -> Spool:
-    database.write(service.ensure_default)
     made = Spool(database)
     assert made.send(1, STARTED) == NEW
     return made
@@ -85,6 +84,12 @@ def test_a_run_begins_under_its_clients_id_in_an_experiment_that_is_made(spool: 
     with spool.database.read() as snapshot:
         asked = Asked(filter="tags.why = 'test'")
         assert len(service.search_runs(snapshot, WRITER, (facts.experiment_id,), asked).runs) == 2
+
+
+def test_a_run_without_an_experiment_is_in_the_one_that_is_always_there(database: Database) -> None:
+    spool = Spool(database)
+    spool.send(1, Started(name="swift-heron", started_at=Instant(5)))
+    assert spool.found().facts.experiment_id == "0"
 
 
 def test_a_batch_that_comes_again_is_answered_and_not_logged_again(spool: Spool) -> None:

@@ -22,7 +22,10 @@ STATE, REFUSED = "state.json", "refused.jsonl"
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a spool was sent, and whether that is all. A state that was lost makes batches come again, which changes nothing."""
+    """How far a spool was sent. A state that was lost makes batches come again, which changes nothing.
+
+    `is_over` says that it is not sent any further: all of it was, or the server refused the run itself.
+    """
 
     delivered: int = 0
     at: Instant = Instant(0)
@@ -56,8 +59,8 @@ class SpoolReader:
         while self._current is None:
             if not self._bodies and not self._has_read():
                 return None
-            found = _decoder.decode(self._bodies.popleft())
-            if found.sequence > self.state.delivered:
+            found = _decoded(self._bodies.popleft())
+            if found is not None and found.sequence > self.state.delivered:
                 self._current = found
         return self._current
 
@@ -149,6 +152,29 @@ class SpoolReader:
         self._offset += whole
 
 
+def count_waiting(folder: Path) -> int:
+    """How many batches of a spool no server has taken, by what is noted."""
+    delivered = _read_state(folder).delivered
+    found = (_decoded(bytes(body)) for path in _segments(folder) for _, body in _bodies(path))
+    return len({one.sequence for one in found if one is not None and one.sequence > delivered})
+
+
+def _bodies(path: Path) -> Iterator[tuple[int, memoryview]]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    yield from whole_bodies(memoryview(content), len(MAGIC), MOST_FRAME_BYTES)
+
+
+def _decoded(body: bytes) -> Spooled | None:
+    """The batch in a frame; None for a frame of another kind, whose number is then missing."""
+    try:
+        return _decoder.decode(body)
+    except msgspec.MsgspecError:
+        return None
+
+
 _decoder = msgspec.msgpack.Decoder(Spooled)
 
 
@@ -165,10 +191,11 @@ def read_refused(folder: Path) -> list[SetAside]:
 
 
 @contextlib.contextmanager
-def taken_over(folder: Path) -> Iterator[SpoolReader | None]:
+def taken_over(folder: Path, *, is_asked: bool = False) -> Iterator[SpoolReader | None]:
     """The spool of a writer that is gone, while the block runs: nobody else sends it off meanwhile. A torn tail is cut.
 
-    None where its writer lives, where somebody else sends it, where it is gone or all of it was sent.
+    None where its writer lives, where somebody else sends it, where it is gone or over. A spool whose run was refused is tried
+    again where somebody asks for it.
     """
     lock = locked(folder)
     if lock is None:
@@ -176,9 +203,14 @@ def taken_over(folder: Path) -> Iterator[SpoolReader | None]:
         return
     try:
         reader = _opened(folder)
-        if reader is not None:
+        if reader is not None and reader.state.is_over and is_asked and _segments(folder):
+            (folder / REFUSED).unlink(missing_ok=True)
+            reader.put_state(msgspec.structs.replace(reader.state, is_over=False))
+        if reader is None or reader.state.is_over:
+            yield None
+        else:
             cut_tail(folder)
-        yield reader
+            yield reader
     finally:
         os.close(lock)
 
@@ -188,7 +220,7 @@ def _opened(folder: Path) -> SpoolReader | None:
         reader = SpoolReader(folder)
     except (OSError, msgspec.MsgspecError):
         return None
-    return None if reader.state.is_over or reader.head.format != 1 else reader
+    return None if reader.head.format != 1 else reader
 
 
 def cut_tail(folder: Path) -> int:

@@ -13,7 +13,7 @@ from modelyard.sdk.client import Client
 from modelyard.sdk.tracking.leftovers import SetAside, SpoolReader
 from modelyard.sdk.tracking.spool import FILES, Head, Spooled
 from modelyard.sdk.transport import RemoteError
-from modelyard.tracking.spooled import File, Resumed, SpooledBatch
+from modelyard.tracking.spooled import File, Resumed, SpooledBatch, Started
 
 LOG = logging.getLogger("modelyard")
 PASSING = frozenset({Kind.UNREACHABLE, Kind.THROTTLED, Kind.OVERLOADED, Kind.INTERNAL, Kind.UNAUTHENTICATED})
@@ -77,6 +77,8 @@ class Sending:
 
         Of a spool whose writer is gone the end is sent too, and then it is removed.
         """
+        if self.reader.state.is_over:
+            return False
         batch = self.reader.next()
         if batch is None:
             batch = self.reader.ending() if self._is_orphan else None
@@ -93,6 +95,9 @@ class Sending:
             if is_passing(error) or self._may_begin_yet(batch, error):
                 raise
             self._set_aside(batch, error)
+            if isinstance(batch.record, Started | Resumed):  # without its run the rest has no place: the spool waits for people
+                self.reader.put_state(msgspec.structs.replace(self.reader.state, is_over=True))
+                return False
         self.reader.mark(batch)
         return True
 
@@ -126,7 +131,8 @@ class Sending:
         if not self._has_told:
             self._has_told = True
             name = self.reader.head.name
-            self._told(f"run {name}: the server refused a batch, which is set aside: {error.message} (yard sync lists them)")
+            what = "the run" if isinstance(batch.record, Started | Resumed) else "a batch"
+            self._told(f"run {name}: the server refused {what}, which is set aside: {error.message} (yard sync lists it)")
 
     def _note_lost(self, batch: Spooled) -> None:
         body = ErrorBody(code="batches_lost", message=f"{self.reader.lost} batches before it cannot be read", hint="check the disk")

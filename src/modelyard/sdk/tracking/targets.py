@@ -60,7 +60,7 @@ def data_folder_of(folder: Path) -> Path:
 def receiver_of(target: Target, head: Head) -> tuple[Client, Receiver] | None:
     """Who takes the spool in, and the client to close; None where no server runs on the spool's own folder."""
     if head.url:
-        client = Client(head.url, _token(head.url))
+        client = Client(head.url, _token(target, head.url))
     else:
         url = running_server(target.data)
         if not url:
@@ -83,10 +83,17 @@ def running_server(data: Path) -> str:
     return ""
 
 
-def _token(url: str) -> str:
-    named = os.environ.get("MODELYARD_URL", "")
-    is_meant = not named or same_url(named) == url
-    return (os.environ.get("MODELYARD_TOKEN", "") if is_meant else "") or read_logins().tokens.get(url, "")
+def is_trusted(target: Target, head: Head) -> bool:
+    """Whether the spool goes where this process was told to log, to the folder's own server, or where the user has logged in.
+
+    A spool that came with a folder from elsewhere must not send anybody's token away.
+    """
+    return head.url in ("", target.url) or head.url in read_logins().tokens
+
+
+def _token(target: Target, url: str) -> str:
+    given = os.environ.get("MODELYARD_TOKEN", "") if url == target.url else ""
+    return given or read_logins().tokens.get(url, "")
 
 
 def _local_token(data: Path) -> str:

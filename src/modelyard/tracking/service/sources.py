@@ -26,7 +26,7 @@ from modelyard.tracking.rules.names import check_dataset, check_metrics, checked
 from modelyard.tracking.rules.series import BYTES_A_POINT, bounded, unpacked
 from modelyard.tracking.service.batches import DIGEST, Item, checked_batch, log_batches
 from modelyard.tracking.service.content import SeriesDigest
-from modelyard.tracking.service.experiments import NewExperiment, create_experiment
+from modelyard.tracking.service.experiments import NewExperiment, create_experiment, ensure_default
 from modelyard.tracking.service.guard import get_facts, not_active_run
 from modelyard.tracking.service.runs import create_run, long_series_digests, update_run
 from modelyard.tracking.spooled import (
@@ -125,6 +125,7 @@ class _Batch:
 def _experiment(tx: Transaction, principal: Principal, name: str) -> ExperimentId:
     """The experiment of that name, made where there is none; the one that is always there where no name is given."""
     if not name:
+        ensure_default(tx)
         return DEFAULT_EXPERIMENT
     found = experiments.find_by_name(tx, name)
     if found is None:
