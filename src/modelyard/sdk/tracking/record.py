@@ -137,7 +137,7 @@ def collected(where: Origin, seeds: dict[str, int], tolerance: float) -> Collect
 
 def path_in(root: Path, path: Path) -> str:
     """A path relative to the source's root where it lies below, else absolute."""
-    absolute = path.absolute()
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - without `..`, and without following links as `resolve` would
     return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)
 
 

@@ -22,7 +22,7 @@ PASSING = frozenset({Kind.UNREACHABLE, Kind.THROTTLED, Kind.OVERLOADED, Kind.INT
 TRIES_TO_RESUME = 8
 """How often a run that is resumed is waited for; the tries are up to five seconds apart."""
 
-_NOT_OURS = ("not_found", "method_not_allowed", "endpoint_not_found")
+_NOT_OURS = ("not_found", "method_not_allowed", "endpoint_not_found", "bad_origin")
 _SCHEME = "mlflow-artifacts:/"
 
 
