@@ -14,11 +14,13 @@ import pytest
 from modelyard.access.domain import Role
 from modelyard.sdk.tracking.record import RECORD, RunRecord
 from modelyard.sdk.tracking.spool import SPOOLS
-from modelyard.server.local import put_local_tokens
+from modelyard.server.local import put_addresses, put_local_tokens
+from modelyard.server.locks import RoleLock
 from modelyard.server.spools import tick
 from modelyard.tracking.spooled import File
 from tests.live import YARD
 from tests.sdk.conftest import Tracked, batches
+from tests.serving.world import until
 
 TRAINING = """
 import sys, modelyard
@@ -176,6 +178,24 @@ def test_a_spool_in_the_data_folder_is_taken_in_by_its_worker(tracked: Tracked, 
     assert (tracked.values(run.id, "loss"), tracked.run(run.id)["facts"]["status"]) == ([0.5], "FINISHED")
     with tracked.server.client(Role.VIEWER) as client:
         assert [one["path"] for one in client.get(f"/api/v1/runs/{run.id}/artifacts").json()] == ["model.bin"]
+
+
+def test_a_run_goes_to_the_server_that_runs_on_its_folder(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tracked.server.installation.settings
+    put_local_tokens(tracked.server.installation.database, settings.folder)
+    monkeypatch.setenv("MODELYARD_DATA", str(settings.folder))
+    monkeypatch.delenv("MODELYARD_TOKEN")
+    with tracked.start(url="") as run:
+        run.log({"loss": 0.5})
+        run.flush()
+        assert run.url == ""
+        put_addresses(settings)
+        with RoleLock(settings.folder, "server"):
+            until(lambda: tracked.has(run.id, "loss"))
+            assert run.url == f"{tracked.url}/runs/{run.id}"
+            run.finish()
+    assert tracked.run(run.id)["facts"]["status"] == "FINISHED"
+    assert not list((settings.folder / SPOOLS).glob("src_*"))
 
 
 def test_a_spool_from_elsewhere_takes_no_token_away(tracked: Tracked) -> None:

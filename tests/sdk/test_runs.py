@@ -69,6 +69,9 @@ def test_what_is_no_number_or_name_is_refused_at_once(tracked: Tracked) -> None:
         for wrong in ({"loss": "0.5"}, {"loss": object()}, {"../loss": 1.0}, {"": 1.0}):
             with pytest.raises(InvalidInput):
                 run.log(wrong)  # type: ignore[arg-type]  # hostile
+        for text in ("a\ud800", b"\xff".decode("utf-8", "surrogateescape")):
+            with pytest.raises(InvalidInput):
+                run.log_param("text", text)
         for step in ("x", 2**63, float("inf")):
             with pytest.raises(InvalidInput):
                 run.log({"loss": 1.0}, step=step)  # type: ignore[arg-type]  # hostile

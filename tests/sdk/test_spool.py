@@ -7,14 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.core.clock import Instant
-from modelyard.core.errors import Conflict, ModelyardError, NotFound, Overloaded
+from modelyard.core.digests import digest_bytes
+from modelyard.core.errors import Conflict, ModelyardError, Overloaded
 from modelyard.sdk.tracking.leftovers import SpoolReader, count_waiting, list_spools, read_refused, taken_over
 from modelyard.sdk.tracking.packing import Item, Noted, packed_items
 from modelyard.sdk.tracking.sending import Sending
 from modelyard.sdk.tracking.spool import Head, Spooled, SpoolUnavailable, SpoolWriter
 from modelyard.tracking.domain import RunId
 from modelyard.tracking.rules.series import unpacked
-from modelyard.tracking.spooled import MOST_POINTS, Ended, File, Points, Record, Texts, new_source_id
+from modelyard.tracking.spooled import MOST_POINTS, ContentMissing, Ended, File, Points, Record, Texts, new_source_id
 
 AT = Instant(7)
 
@@ -42,6 +43,7 @@ class Server:
     def __init__(self) -> None:
         self.taken: list[tuple[int, Record]] = []
         self.fails: ModelyardError | None = None
+        self.files: list[Path] = []
 
     def take(self, head: Head, batch: Spooled) -> None:
         if self.fails is not None:
@@ -49,7 +51,7 @@ class Server:
         self.taken.append((batch.sequence, batch.record))
 
     def put_file(self, head: Head, file: File, path: Path) -> None:
-        raise NotFound("no file is expected")
+        self.files.append(path)
 
 
 def sent(folder: Path, server: Server) -> int:
@@ -153,6 +155,21 @@ def test_a_refused_batch_is_passed_over_once_it_is_kept(tmp_path: Path) -> None:
     assert sending.step()
     assert [number for number, _ in server.taken] == [2]
     assert [(one.sequence, one.record) for one in read_refused(spool.folder)] == [(1, {"type": "texts", "params": {}, "tags": {"n": "1"}})]
+
+
+@pytest.mark.parametrize("content", ["../../secret", "a" * 32, ""])
+def test_a_spool_sends_no_file_but_its_own(tmp_path: Path, content: str) -> None:
+    (tmp_path / "secret").write_text("mine")
+    spool = writer(tmp_path / "spools")
+    (spool.folder / "files").mkdir()
+    (spool.folder / "files" / ("a" * 32)).symlink_to(tmp_path / "secret")
+    spool.put(File(path="x", digest=digest_bytes(b"mine"), size_bytes=4), AT, content)
+    spool.sync()
+    server = Server()
+    server.fails = ContentMissing("send it")
+    sending = Sending(SpoolReader(spool.folder), server, is_orphan=False)
+    assert sending.step()
+    assert ([one.error.code for one in read_refused(spool.folder)], server.files) == (["artifact_not_sent"], [])
 
 
 VALUES = st.lists(st.tuples(st.sampled_from("abc"), st.floats(allow_nan=False)), max_size=3)

@@ -83,7 +83,7 @@ def test_the_machine_is_measured_again_and_again(tmp_path: Path, monkeypatch: py
 
 
 def test_gpus_are_measured_as_far_as_they_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", Nvml())  # type: ignore[arg-type]  # stands in for the module
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml())
     (_, values), *_ = measured(tmp_path, 1)
     gpus = {name.removeprefix("system/gpu_"): value for name, value in values.items() if "gpu" in name}
     assert gpus == {

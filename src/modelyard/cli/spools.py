@@ -43,7 +43,7 @@ def sync(
     Example: yard sync
     """
     target = _target(folder)
-    found = [_synced(one, target) for one in list_spools(target.spools)]
+    found = [synced for one in list_spools(target.spools) if (synced := _synced(one, target)) is not None]
     for one in found if forget else ():
         _forget(target.spools / one.spool)
     if json:
@@ -60,8 +60,12 @@ def _target(folder: Path) -> Target:
     return msgspec.structs.replace(target, data=folder.absolute()) if (folder / SPOOLS).is_dir() else target
 
 
-def _synced(folder: Path, target: Target) -> SyncedSpool:
-    head = SpoolReader(folder).head
+def _synced(folder: Path, target: Target) -> SyncedSpool | None:
+    try:
+        head = SpoolReader(folder).head
+    except (OSError, msgspec.MsgspecError) as error:
+        tell(f"{folder} is no spool that can be read: {error}")
+        return None
     sent, why = 0, ""
     with taken_over(folder, is_asked=True) as reader:
         if reader is not None:

@@ -120,7 +120,7 @@ def collected(where: Origin, seeds: dict[str, int], tolerance: float) -> Collect
             files[CHANGES] = git.diff
     record = RunRecord(
         command=where.command,
-        folder=where.folder.relative_to(where.root).as_posix(),
+        folder=said(where.folder.relative_to(where.root).as_posix()),
         python=platform.python_version(),
         seeds=seeds,
         processor=processor(),
@@ -243,7 +243,12 @@ def _is_interactive() -> bool:
 def _command(root: Path, folder: Path) -> tuple[str, ...] | None:
     if _is_interactive() or not sys.orig_argv:
         return None
-    return ("python", *(_relative(word, root, folder) for word in sys.orig_argv[1:]))
+    return ("python", *(said(_relative(word, root, folder)) for word in sys.orig_argv[1:]))
+
+
+def said(text: str) -> str:
+    """A text of the operating system's, without what UTF-8 has no place for."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _relative(word: str, root: Path, folder: Path) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from modelyard.core.errors import ModelyardError
 from modelyard.sdk.tracking.record import RECORD, Origin, RunRecord, UsedDataset, collected, encoded
 from modelyard.sdk.tracking.sending import LOG
 
@@ -41,13 +42,16 @@ class Recording:
             LOG.warning("the record of the run is not complete: collecting it took more than %d s", wait_s)
 
     def _collect(self) -> None:
-        found = collected(self.origin, self._seeds, self._tolerance)
-        for path, content in found.files.items():
-            self._put_file(path, content)
-        self._put_tags(found.tags)
-        with self._lock:
-            self._record = found.record
-            self._write()
+        try:
+            found = collected(self.origin, self._seeds, self._tolerance)
+            for path, content in found.files.items():
+                self._put_file(path, content)
+            self._put_tags(found.tags)
+            with self._lock:
+                self._record = found.record
+                self._write()
+        except (OSError, ValueError, ModelyardError) as error:
+            LOG.warning("the record of the run is not complete: %s", error)
 
     def _write(self) -> None:
         if self._record is not None:

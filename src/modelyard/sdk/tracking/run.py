@@ -15,7 +15,7 @@ from typing import Any, Self
 import msgspec
 
 from modelyard.core.clock import Instant
-from modelyard.core.errors import Conflict, NotFound
+from modelyard.core.errors import Conflict, InvalidInput, NotFound
 from modelyard.sdk.tracking.outbox import MOST_WAITING, Outbox
 from modelyard.sdk.tracking.packing import MOST, Noted, number, whole
 from modelyard.sdk.tracking.record import UsedDataset, is_notebook, path_in
@@ -214,6 +214,10 @@ class Run:
         self._note(File(path=name, digest=stored.digest, size_bytes=stored.size_bytes), stored.name)
 
     def _note(self, record: Record, content: str = "") -> None:
+        try:
+            msgspec.msgpack.encode(record)
+        except UnicodeEncodeError as error:  # here it has a caller who is told
+            raise InvalidInput(f"a text holds what UTF-8 has no place for: {error.reason}", hint="encode it otherwise") from error
         self._put(Noted(_now(), record, content))
 
     def _put_system(self, step: int, values: dict[str, float]) -> None:

@@ -1,6 +1,7 @@
 """Sends what spools hold to a server, in order: each batch until it is taken or refused. Owns what is tried again; knows no thread."""
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +25,7 @@ TRIES_TO_RESUME = 8
 
 _NOT_OURS = ("not_found", "method_not_allowed", "endpoint_not_found", "bad_origin")
 _SCHEME = "mlflow-artifacts:/"
+_CONTENT = re.compile(r"[0-9a-f]{32}")
 
 
 class Receiver(Protocol):
@@ -38,8 +40,8 @@ class Receiver(Protocol):
         ...
 
 
-class Artifactless(ModelyardError):
-    """The run's artifacts do not lie on this server."""
+class ArtifactNotSent(ModelyardError):
+    """An artifact that cannot be sent: its place is on no server of ours, or its content is not in the spool."""
 
     kind = Kind.CONFLICT
 
@@ -58,7 +60,7 @@ class Remote:
         """Uploads an artifact, streamed."""
         root = self._client.get_run(head.run_id).facts.artifact_uri
         if not root.startswith(_SCHEME):
-            raise Artifactless(f"the artifacts of run {head.run_id} lie at {root[:80]}", hint="log it where they are")
+            raise ArtifactNotSent(f"the artifacts of run {head.run_id} lie at {root[:80]}", hint="log it where they are")
         place = f"/api/2.0/mlflow-artifacts/artifacts/{quote(f'{root.removeprefix(_SCHEME)}/{file.path}')}"
         with path.open("rb") as stream:
             self._client.send_stream("PUT", place, stream)
@@ -118,8 +120,9 @@ class Sending:
 
     def _content(self, batch: Spooled) -> Path:
         path = self.reader.folder / FILES / batch.content
-        if not batch.content or not path.is_file():
-            raise Artifactless("the artifact's content is not in the spool any more", hint="log it again")
+        # A spool that came with a folder from elsewhere must not send files of this machine away.
+        if not _CONTENT.fullmatch(batch.content) or path.is_symlink() or not path.is_file():
+            raise ArtifactNotSent("the artifact's content is not in the spool any more", hint="log it again")
         return path
 
     def _set_aside(self, batch: Spooled, error: ModelyardError) -> None:

@@ -9,7 +9,7 @@ from typing import TypedDict, Unpack
 from modelyard.core.clock import Instant, SystemClock
 from modelyard.core.errors import InvalidInput
 from modelyard.core.ids import hex_id
-from modelyard.sdk.tracking.record import is_notebook, origin, seeded
+from modelyard.sdk.tracking.record import is_notebook, origin, said, seeded
 from modelyard.sdk.tracking.recording import Recording
 from modelyard.sdk.tracking.run import Birth, Run
 from modelyard.sdk.tracking.spool import Head
@@ -91,7 +91,7 @@ def start(
 def _started(head: Head, experiment: str, options: StartOptions) -> Started:
     user = _user()
     kind = "NOTEBOOK" if is_notebook() else "LOCAL"
-    tags = {"mlflow.user": user, "mlflow.source.name": sys.argv[0] or "python", "mlflow.source.type": kind}
+    tags = {"mlflow.user": user, "mlflow.source.name": said(sys.argv[0]) or "python", "mlflow.source.type": kind}
     parent = options.get("parent")
     if parent is not None:
         tags[PARENT_RUN_TAG] = parent.id if isinstance(parent, Run) else checked_run_id(parent)
