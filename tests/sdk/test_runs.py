@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,17 @@ def test_what_a_run_left_the_next_one_delivers(tracked: Tracked, line: Line) -> 
     with tracked.start(url=line.url, resume=run.id) as again:
         again.log({"loss": 2.0}, step=1)
     assert (tracked.values(run.id, "loss"), tracked.spools) == ([3.0, 2.0], [])
+
+
+def test_logging_takes_at_most_5_us_of_the_training(tracked: Tracked) -> None:
+    calls, taken = 10_000, []
+    with tracked.start(url="http://127.0.0.1:9") as run:
+        for _ in range(3):
+            started = time.thread_time()
+            for step in range(calls):
+                run.log({"loss": 0.5}, step=step)
+            taken.append((time.thread_time() - started) / calls)
+    assert min(taken) < 5e-6
 
 
 def test_a_forked_child_has_no_part_in_the_run(tracked: Tracked) -> None:
