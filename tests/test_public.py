@@ -11,6 +11,7 @@ NAMES = [
     "Entity",
     "FeatureView",
     "Parquet",
+    "Run",
     "Window",
     "canary",
     "constant",
@@ -22,6 +23,7 @@ NAMES = [
     "performance",
     "quality",
     "rows",
+    "start",
 ]
 HEAVY = ("numpy", "polars", "pandas", "pyarrow", "lightgbm", "sklearn", "sqlalchemy", "litestar", "httpx", "msgspec")
 

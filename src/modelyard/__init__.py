@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from modelyard.features.domain import Entity, FeatureView, Parquet, Window
     from modelyard.monitoring.domain import drift, performance, quality
     from modelyard.sdk.declarations import canary, constant, gate, model, on, rows
+    from modelyard.sdk.tracking.run import Run
+    from modelyard.sdk.tracking.starting import start
     from modelyard.sdk.training import numbers
 
 __version__ = "0.1.0"
@@ -17,6 +19,7 @@ __all__ = [
     "Entity",
     "FeatureView",
     "Parquet",
+    "Run",
     "Window",
     "canary",
     "constant",
@@ -28,12 +31,15 @@ __all__ = [
     "performance",
     "quality",
     "rows",
+    "start",
 ]
 
 _HOMES = (
     ("modelyard.features.domain", ("Entity", "FeatureView", "Parquet", "Window")),
     ("modelyard.monitoring.domain", ("drift", "performance", "quality")),
     ("modelyard.sdk.declarations", ("canary", "constant", "gate", "model", "on", "rows")),
+    ("modelyard.sdk.tracking.run", ("Run",)),
+    ("modelyard.sdk.tracking.starting", ("start",)),
     ("modelyard.sdk.training", ("numbers",)),
 )
 

@@ -12,8 +12,9 @@ import pytest
 
 from modelyard.access.domain import EVERY_TEAM, SYSTEM, Role
 from modelyard.access.service import choose_password, invite_user
-from modelyard.cli.connection import Addresses, gateway_url, server_url, token_for
+from modelyard.cli.connection import gateway_url, server_url, token_for
 from modelyard.core.errors import InvalidInput
+from modelyard.sdk.places import Addresses
 from tests.cli.conftest import Yard
 from tests.server.conftest import Running
 

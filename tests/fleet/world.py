@@ -15,10 +15,11 @@ from modelyard.delivery.machine import Done, Stopped, begun, claimed, detail_of,
 from modelyard.ledger.service import sequence_pending
 from modelyard.serving import store as serving_store
 from modelyard.serving.domain import Arm, Cell, SealedSegment
-from modelyard.serving.log.frames import MAGIC, Layout, PredictionFrame, encoded, framed
+from modelyard.serving.log.frames import MAGIC, Layout, PredictionFrame, encoded
 from modelyard.serving.log.segments import contents_of
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Transaction
+from modelyard.storage.frames import framed
 from tests.monitoring.world import FIELDS, LATE, WEATHER, World
 
 ADA = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEFAULT_TEAM: Role.APPROVER})

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.core.clock import Instant
-from modelyard.serving.log.frames import HEAD, MAGIC, Field, Layout, PredictionFrame, bodies, decoded, encoded, framed
+from modelyard.serving.log.frames import MAGIC, Field, Layout, PredictionFrame, bodies, decoded, encoded
+from modelyard.storage.frames import HEAD, framed
 
 cells = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text())
 

@@ -24,8 +24,8 @@ from modelyard.registry.formats import load, save
 from modelyard.serving.domain import Assignment, Deployment, GatewayToken, Revision, ServedVersion, Traffic
 from modelyard.serving.log.frames import Frame
 from modelyard.serving.log.segments import frames
-from modelyard.serving.log.shipping import write_whole
 from modelyard.storage.blobs import Blobs
+from modelyard.storage.durable import write_whole
 from tests.serving.gateway_main import Options
 
 LATE = ModelName("late")

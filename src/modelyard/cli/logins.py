@@ -11,10 +11,11 @@ from cyclopts import Parameter
 
 from modelyard.access.domain import Me, TokenId
 from modelyard.access.rules import parsed_token
-from modelyard.cli.connection import put_logins, read_logins, same_url, server_url
+from modelyard.cli.connection import put_logins, server_url
 from modelyard.cli.output import Json, console, plain, print_json, tell
 from modelyard.core.errors import InvalidInput, ModelyardError
 from modelyard.sdk.client import Client
+from modelyard.sdk.places import read_logins, same_url
 
 Url = Annotated[str, Parameter(help="The server; the one that commands talk to now, unless given.")]
 

@@ -8,7 +8,6 @@ import fcntl
 import io
 import logging
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -30,7 +29,6 @@ Beat = Callable[[], object]
 BUILD_TIMEOUT_S = 900.0
 BEAT_S = 0.2
 PYTHON = ".".join(map(str, sys.version_info[:3]))
-CPU_FACTS = Path("/proc/cpuinfo")
 OUTSIDE_WORDS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -69,16 +67,6 @@ def locked_requirements(source: Path, beat: Beat) -> bytes:
         raise EnvironmentFailed(f"the project has no {LOCK}", hint="run uv lock in the project and commit the file")
     command = ["export", "--frozen", "--no-emit-project", "--no-emit-package", "modelyard", "--no-header", "--no-annotate", "--no-dev"]
     return _uv([*command, "--quiet"], source, beat)
-
-
-def processor() -> str:
-    """The family of processors that this machine's belongs to: the same sums in floating point are expected within one alone."""
-    told: dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        lines = CPU_FACTS.read_text("utf-8", "replace").split("\n\n", 1)[0].splitlines()
-        told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    words = [told[name] for name in ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part") if name in told]
-    return " ".join([platform.machine(), *words])
 
 
 def built_environment(build: Build, source: Path, own: bytes) -> Environment:

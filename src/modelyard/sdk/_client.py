@@ -17,6 +17,7 @@ from modelyard.registry.domain import Alias, AliasMove, AliasName, Comparison, L
 from modelyard.sdk.transport import Transport
 from modelyard.serving.domain import Assignment, Endpoint, FoundPrediction, GatewayLease, Heartbeat, LogPosition, LoggedSegment, Proposal, RevisionDetail, RolloutStep, Seal
 from modelyard.tracking.domain import Curve, Experiment, ExperimentId, ExperimentPage, FileEntry, History, Run, RunId, RunPage, RunSearch
+from modelyard.tracking.spooled import SourceId, SpooledBatch, Taken
 
 
 class Client(Transport):
@@ -70,6 +71,11 @@ class Client(Transport):
     def delete_alias(self, model: ModelName, alias: AliasName) -> None:
         """Removes an alias; its moves stay on record. Raises NoSuchAlias."""
         self.call("DELETE", "/models/{model}/aliases/{alias}", {"path": {"model": model, "alias": alias}}, None)
+
+    def deliver_batch(self, run_id: RunId, source: SourceId, sequence: int, body: SpooledBatch) -> Taken:
+        """Takes a batch of a spool in, once: sent again, it is answered and not logged again."""
+        answer: Taken = self.call("PUT", "/runs/{run_id}/sources/{source}/batches/{sequence}", {"path": {"run_id": run_id, "source": source, "sequence": sequence}, "body": body}, Taken)
+        return answer
 
     def disable_user(self, user: str) -> None:
         """Disables an account at once: its sessions end, its tokens are revoked, its link is void. Raises LastAdmin."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -39,6 +39,13 @@ class Failure(msgspec.Struct, frozen=True):
     """The one JSON shape of errors."""
 
     error: ErrorBody
+
+
+class MlflowFailure(msgspec.Struct, frozen=True):
+    """The JSON shape of errors on the paths of MLflow's interface."""
+
+    error_code: str
+    message: str
 
 
 class Transport:
@@ -82,6 +89,12 @@ class Transport:
             return answer.content
         raise _told(answer)
 
+    def send_stream(self, method: str, path: str, stream: BinaryIO) -> None:
+        """Sends a file's content in pieces. Raises RemoteError and Unreachable."""
+        answer = self.reached(method, path, content=stream, headers={"Content-Type": "application/octet-stream"})
+        if not answer.is_success:
+            raise _told(answer)
+
     def reached(self, method: str, path: str, **given: Any) -> httpx.Response:
         """Whatever a request is answered with; `given` goes to the HTTP library. Raises Unreachable."""
         try:
@@ -94,10 +107,18 @@ def _told(answer: httpx.Response) -> RemoteError:
     try:
         body = msgspec.json.decode(answer.content, type=Failure).error
     except msgspec.MsgspecError:
-        body = ErrorBody(
-            code=f"http_{answer.status_code}", message=answer.text[:300] or answer.reason_phrase, hint="is this a Modelyard server?"
-        )
+        body = _told_to_mlflow(answer)
     return RemoteError(body, body.kind or kind_of(answer.status_code))
+
+
+def _told_to_mlflow(answer: httpx.Response) -> ErrorBody:
+    """An error in the shape of MLflow's interface, or one of no shape that is known."""
+    try:
+        told = msgspec.json.decode(answer.content, type=MlflowFailure)
+        return ErrorBody(code=told.error_code.lower(), message=told.message)
+    except msgspec.MsgspecError:
+        message = answer.text[:300] or answer.reason_phrase
+        return ErrorBody(code=f"http_{answer.status_code}", message=message, hint="is this a Modelyard server?")
 
 
 def _text(value: Any) -> Any:

@@ -146,6 +146,7 @@ POST /api/v1/feature-sets/{feature_set}/join
 POST /api/v1/gateways/{gateway}/heartbeat
 POST /api/v1/models
 POST /api/v1/models/{model}/versions
+PUT /api/v1/runs/{run_id}/sources/{source}/batches/{sequence}
 POST /api/v1/models/{model}/versions/{version}/dossiers
 POST /api/v1/models/{model}/versions/{version}/reproductions
 POST /api/v1/models/{model}/versions/{version}/retirement

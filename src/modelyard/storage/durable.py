@@ -36,6 +36,18 @@ def put_secret(path: Path, content: bytes) -> None:
     sync(path.parent)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a small file so that a reader, or a start after a kill, finds the old content or the new, whole. Only its owner reads it."""
+    temporary = path.with_suffix(path.suffix + ".new")
+    descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
+    temporary.replace(path)
+    sync(path.parent)
+
+
 class DurableFolders:
     """The folders below a root that this process has made to last; each is synced once."""
 

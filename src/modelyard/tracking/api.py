@@ -11,4 +11,5 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("GET", "/runs/{run_id}/curves", service.curves, name="get_run_curves"),
     operation("GET", "/runs/{run_id}/history", service.get_history, name="get_metric_history"),
     operation("GET", "/runs/{run_id}/artifacts", service.list_run_files),
+    operation("PUT", "/runs/{run_id}/sources/{source}/batches/{sequence}", service.deliver_batch),
 )

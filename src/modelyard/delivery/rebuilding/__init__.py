@@ -12,8 +12,8 @@ from typing import TypeVar
 import msgspec
 import polars as pl
 
+from modelyard.core.processor import processor
 from modelyard.delivery.domain import Comparison, Reproduction, ReproductionStep
-from modelyard.delivery.environments import processor
 from modelyard.delivery.rebuilding.comparison import MODEL, TOLERANCE, compared, compared_metrics, compared_predictions, verdict_of
 from modelyard.delivery.rebuilding.environment import Fresh, fresh_environment
 from modelyard.delivery.rebuilding.records import Records, records_of

@@ -10,9 +10,10 @@ import polars as pl
 
 from modelyard.core.clock import SECOND
 from modelyard.core.digests import Digest
+from modelyard.core.processor import processor
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
-from modelyard.delivery.environments import Build, Environment, built_environment, processor
+from modelyard.delivery.environments import Build, Environment, built_environment
 from modelyard.delivery.expressions import GateFacts, decided
 from modelyard.delivery.machine import Done, Outcome, Stopped
 from modelyard.delivery.sources import own_package, unpack_source

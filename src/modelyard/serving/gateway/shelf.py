@@ -15,7 +15,7 @@ from modelyard.registry.domain import ModelName
 from modelyard.serving.domain import Assignment, Deployment, GatewayToken, Held, OwnRevision, ServedVersion
 from modelyard.serving.gateway.handler import Handler, Services
 from modelyard.serving.gateway.model import LoadedVersion
-from modelyard.serving.log.shipping import write_whole
+from modelyard.storage.durable import write_whole
 
 STATE = "state.json"
 MOST_PAST = 8

@@ -1,12 +1,10 @@
 """Frames of the prediction log: how a request's predictions become bytes and back. Owns the codec; does no I/O.
 
-A frame is a length, a CRC-32 over length and body, and the body: one byte for its kind, then MessagePack. A request and
+A frame (`storage.frames`) has as its body one byte for its kind, then MessagePack. A request and
 arm is one frame, column by column, so that its cost hardly grows with its rows. Floats keep their exact bits.
 """
 
-import zlib
 from collections.abc import Iterator
-from struct import Struct as Packing
 from typing import Literal
 
 import msgspec
@@ -14,10 +12,9 @@ import msgspec
 from modelyard.core.clock import Instant
 from modelyard.core.digests import digest_of
 from modelyard.serving.domain import Cell
+from modelyard.storage.frames import whole_bodies
 
 MAGIC = b"MYSEG\x00\x01\n"
-HEAD = Packing("<II")
-LENGTH = Packing("<I")
 MOST_FRAME_BYTES = 64 * 2**20
 ID_BYTES = 16
 
@@ -104,33 +101,13 @@ def encoded(frame: Frame) -> bytes:
     return _KINDS[type(frame)] + _encoder.encode(frame)
 
 
-def framed(body: bytes) -> bytes:
-    """`body` with its length and checksum before it."""
-    length = len(body)
-    return HEAD.pack(length, zlib.crc32(body, zlib.crc32(LENGTH.pack(length)))) + body
-
-
 def decoded(body: bytes | memoryview) -> Frame:
     """The frame that `body` holds. Raises msgspec.DecodeError or KeyError where it holds none."""
     return _decoders[bytes(body[:1])].decode(body[1:])
 
 
 def bodies(content: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Each whole frame's body after the magic bytes, and the offset where the frame ends; stops at the first that is not whole.
-
-    A tail that was being written when the machine died fails its length or its checksum and is not yielded.
-    """
+    """Each whole frame's body after the magic bytes, and the offset where the frame ends; stops at the first that is not whole."""
     offset = len(MAGIC)
-    if bytes(content[:offset]) != MAGIC:
-        return
-    while offset + HEAD.size < len(content):
-        length, checksum = HEAD.unpack_from(content, offset)
-        start = offset + HEAD.size
-        end = start + length
-        if not 0 < length <= MOST_FRAME_BYTES or end > len(content):
-            return
-        body = content[start:end]
-        if zlib.crc32(body, zlib.crc32(content[offset : offset + LENGTH.size])) != checksum:
-            return
-        yield end, body
-        offset = end
+    if bytes(content[:offset]) == MAGIC:
+        yield from whole_bodies(content, offset, MOST_FRAME_BYTES)

@@ -3,14 +3,14 @@
 A manifest is written after the content is stored, so whatever is listed can be fetched by anyone.
 """
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from modelyard.serving.domain import SealedSegment
-from modelyard.serving.log.segments import MANIFEST, contents_of, sealed_paths, sync_folder
+from modelyard.serving.log.segments import MANIFEST, contents_of, sealed_paths
 from modelyard.storage.blobs import Blobs
+from modelyard.storage.durable import write_whole
 
 
 def ship(folder: Path, gateway: str, blobs: Blobs) -> tuple[SealedSegment, ...]:
@@ -36,15 +36,3 @@ def forget(folder: Path, registered: tuple[str, ...]) -> None:
         if path.stem in registered:
             path.unlink()
             path.with_suffix(MANIFEST).unlink(missing_ok=True)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a small file so that a reader, or a start after a kill, finds the old content or the new, whole. Only its owner reads it."""
-    temporary = path.with_suffix(path.suffix + ".new")
-    descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(descriptor)
-    temporary.replace(path)
-    sync_folder(path.parent)

@@ -15,8 +15,9 @@ from pathlib import Path
 from modelyard.core.clock import SECOND, Clock, Instant
 from modelyard.core.errors import Conflict, Kind, ModelyardError, Overloaded
 from modelyard.core.ids import new_id
-from modelyard.serving.log.frames import MAGIC, Layout, encoded, framed
+from modelyard.serving.log.frames import MAGIC, Layout, encoded
 from modelyard.serving.log.segments import OPEN, Recovered, recover, seal, sync_folder
+from modelyard.storage.frames import framed
 
 MOST_WAITING_BYTES = 64 * 2**20
 

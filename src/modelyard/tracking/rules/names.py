@@ -159,11 +159,11 @@ def check_metrics(metrics: Sequence[Metric], path: str) -> None:
             checked_text((metric.dataset_name or "") + (metric.dataset_digest or ""), "dataset_name")
 
 
-def check_dataset(dataset: Dataset) -> None:
-    """Passes where a dataset's description is within MLflow's limits. Raises InvalidInput."""
+def check_dataset(dataset: Dataset, *, longest_digest: int = 36) -> None:
+    """Passes where a dataset's description is within MLflow's limits, its digest within its own. Raises InvalidInput."""
     for name, value, most in (
         ("name", dataset.name, 500),
-        ("digest", dataset.digest, 36),
+        ("digest", dataset.digest, longest_digest),
         ("source_type", dataset.source_type, 36),
         ("source", dataset.source, 65_535),
         ("schema", dataset.schema or "", 1_048_575),

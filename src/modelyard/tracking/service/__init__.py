@@ -73,6 +73,7 @@ from modelyard.tracking.service.runs import (
     search_runs,
     update_run,
 )
+from modelyard.tracking.service.sources import deliver_batch
 from modelyard.tracking.store.modelsearch import DatasetFilter, ModelOrder
 
 __all__ = [
@@ -109,6 +110,7 @@ __all__ = [
     "delete_model_tag",
     "delete_run",
     "delete_tag",
+    "deliver_batch",
     "digest_tags",
     "ensure_default",
     "finalize_model",

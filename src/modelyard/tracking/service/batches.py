@@ -38,7 +38,7 @@ DIGEST_TAGS = {
     ENVIRONMENT_DIGEST_TAG: "environment_digest",
     SNAPSHOT_DIGEST_TAG: "snapshot_digest",
 }
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Item(NamedTuple):
@@ -56,7 +56,7 @@ def checked_batch(batch: Batch, *, is_single: bool = False) -> Batch:
     tags = tuple(checked_tag(key, value, "" if is_single else f"tags[{n}].") for n, (key, value) in enumerate(batch.tags))
     check_batch(len(batch.metrics), params, len(tags))
     for key, value in tags:
-        if key in DIGEST_TAGS and not _DIGEST.fullmatch(value):
+        if key in DIGEST_TAGS and not DIGEST.fullmatch(value):
             raise InvalidInput(f"the tag {key} holds a digest, got {value[:100]!r}", hint="write sha256: and 64 hexadecimal digits")
     return Batch(run_id=batch.run_id, metrics=batch.metrics, params=params, tags=tags)
 

@@ -45,8 +45,8 @@ from modelyard.tracking.store.tables import RUN_TAGS
 LONG_SERIES = 1000
 
 
-def create_run(tx: Transaction, principal: Principal, new: NewRun) -> Run:
-    """A new run that is under way. Raises NoSuchExperiment, NotAllowed, NotActive."""
+def create_run(tx: Transaction, principal: Principal, new: NewRun, run_id: RunId | None = None) -> Run:
+    """A new run that is under way, under an id of its own or a free one that is given. Raises NoSuchExperiment, NotAllowed, NotActive."""
     tags = dict(checked_tag(key, value, "tags.") for key, value in new.tags.items())
     named = tags.get(RUN_NAME_TAG, "")
     if new.name and named and new.name != named:
@@ -56,7 +56,7 @@ def create_run(tx: Transaction, principal: Principal, new: NewRun) -> Run:
         )
     _, name = checked_tag(RUN_NAME_TAG, new.name or named or random_name(), "tags.")
     experiment = get_writable_experiment(tx, principal, new.experiment_id)
-    run_id = RunId(hex_id())
+    run_id = run_id or RunId(hex_id())
     facts = RunFacts(
         id=run_id,
         experiment_id=experiment.id,

@@ -120,6 +120,17 @@ RUN_POINTS = sa.Table(
     sa.Index(None, "series_id", "chunk_id"),
 )
 
+# How far each spool that logs to a run was taken in: what comes again is answered and not logged twice.
+RUN_SOURCES = sa.Table(
+    "run_sources",
+    METADATA,
+    _column("source_id", is_key=True),
+    _column("team_id"),
+    _column("run_id"),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Index(None, "run_id"),
+)
+
 RUN_DATASETS = sa.Table(
     "run_datasets",
     METADATA,

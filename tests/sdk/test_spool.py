@@ -1,0 +1,204 @@
+"""The spool on disk: batches are durable, numbered and read once, whatever was being written when the machine died."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelyard.core.clock import Instant
+from modelyard.core.digests import digest_bytes
+from modelyard.core.errors import Conflict, ModelyardError, Overloaded
+from modelyard.sdk.tracking.leftovers import SpoolReader, count_waiting, list_spools, read_refused, taken_over
+from modelyard.sdk.tracking.packing import Item, Noted, packed_items
+from modelyard.sdk.tracking.sending import Sending
+from modelyard.sdk.tracking.spool import Head, Spooled, SpoolUnavailable, SpoolWriter
+from modelyard.tracking.domain import RunId
+from modelyard.tracking.rules.series import unpacked
+from modelyard.tracking.spooled import MOST_POINTS, ContentMissing, Ended, File, Points, Record, Texts, new_source_id
+
+AT = Instant(7)
+
+
+def writer(root: Path, **given: int) -> SpoolWriter:
+    return SpoolWriter(root, Head(source=new_source_id(), run_id=RunId("a" * 32), name="swift-heron"), **given)
+
+
+def text(n: int) -> Texts:
+    return Texts(tags={"n": str(n)})
+
+
+def filled(root: Path, count: int, **given: int) -> SpoolWriter:
+    """A spool with so many batches, each synced by itself."""
+    spool = writer(root, **given)
+    for n in range(1, count + 1):
+        spool.put(text(n), AT)
+        spool.sync()
+    return spool
+
+
+class Server:
+    """A receiver that notes what it takes, and fails as it is told."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[int, Record]] = []
+        self.fails: ModelyardError | None = None
+        self.files: list[Path] = []
+
+    def take(self, head: Head, batch: Spooled) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.taken.append((batch.sequence, batch.record))
+
+    def put_file(self, head: Head, file: File, path: Path) -> None:
+        self.files.append(path)
+
+
+def sent(folder: Path, server: Server) -> int:
+    """Sends what a writer left that is gone; how many batches."""
+    with taken_over(folder) as reader:
+        assert reader is not None
+        sending = Sending(reader, server, is_orphan=True)
+        while sending.step():
+            pass
+        return sending.sent
+
+
+def test_a_spool_is_sent_in_order_and_then_it_is_gone(tmp_path: Path) -> None:
+    spool = filled(tmp_path, 40, segment_bytes=300)
+    spool.put(Ended(status="FINISHED", at=AT), AT)  # type: ignore[arg-type]  # a member of the enumeration
+    spool.sync()
+    assert (spool.acknowledged, len(list(spool.folder.glob("*.frames"))) > 3) == (41, True)
+    with taken_over(spool.folder) as reader:
+        assert reader is None  # its writer lives
+    spool.close()
+    server = Server()
+    assert sent(spool.folder, server) == 41
+    assert [record for _, record in server.taken[:-1]] == [text(n) for n in range(1, 41)]
+    assert list_spools(tmp_path) == []
+
+
+def test_a_writer_that_was_killed_owes_an_end(tmp_path: Path) -> None:
+    spool = filled(tmp_path, 2)
+    spool.close()
+    server = Server()
+    sent(spool.folder, server)
+    assert server.taken[-1] == (3, Ended(status="KILLED", at=AT))  # type: ignore[arg-type]  # a member of the enumeration
+
+
+@pytest.mark.parametrize("torn", [1, 5, 9, 30])
+def test_a_torn_tail_is_cut(tmp_path: Path, torn: int) -> None:
+    spool = filled(tmp_path, 3)
+    spool.close()
+    (path,) = spool.folder.glob("*.frames")
+    whole = path.stat().st_size
+    frame = path.read_bytes()[-30:]
+    path.write_bytes(path.read_bytes() + frame[:torn] + b"\0" * (torn == 30))
+    with taken_over(spool.folder) as reader:
+        assert reader is not None
+        assert path.stat().st_size == whole
+    assert sent(spool.folder, Server()) == 4
+
+
+def test_what_was_sent_is_not_sent_again_and_what_waits_is_counted(tmp_path: Path) -> None:
+    spool = filled(tmp_path, 30, segment_bytes=300)
+    server, reader = Server(), SpoolReader(spool.folder)
+    sending = Sending(reader, server, is_orphan=False)
+    for _ in range(20):
+        assert sending.step()
+    assert count_waiting(spool.folder) == 10
+    server.fails = Overloaded("busy")
+    with pytest.raises(Overloaded):
+        sending.step()
+    spool.close()
+    server.fails = None
+    assert sent(spool.folder, server) == 11
+    assert [number for number, _ in server.taken] == list(range(1, 32))
+
+
+def test_batches_that_the_disk_lost_are_said(tmp_path: Path) -> None:
+    spool = filled(tmp_path, 12, segment_bytes=150)
+    spool.close()
+    second = sorted(spool.folder.glob("*.frames"))[1]
+    content = bytearray(second.read_bytes())
+    content[20] ^= 0xFF
+    second.write_bytes(content)
+    server = Server()
+    sent(spool.folder, server)
+    assert 2 <= len(server.taken) < 12
+    assert [one.error.code for one in read_refused(spool.folder)] == ["batches_lost"]
+
+
+def test_a_bounded_spool_keeps_what_it_has_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    spool = filled(tmp_path, 5, most_bytes=400, segment_bytes=100)
+    spool.put(Texts(tags={"long": "x" * 400}), AT)
+    with pytest.raises(SpoolUnavailable):
+        spool.sync()
+    server = Server()
+    sending = Sending(SpoolReader(spool.folder), server, is_orphan=False)
+    assert [sending.step() for _ in range(6)] == [True] * 5 + [False]
+    spool._most_bytes = 1000
+    spool.put(text(7), AT)
+    spool.sync()
+    while sending.step():
+        pass
+    assert [number for number, _ in server.taken] == list(range(1, 8))
+
+
+def test_a_refused_batch_is_passed_over_once_it_is_kept(tmp_path: Path) -> None:
+    spool = filled(tmp_path, 2)
+    server = Server()
+    server.fails = Conflict("no")
+    sending = Sending(SpoolReader(spool.folder), server, is_orphan=False)
+    assert sending.step()
+    server.fails = None
+    assert sending.step()
+    assert [number for number, _ in server.taken] == [2]
+    assert [(one.sequence, one.record) for one in read_refused(spool.folder)] == [(1, {"type": "texts", "params": {}, "tags": {"n": "1"}})]
+
+
+@pytest.mark.parametrize("content", ["../../secret", "a" * 32, ""])
+def test_a_spool_sends_no_file_but_its_own(tmp_path: Path, content: str) -> None:
+    (tmp_path / "secret").write_text("mine")
+    spool = writer(tmp_path / "spools")
+    (spool.folder / "files").mkdir()
+    (spool.folder / "files" / ("a" * 32)).symlink_to(tmp_path / "secret")
+    spool.put(File(path="x", digest=digest_bytes(b"mine"), size_bytes=4), AT, content)
+    spool.sync()
+    server = Server()
+    server.fails = ContentMissing("send it")
+    sending = Sending(SpoolReader(spool.folder), server, is_orphan=False)
+    assert sending.step()
+    assert ([one.error.code for one in read_refused(spool.folder)], server.files) == (["artifact_not_sent"], [])
+
+
+VALUES = st.lists(st.tuples(st.sampled_from("abc"), st.floats(allow_nan=False)), max_size=3)
+ITEMS = st.lists(st.one_of(st.tuples(st.integers(0, 9), st.integers(0, 9), VALUES.map(tuple)), st.just(Noted(AT, text(0)))), max_size=30)
+
+
+@given(ITEMS)
+def test_packing_keeps_every_point_in_its_place(items: list[Item]) -> None:
+    def points(found: list[Item]) -> list[object]:
+        """Everything in order: each record, and between two of them the points of each metric."""
+        told: list[object] = []
+        for item in [*found, Noted(AT, text(1))]:
+            if isinstance(item, Noted) and isinstance(item.record, Points):
+                batch = {key: list(zip(*(c.tolist() for c in unpacked([content])), strict=True)) for key, content in item.record.series}
+                told.append(batch)
+            elif isinstance(item, Noted):
+                told.append("record")
+            else:
+                if not told or told[-1] == "record":
+                    told.append({})
+                for key, value in item[2]:
+                    told[-1].setdefault(key, []).append((item[0], item[1], value))  # type: ignore[attr-defined]  # the dict just put
+        return [one for one in told if one != {}]
+
+    assert points(list(packed_items(items))) == points(items)
+
+
+def test_a_batch_has_no_more_points_than_a_server_takes() -> None:
+    wide = tuple((f"k{n}", 1.0) for n in range(MOST_POINTS + 5))
+    batches = list(packed_items([(1, 1, wide), *((n, n, (("a", 1.0),)) for n in range(2 * MOST_POINTS))]))
+    counts = [sum(len(content) // 24 for _, content in one.record.series) for one in batches if isinstance(one.record, Points)]
+    assert (sum(counts), max(counts)) == (3 * MOST_POINTS + 5, MOST_POINTS)
