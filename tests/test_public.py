@@ -13,15 +13,21 @@ NAMES = [
     "Parquet",
     "Window",
     "canary",
+    "choice",
     "constant",
     "drift",
     "gate",
+    "integers",
+    "loguniform",
     "model",
     "numbers",
     "on",
     "performance",
     "quality",
+    "report",
+    "report_iteration",
     "rows",
+    "uniform",
 ]
 HEAVY = ("numpy", "polars", "pandas", "pyarrow", "lightgbm", "sklearn", "sqlalchemy", "litestar", "httpx", "msgspec")
 

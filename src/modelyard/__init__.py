@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from modelyard.features.domain import Entity, FeatureView, Parquet, Window
     from modelyard.monitoring.domain import drift, performance, quality
     from modelyard.sdk.declarations import canary, constant, gate, model, on, rows
+    from modelyard.sdk.reporting import report, report_iteration
     from modelyard.sdk.training import numbers
+    from modelyard.sdk.tuning import choice, integers, loguniform, uniform
 
 __version__ = "0.1.0"
 __all__ = [
@@ -19,22 +21,30 @@ __all__ = [
     "Parquet",
     "Window",
     "canary",
+    "choice",
     "constant",
     "drift",
     "gate",
+    "integers",
+    "loguniform",
     "model",
     "numbers",
     "on",
     "performance",
     "quality",
+    "report",
+    "report_iteration",
     "rows",
+    "uniform",
 ]
 
 _HOMES = (
     ("modelyard.features.domain", ("Entity", "FeatureView", "Parquet", "Window")),
     ("modelyard.monitoring.domain", ("drift", "performance", "quality")),
     ("modelyard.sdk.declarations", ("canary", "constant", "gate", "model", "on", "rows")),
+    ("modelyard.sdk.reporting", ("report", "report_iteration")),
     ("modelyard.sdk.training", ("numbers",)),
+    ("modelyard.sdk.tuning", ("choice", "integers", "loguniform", "uniform")),
 )
 
 
