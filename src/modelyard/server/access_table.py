@@ -85,6 +85,8 @@ GET /api/v1/dossiers/{dossier}/pdf
 POST /api/v1/trust
 GET /api/v1/models/{model}/versions/{version}/reproductions
 GET /api/v1/reproductions
+GET /api/v1/studies
+GET /api/v1/studies/{study}
 GET /api/v1/reproductions/{reproduction}
 GET /reproductions/{reproduction}
 GET /api/v1/prediction-log/position
@@ -149,6 +151,8 @@ POST /api/v1/models/{model}/versions
 POST /api/v1/models/{model}/versions/{version}/dossiers
 POST /api/v1/models/{model}/versions/{version}/reproductions
 POST /api/v1/models/{model}/versions/{version}/retirement
+POST /api/v1/studies
+POST /api/v1/studies/{study}/stop
 POST /models/{model}/versions/{version}/dossiers
 POST /models/{model}/versions/{version}/reproduce
 POST /api/v1/prediction-log/seal

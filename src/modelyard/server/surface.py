@@ -46,6 +46,7 @@ from modelyard.storage.online import OnlineStore
 from modelyard.storage.tables import Tables
 from modelyard.tracking.api import OPERATIONS as TRACKING_OPERATIONS
 from modelyard.tracking.pages import PAGES as TRACKING_PAGES
+from modelyard.tuning.api import OPERATIONS as TUNING_OPERATIONS
 from modelyard.web.operations import Operation
 from modelyard.web.pages import Action, Page
 
@@ -80,6 +81,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *REGISTRY_OPERATIONS,
     *SERVING_OPERATIONS,
     *TRACKING_OPERATIONS,
+    *TUNING_OPERATIONS,
 )
 PAGES: tuple[Page, ...] = (
     *DELIVERY_PAGES,

@@ -1,0 +1,67 @@
+"""What a trial is given, and whether it is worth going on with: Optuna's samplers and pruners, asked for one trial at a time.
+
+A proposal depends on the study's seed, the trial's place and what has ended before it, and on no process: a study with one trial
+at a time comes out the same wherever it runs, and however often its workers are killed.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+
+import optuna
+
+from modelyard.delivery.search_space import Choice, Domain, Integers, LogUniform, Uniform, Value
+from modelyard.tuning.domain import HeldTrial
+from modelyard.tuning.sampling.storage import DatabaseStorage
+
+AT_RANDOM = 10
+"""How many trials begin before the sampler goes by what has been found."""
+UNPRUNED = 5
+"""How many trials complete before one is stopped for doing worse than they did."""
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class Proposal:
+    """A trial that Optuna knows of, with the parameters that it was given."""
+
+    def __init__(self, storage: DatabaseStorage, held: HeldTrial) -> None:
+        sampler = optuna.samplers.TPESampler(seed=seed_of(held.study.seed, held.place), n_startup_trials=AT_RANDOM)
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
+        study = optuna.load_study(study_name=held.study.id, storage=storage, sampler=sampler, pruner=pruner)
+        self._trial = optuna.Trial(study, held.id)
+        self.parameters: Mapping[str, Value] = {
+            name: suggested(self._trial, name, domain) for name, domain in held.study.space.domains.items()
+        }
+
+    def is_hopeless(self) -> bool:
+        """Whether the last value reported is worse than the median of what those that completed had reported best by then."""
+        return self._trial.should_prune()
+
+
+def seed_of(seed: int, place: int) -> int:
+    """The seed of one trial's sampler.
+
+    >>> seed_of(0, 0) == seed_of(0, 0) != seed_of(0, 1)
+    True
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}/{place}".encode()).digest()[:4], "big")
+
+
+def suggested(trial: optuna.Trial, name: str, domain: Domain) -> Value:
+    """A value of the domain, by the trial's sampler."""
+    match domain:
+        case Uniform(low=low, high=high, step=None):
+            return trial.suggest_float(name, low, high)
+        case Uniform(low=low, high=high, step=float(step)):
+            # Optuna wants the high end to be a step, too.
+            return trial.suggest_float(name, low, low + math.floor((high - low) / step + 1e-6) * step, step=step)
+        case LogUniform(low=low, high=high):
+            return trial.suggest_float(name, low, high, log=True)
+        case Integers(low=low, high=high, step=step, log=log):
+            return trial.suggest_int(name, low, low + (high - low) // step * step, step=step, log=log)
+        case Choice(options=options):
+            found: Value = trial.suggest_categorical(name, options)
+            return found
+        case _:
+            raise TypeError(f"{domain!r} is no domain")
