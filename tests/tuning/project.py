@@ -1,12 +1,17 @@
 """A small project with a model that can be tuned, and an installation to tune it in. Owns no expectation."""
 
+import sys
 import threading
+from pathlib import Path
 
 from modelyard.access.domain import SYSTEM
+from modelyard.core.digests import digest_bytes
+from modelyard.delivery.environments import PYTHON, locked_requirements
 from modelyard.server.installation import Installation
 from modelyard.server.tuning import Hands
 from modelyard.tuning.domain import NewStudy, StudyDetail, StudyId
 from modelyard.tuning.service import get_study, start_study
+from tests.delivery.reproducing import write_project
 
 PACKAGES = ("lightgbm",)
 MODELS = """
@@ -23,13 +28,35 @@ weather = FeatureView("weather", airport, Parquet("weather.parquet", timestamp="
        gates=[gate("metrics.roc_auc >= 0.5")],
        tune={"learning_rate": loguniform(1e-3, 0.5), "num_leaves": integers(2, 31), "boosting": choice("gbdt", "dart")})
 def late(rows, *, learning_rate: float = 0.1, num_leaves: int = 7, boosting: str = "gbdt", trees: int = 10):
-    gate_file = pathlib.Path(os.environ["HOME"], "hold")
     data = lgb.Dataset(numbers(rows.drop("late")), rows["late"].to_numpy())
     words = {"objective": "binary", "metric": "auc", "verbose": -1, "deterministic": True, "force_row_wise": True, "num_threads": 2,
              "learning_rate": learning_rate, "num_leaves": num_leaves, "boosting": boosting, "seed": 1}
     BODY
     return lgb.train(words, data, trees, valid_sets=[data], callbacks=[report_iteration])
 """
+BODY = """
+    folder = pathlib.Path({folder!r})
+    if (folder / "raise").exists():
+        raise ValueError("what the data holds")
+    if (folder / "hold").exists():
+        for step in range(3):
+            report(step, 0.01)
+        (folder / "pid.new").write_text(str(os.getpid()))
+        (folder / "pid.new").rename(folder / "pid")
+        time.sleep(600)
+""".strip()
+
+
+def write_tuned(folder: Path) -> None:
+    """The project in an empty folder, with its data and lock, and what its model looks for beside it: `raise`, `hold`.
+
+    Its environment is the tests' own, kept under the name of the project's: how one is built is tested with deliveries.
+    """
+    write_project(folder, MODELS.replace("BODY", BODY.format(folder=str(folder.parent))), PACKAGES)
+    requirements = digest_bytes(locked_requirements(folder, lambda: None))
+    kept = folder / ".yard" / "environments" / digest_bytes(f"{requirements} {PYTHON}".encode()).removeprefix("sha256:")[:24]
+    kept.parent.mkdir(parents=True)
+    kept.symlink_to(sys.prefix)
 
 
 def asked(installation: Installation, **words: object) -> StudyDetail:

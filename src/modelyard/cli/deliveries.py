@@ -26,7 +26,7 @@ PATIENCE_S = 60.0
 T = TypeVar("T")
 
 
-def ship(
+def ship(  # noqa: PLR0913 - one option each
     model: str,
     /,
     *,

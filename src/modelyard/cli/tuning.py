@@ -101,7 +101,7 @@ def _followed(client: Client, begun: StudyDetail, *, quiet: bool) -> StudyDetail
 
 
 def _line(trial: Trial, *, is_best: bool) -> str:
-    value = f"{trial.value:.6g}" if trial.value is not None else "–"
+    value = f"{trial.value:.6g}" if trial.value is not None else "-"
     said = "  ".join(f"{name} {shown(one)}" for name, one in trial.parameters.items())
     word = "lost" if trial.loss is not None else str(trial.state)
     because = f"  {trial.reason.splitlines()[0][:100]}" if trial.state is TrialState.FAIL and trial.reason else ""

@@ -118,6 +118,7 @@ GET /models/{model}/versions/{version}/card
 GET /governance
 GET /governance/dossiers/{dossier}
 GET /runs/{run_id}
+GET /studies/{study}
 GET /serving
 GET /serving/{model}
 GET /approvals
@@ -162,6 +163,7 @@ POST /models/{model}/alias
 POST /models/{model}/versions/{version}/retirement
 POST /serving/{model}/rollback
 POST /deliveries/{delivery}/cancel
+POST /studies/{study}/stop
 POST /alerts/{alert}/acknowledgement
 POST /alerts/{alert}/silence
 POST /api/v1/alerts/{alert}/acknowledgement

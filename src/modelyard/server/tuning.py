@@ -127,12 +127,13 @@ def _study_prepared(installation: Installation, held: Study, stop: threading.Eve
 
 
 def _trial_brought_to_end(installation: Installation, held: HeldTrial, stop: threading.Event) -> None:
-    from modelyard.tuning.sampling.storage import DatabaseStorage  # Optuna takes a second and 40 MB, which only a study is to pay
-    from modelyard.tuning.trying import tried
-
     database, lease_s = installation.database, installation.settings.worker.lease_s
 
     def work(beat: Callable[[], None]) -> None:
+        # Optuna takes a second and 40 MB, which only a study is to pay; the lease is kept up meanwhile.
+        from modelyard.tuning.sampling.storage import DatabaseStorage
+        from modelyard.tuning.trying import tried
+
         outcome: Outcome = tried(_yard(installation, held.holder, beat), DatabaseStorage(database), held)
         database.write(lambda tx: ended_trial(tx, held, outcome))
         LOG.info("trial %d of %s: %s", held.number, held.study.id, outcome.state)

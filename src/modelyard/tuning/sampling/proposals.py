@@ -27,16 +27,17 @@ class Proposal:
 
     def __init__(self, storage: DatabaseStorage, held: HeldTrial) -> None:
         sampler = optuna.samplers.TPESampler(seed=seed_of(held.study.seed, held.place), n_startup_trials=AT_RANDOM)
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
-        study = optuna.load_study(study_name=held.study.id, storage=storage, sampler=sampler, pruner=pruner)
-        self._trial = optuna.Trial(study, held.id)
-        self.parameters: Mapping[str, Value] = {
-            name: suggested(self._trial, name, domain) for name, domain in held.study.space.domains.items()
-        }
+        # What is reported at step 0 is no course yet.
+        self._pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=1)
+        self._storage, self._id = storage, held.id
+        self._study = optuna.load_study(study_name=held.study.id, storage=storage, sampler=sampler, pruner=self._pruner)
+        trial = optuna.Trial(self._study, held.id)
+        self.parameters: Mapping[str, Value] = {name: suggested(trial, name, domain) for name, domain in held.study.space.domains.items()}
 
     def is_hopeless(self) -> bool:
         """Whether the last value reported is worse than the median of what those that completed had reported best by then."""
-        return self._trial.should_prune()
+        # Optuna's own trial knows what was reported through it; ours goes by what is kept.
+        return self._pruner.prune(self._study, self._storage.get_trial(self._id))
 
 
 def seed_of(seed: int, place: int) -> int:

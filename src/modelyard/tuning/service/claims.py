@@ -30,7 +30,7 @@ from modelyard.tracking.domain import (
 )
 from modelyard.tracking.service import create_run, digest_tags, log_batch, log_inputs
 from modelyard.tuning.domain import HeldTrial, Loss, Study, StudyState, TrialState
-from modelyard.tuning.rules import MOST_CRASHES, Standing, best_of, fails_from_the_start, has_room, is_over, standing
+from modelyard.tuning.rules.studies import MOST_CRASHES, Standing, best_of, fails_from_the_start, has_room, is_over, standing
 from modelyard.tuning.service.ending import RUN, best_facts, detail_of, end_record, end_study, put_entry
 from modelyard.tuning.service.studies import STUDY_TAG
 from modelyard.tuning.store import sampled, studies

@@ -12,7 +12,7 @@ from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking.domain import Batch, NoSuchRun, NotActive, RunId, RunStatus
 from modelyard.tracking.service import finish_run, log_batch
 from modelyard.tuning.domain import Loss, Study, StudyDetail, StudyState, Trial, TrialState
-from modelyard.tuning.rules import best_of, standing
+from modelyard.tuning.rules.studies import best_of, standing
 from modelyard.tuning.store import sampled, studies
 from modelyard.tuning.store.sampled import TrialRecord
 

@@ -9,12 +9,12 @@ from modelyard.core.errors import NotFound
 from modelyard.core.ids import new_id
 from modelyard.delivery.declaration import AppliedModel
 from modelyard.delivery.domain import Facts
-from modelyard.delivery.service import get_declared
+from modelyard.delivery.service import find_declared, get_declared
 from modelyard.monitoring.domain import HIGHER_IS_BETTER
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking.service import NewExperiment, create_experiment
 from modelyard.tuning.domain import OPEN, NewStudy, NotTunable, Report, Study, StudyDetail, StudyDiffers, StudyId, StudyState
-from modelyard.tuning.rules import metric_of
+from modelyard.tuning.rules.studies import metric_of
 from modelyard.tuning.service.ending import detail_of, end_study, put_entry
 from modelyard.tuning.store import sampled, studies
 from modelyard.tuning.store.sampled import StudyRecord
@@ -78,8 +78,10 @@ def _begun(tx: Transaction, principal: Principal, body: NewStudy, applied: Appli
 
 
 def _continued(tx: Transaction, principal: Principal, before: Study, body: NewStudy, applied: AppliedModel) -> StudyDetail:
+    begun_as = find_declared(tx, before.model, before.declaration)
+    has_own_words = begun_as is not None and begun_as.declared.declaration.digest == applied.declared.declaration.digest
     differs = {
-        "the model as it is declared now": applied.digest != before.declaration,
+        f"the project's {'files' if has_own_words else 'declaration'} as applied now": applied.digest != before.declaration,
         f"the metric {body.metric}": body.metric is not None and body.metric != before.metric,
         f"the seed {body.seed}": body.seed is not None and body.seed != before.seed,
     }
