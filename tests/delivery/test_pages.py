@@ -33,6 +33,7 @@ from modelyard.web.assets import load_assets
 from modelyard.web.binding import Resources
 from modelyard.web.frame import Shell
 from modelyard.web.http import described, error_response
+from modelyard.web.pages import Action, Page
 from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
 
@@ -185,8 +186,10 @@ def ask(database: Database, clock: FixedClock, model: str, actor: Principal = AD
     return found.id
 
 
-def application(database: Database, pool: ThreadPoolExecutor) -> Litestar:
-    """Delivery's pages and actions, for whom the header `x-as` names; Ben without one."""
+def application(
+    database: Database, pool: ThreadPoolExecutor, pages: tuple[Page, ...] = PAGES, actions: tuple[Action, ...] = ACTIONS
+) -> Litestar:
+    """Pages and actions, delivery's unless others are given, for whom the header `x-as` names; Ben without one."""
 
     def principal_of(request: Request[Any, Any, Any]) -> Mapping[type, Any]:
         return {Principal: PEOPLE[request.headers.get("x-as", "ben")]}
@@ -194,15 +197,15 @@ def application(database: Database, pool: ThreadPoolExecutor) -> Litestar:
     def answered(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         return error_response(*described(error))
 
-    shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: TOKEN)
+    shell = Shell(clock=database.clock, version="0", pages=pages, viewer=lambda _: None, csrf=lambda _: TOKEN)
     site = Site(
         shell=shell,
-        templates=templates(load_assets(), PAGES),
+        templates=templates(load_assets(), pages),
         resources=Resources(database=database, values={}, pool=pool),
         injectable=frozenset({Principal}),
         request_values=principal_of,
     )
-    return Litestar(page_routes(site, PAGES, ACTIONS), exception_handlers={Exception: answered})
+    return Litestar(page_routes(site, pages, actions), exception_handlers={Exception: answered})
 
 
 @pytest.fixture

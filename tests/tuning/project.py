@@ -15,7 +15,8 @@ from tests.delivery.reproducing import write_project
 
 PACKAGES = ("lightgbm",)
 MODELS = """
-import os, pathlib, time
+import os, pathlib, sys, time
+sys.modules |= dict.fromkeys(("pandas", "sklearn", "dask", "matplotlib", "pyarrow"))  # LightGBM imports what it finds
 import lightgbm as lgb
 import polars as pl
 from modelyard import (Entity, FeatureView, Parquet, choice, gate, integers, loguniform, model, numbers, report, report_iteration, rows)
@@ -47,15 +48,15 @@ BODY = """
 """.strip()
 
 
-def write_tuned(folder: Path) -> None:
+def write_tuned(folder: Path, data: Path, name: str = "late") -> None:
     """The project in an empty folder, with its data and lock, and what its model looks for beside it: `raise`, `hold`.
 
     Its environment is the tests' own, kept under the name of the project's: how one is built is tested with deliveries.
     """
-    write_project(folder, MODELS.replace("BODY", BODY.format(folder=str(folder.parent))), PACKAGES)
+    write_project(folder, MODELS.replace("BODY", BODY.format(folder=str(folder.parent))).replace("def late", f"def {name}"), PACKAGES)
     requirements = digest_bytes(locked_requirements(folder, lambda: None))
-    kept = folder / ".yard" / "environments" / digest_bytes(f"{requirements} {PYTHON}".encode()).removeprefix("sha256:")[:24]
-    kept.parent.mkdir(parents=True)
+    kept = data / "environments" / digest_bytes(f"{requirements} {PYTHON}".encode()).removeprefix("sha256:")[:24]
+    kept.parent.mkdir(parents=True, exist_ok=True)
     kept.symlink_to(sys.prefix)
 
 

@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("mine")
     project = made / "project"
     project.mkdir()
-    write_tuned(project)
+    write_tuned(project, project / ".yard")
     with opened(settings_of(project)) as installation:
         declared(installation, project)
     return project

@@ -114,8 +114,8 @@ def _tell(detail: StudyDetail) -> None:
         rows = [
             (plain(name), plain(shown(value)), plain(shown(study.space.defaults.get(name, "")))) for name, value in best.parameters.items()
         ]
-        print_table(f"{study.model}, study {study.name}: best parameters", ("parameter", "value!", "default!"), rows)
-        console().print(f"Trial {best.number} of {detail.counted}: {study.metric} {best.value:.6g}{_measured_on(detail)}.")
+        print_table("Best parameters", ("parameter", "value!", "default!"), rows)
+        console().print(f"Trial {best.number} is the best of {detail.counted}: {study.metric} {best.value:.6g}{_measured_on(detail)}.")
         tell(f"yard ship {study.model} --study {study.name} delivers the model with them")
     state = "is " + str(study.state) if study.state is not StudyState.DONE else "is done"
     console().print(f"The study {state}{f': {plain(study.reason)}' if study.reason else ''}. It is {study.id}.")
