@@ -33,7 +33,6 @@ from modelyard.web.assets import load_assets
 from modelyard.web.binding import Resources
 from modelyard.web.frame import Shell
 from modelyard.web.http import described, error_response
-from modelyard.web.pages import Action, Page
 from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
 
@@ -186,9 +185,7 @@ def ask(database: Database, clock: FixedClock, model: str, actor: Principal = AD
     return found.id
 
 
-def application(
-    database: Database, pool: ThreadPoolExecutor, pages: tuple[Page, ...] = PAGES, actions: tuple[Action, ...] = ACTIONS
-) -> Litestar:
+def application(database: Database, pool: ThreadPoolExecutor, offered: tuple[Any, Any] = (PAGES, ACTIONS)) -> Litestar:
     """Pages and actions, delivery's unless others are given, for whom the header `x-as` names; Ben without one."""
 
     def principal_of(request: Request[Any, Any, Any]) -> Mapping[type, Any]:
@@ -197,15 +194,15 @@ def application(
     def answered(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         return error_response(*described(error))
 
-    shell = Shell(clock=database.clock, version="0", pages=pages, viewer=lambda _: None, csrf=lambda _: TOKEN)
+    shell = Shell(clock=database.clock, version="0", pages=offered[0], viewer=lambda _: None, csrf=lambda _: TOKEN)
     site = Site(
         shell=shell,
-        templates=templates(load_assets(), pages),
+        templates=templates(load_assets(), offered[0]),
         resources=Resources(database=database, values={}, pool=pool),
         injectable=frozenset({Principal}),
         request_values=principal_of,
     )
-    return Litestar(page_routes(site, pages, actions), exception_handlers={Exception: answered})
+    return Litestar(page_routes(site, *offered), exception_handlers={Exception: answered})
 
 
 @pytest.fixture

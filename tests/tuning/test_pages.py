@@ -28,7 +28,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.fixture
 def client(database: Database) -> Iterator[Client]:
     """A browser in front of tuning's pages."""
-    with ThreadPoolExecutor(2) as pool, TestClient(application(database, pool, PAGES, ACTIONS)) as opened:
+    with ThreadPoolExecutor(2) as pool, TestClient(application(database, pool, (PAGES, ACTIONS))) as opened:
         yield opened
 
 
