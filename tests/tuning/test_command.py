@@ -72,13 +72,13 @@ def test_a_study_is_followed_shown_delivered_and_stopped(running: Running, yard:
     assert yard("tune", MODEL, "--name", "later", "--no-follow", "--json").json["study"]["state"] == "waiting"
     stopped = yard("tune", MODEL, "--name", "later", "--stop", "--json").json
     assert (stopped["study"]["state"], stopped["study"]["reason"]) == ("stopped", f"stopped by test-{Role.ADMIN}")
-    for words, code, hint in (
+    for asked, code, hint in (
         (("tune", MODEL, "--stop", "--name", "none"), "not_found", "yard tune tuned_late --name none begins it"),
         (("ship", MODEL, "--study", "none"), "not_found", "yard tune tuned_late --name none begins it"),
         (("ship", MODEL, "--study", "later"), "nothing_found", "yard tune tuned_late --name later"),
         (("tune", MODEL, "--trials", "0", "--name", "x"), "invalid_input", "from 1 to"),
         (("tune", MODEL, "--metric", "rmse", "--name", "x"), "bad_search_space", "known: "),
     ):
-        error = yard(*words, "--json").json["error"]
+        error = yard(*asked, "--json").json["error"]
         assert error["code"] == code
         assert hint in error["hint"]

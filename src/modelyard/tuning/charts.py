@@ -22,23 +22,21 @@ def history(study: Study, trials: Sequence[Trial]) -> Chart | None:
     if not ended:
         return None
     best = best_so_far([one.value for one in ended], higher_is_better=study.higher_is_better)
-    rows = [{"trial": one.number, "value": one.value, "best": so_far} for one, so_far in zip(ended, best, strict=True)]
-    x: Json = {
-        "field": "trial",
-        "type": "quantitative",
-        "axis": {"title": "trial", "tickMinStep": 1, "format": "d"},
-        "scale": {"nice": False},
-    }
+    rows = [{"trial": one.number, "value": one.value, "best": value} for one, value in zip(ended, best, strict=True)]
+    x: Json = {"field": "trial", "type": "quantitative", "scale": {"nice": False}}
+    x |= {"axis": {"title": "trial", "tickMinStep": 1, "format": "d"}}
     y: Json = {"type": "quantitative", "scale": {"zero": False}, "axis": {"title": study.metric}}
-    tip = [{"field": "trial", "title": "trial"}, {"field": "value", "title": study.metric, "format": ".5~g"}]
+    tip: list[Json] = [{"field": "trial", "title": "trial"}, {"field": "value", "title": study.metric, "format": ".5~g"}]
+    so_far: Json = {"x": x, "y": {**y, "field": "best"}}
+    each: Json = {"x": x, "y": {**y, "field": "value"}, "tooltip": tip}
     layers: list[Json] = [
         {
             "mark": {"type": "line", "interpolate": "step-after", "color": "var(--series-2)", "strokeWidth": 1.8},
-            "encoding": {"x": x, "y": {**y, "field": "best"}},
+            "encoding": so_far,
         },
         {
             "mark": {"type": "point", "filled": True, "size": 40, "color": LOUD, "opacity": 0.85},
-            "encoding": {"x": x, "y": {**y, "field": "value"}, "tooltip": tip},
+            "encoding": each,
         },
     ]
     keys = (("trial", "key-1 dot"), ("best so far", "key-2"))
@@ -69,7 +67,7 @@ def _slice(study: Study, name: str, domain: Domain, trials: Sequence[Trial]) -> 
         x |= {"type": "nominal", "scale": {"domain": [str(one) for one in domain.options]}, "axis": {"title": name, "labelAngle": 0}}
     else:
         is_log = isinstance(domain, LogUniform) or (isinstance(domain, Integers) and domain.log)
-        x |= {"type": "quantitative", "scale": {"nice": False, **({"type": "log"} if is_log else {"zero": False})}}
+        x |= {"type": "quantitative", "scale": {"nice": False, "type": "log"} if is_log else {"nice": False, "zero": False}}
         x |= {"axis": {"title": name, "tickCount": 4, "format": ".3~r"}}
     tones: Json = {"domain": ["", "best"], "range": [LOUD, "var(--series-2)"]}
     encoding: Json = {

@@ -31,6 +31,7 @@ from modelyard.tuning.service import Outcome, began_trial, reported
 READ_S = 0.1
 MOST_REPORTS = 100_000
 MOST_AT_ONCE = 500
+MOST_READ = 1 << 20
 
 
 class Hopeless(Exception):
@@ -102,8 +103,9 @@ class _Watch:
             return {}
         with self._path.open("rb") as stream:
             stream.seek(self._position)
-            content = stream.read()
-        whole = content[: content.rfind(b"\n") + 1]
+            content = stream.read(MOST_READ)
+        # A line that is longer than all that is read at once is none of ours.
+        whole = content if len(content) == MOST_READ and b"\n" not in content else content[: content.rfind(b"\n") + 1]
         self._position += len(whole)
         told: dict[int, float] = {}
         for line in whole.decode("ascii", "replace").splitlines()[: MOST_REPORTS - self._count]:

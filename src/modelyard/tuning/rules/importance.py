@@ -89,7 +89,7 @@ def _width(places: Floats) -> float:
     deviation = float(np.std(places, ddof=1)) if places.size > 1 else 0.0
     upper, lower = places[min(3 * places.size // 4, places.size - 1)], places[max(places.size // 4 - 1, 0)]
     narrow = min(float(upper - lower) / IQR_OF_NORMAL, deviation)
-    return max(SCOTT * narrow * float(places.size) ** -0.2, LEAST_WIDTH)
+    return max(SCOTT * narrow * math.pow(places.size, -0.2), LEAST_WIDTH)
 
 
 _normal = np.vectorize(lambda x: 0.5 * (1 + math.erf(x / math.sqrt(2))), otypes=[np.float64])

@@ -7,6 +7,7 @@ at a time comes out the same wherever it runs, and however often its workers are
 import hashlib
 import math
 from collections.abc import Mapping
+from typing import cast
 
 import optuna
 
@@ -62,7 +63,6 @@ def suggested(trial: optuna.Trial, name: str, domain: Domain) -> Value:
         case Integers(low=low, high=high, step=step, log=log):
             return trial.suggest_int(name, low, low + (high - low) // step * step, step=step, log=log)
         case Choice(options=options):
-            found: Value = trial.suggest_categorical(name, options)
-            return found
+            return cast("Value", trial.suggest_categorical(name, options))  # one of them
         case _:
             raise TypeError(f"{domain!r} is no domain")
