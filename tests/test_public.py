@@ -14,16 +14,22 @@ NAMES = [
     "Run",
     "Window",
     "canary",
+    "choice",
     "constant",
     "drift",
     "gate",
+    "integers",
+    "loguniform",
     "model",
     "numbers",
     "on",
     "performance",
     "quality",
+    "report",
+    "report_iteration",
     "rows",
     "start",
+    "uniform",
 ]
 HEAVY = ("numpy", "polars", "pandas", "pyarrow", "lightgbm", "sklearn", "sqlalchemy", "litestar", "httpx", "msgspec")
 

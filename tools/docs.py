@@ -15,7 +15,7 @@ from modelyard.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURE_LINES = 250
-COMPONENTS = ("access", "delivery", "features", "fleet", "governance", "ledger", "monitoring", "registry", "serving", "tracking")
+COMPONENTS = ("access", "delivery", "features", "fleet", "governance", "ledger", "monitoring", "registry", "serving", "tracking", "tuning")
 ENTRY = re.compile(rf"({'|'.join(COMPONENTS)})\.[a-z]+(_[a-z]+)*")
 ENTRY_HEAD = re.compile(rf"({'|'.join(COMPONENTS)})\.[a-z_]+_")
 LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")

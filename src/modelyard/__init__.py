@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from modelyard.features.domain import Entity, FeatureView, Parquet, Window
     from modelyard.monitoring.domain import drift, performance, quality
     from modelyard.sdk.declarations import canary, constant, gate, model, on, rows
+    from modelyard.sdk.reporting import report, report_iteration
     from modelyard.sdk.tracking.run import Run
     from modelyard.sdk.tracking.starting import start
     from modelyard.sdk.training import numbers
+    from modelyard.sdk.tuning import choice, integers, loguniform, uniform
 
 __version__ = "0.1.0"
 __all__ = [
@@ -22,16 +24,22 @@ __all__ = [
     "Run",
     "Window",
     "canary",
+    "choice",
     "constant",
     "drift",
     "gate",
+    "integers",
+    "loguniform",
     "model",
     "numbers",
     "on",
     "performance",
     "quality",
+    "report",
+    "report_iteration",
     "rows",
     "start",
+    "uniform",
 ]
 
 _HOMES = (
@@ -40,7 +48,9 @@ _HOMES = (
     ("modelyard.sdk.declarations", ("canary", "constant", "gate", "model", "on", "rows")),
     ("modelyard.sdk.tracking.run", ("Run",)),
     ("modelyard.sdk.tracking.starting", ("start",)),
+    ("modelyard.sdk.reporting", ("report", "report_iteration")),
     ("modelyard.sdk.training", ("numbers",)),
+    ("modelyard.sdk.tuning", ("choice", "integers", "loguniform", "uniform")),
 )
 
 

@@ -185,8 +185,8 @@ def ask(database: Database, clock: FixedClock, model: str, actor: Principal = AD
     return found.id
 
 
-def application(database: Database, pool: ThreadPoolExecutor) -> Litestar:
-    """Delivery's pages and actions, for whom the header `x-as` names; Ben without one."""
+def application(database: Database, pool: ThreadPoolExecutor, offered: tuple[Any, Any] = (PAGES, ACTIONS)) -> Litestar:
+    """Pages and actions, delivery's unless others are given, for whom the header `x-as` names; Ben without one."""
 
     def principal_of(request: Request[Any, Any, Any]) -> Mapping[type, Any]:
         return {Principal: PEOPLE[request.headers.get("x-as", "ben")]}
@@ -194,15 +194,15 @@ def application(database: Database, pool: ThreadPoolExecutor) -> Litestar:
     def answered(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         return error_response(*described(error))
 
-    shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: TOKEN)
+    shell = Shell(clock=database.clock, version="0", pages=offered[0], viewer=lambda _: None, csrf=lambda _: TOKEN)
     site = Site(
         shell=shell,
-        templates=templates(load_assets(), PAGES),
+        templates=templates(load_assets(), offered[0]),
         resources=Resources(database=database, values={}, pool=pool),
         injectable=frozenset({Principal}),
         request_values=principal_of,
     )
-    return Litestar(page_routes(site, PAGES, ACTIONS), exception_handlers={Exception: answered})
+    return Litestar(page_routes(site, *offered), exception_handlers={Exception: answered})
 
 
 @pytest.fixture

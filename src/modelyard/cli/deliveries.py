@@ -14,6 +14,7 @@ from rich.table import Table
 from modelyard.cli.connection import connected
 from modelyard.cli.output import Json, console, plain, print_json, state
 from modelyard.cli.projects import applied_project
+from modelyard.cli.tuning import best_parameters
 from modelyard.core.errors import EXIT_CODE, Kind
 from modelyard.delivery.domain import ApprovalId, DeliveryDetail, DeliveryState, NewDelivery, StageName, StageState
 from modelyard.delivery.rules import current_stage
@@ -25,11 +26,12 @@ PATIENCE_S = 60.0
 T = TypeVar("T")
 
 
-def ship(
+def ship(  # noqa: PLR0913 - one option each
     model: str,
     /,
     *,
     until: Annotated[StageName, Parameter(help="The last stage to run.")] = StageName.WATCH,
+    study: Annotated[str, Parameter(help="Train with the best parameters of this study of yard tune.")] = "",
     follow: Annotated[bool, Parameter(help="--no-follow starts it and returns.", show_default=False)] = True,
     key: Annotated[str, Parameter(help="An idempotency key: the same key again follows the same delivery.")] = "",
     json: Json = False,
@@ -41,7 +43,8 @@ def ship(
     with connected() as client:
         applied_project(client, quiet=json)
         # Under a key of its own, so that asking again after an answer was lost starts nothing twice.
-        wanted = NewDelivery(model=model, until=until, key=key or uuid.uuid4().hex)
+        parameters, origin = best_parameters(client, model, study) if study else ({}, "")
+        wanted = NewDelivery(model=model, until=until, key=key or uuid.uuid4().hex, parameters=parameters, detail=origin)
         delivery = _patiently(lambda: client.start_delivery(wanted))
         detail = _patiently(lambda: client.get_delivery(delivery.id))
         if follow:

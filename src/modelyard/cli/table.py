@@ -16,6 +16,7 @@ COMMANDS = (
     Command("init", "modelyard.cli.starting:init", "A new project with a first model and its CI workflow", "Build"),
     Command("plan", "modelyard.cli.projects:plan", "What the declarations would change", "Build"),
     Command("apply", "modelyard.cli.projects:apply", "Change it", "Build"),
+    Command("tune", "modelyard.cli.tuning:tune", "A model's parameters searched, trial by trial", "Build"),
     Command("features get", "modelyard.cli.features:get", "A feature set's values online, with their ages", "Build"),
     Command("features join", "modelyard.cli.features:join", "A feature set joined to rows, as it was visible at each instant", "Build"),
     Command("sync", "modelyard.cli.spools:sync", "What runs left in their spools, delivered", "Build"),

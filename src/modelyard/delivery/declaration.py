@@ -11,8 +11,9 @@ from modelyard.core.clock import SECOND, duration_s
 from modelyard.core.digests import Digest, digest_of
 from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 from modelyard.core.names import checked_name, nearest
+from modelyard.delivery.search_space import BadSearchSpace, SearchSpace
 from modelyard.features.domain import DType, FeatureSet, Parquet
-from modelyard.monitoring.domain import Monitor
+from modelyard.monitoring.domain import BINARY_METRICS, NUMBER_METRICS, Monitor
 from modelyard.registry.domain import RiskTier
 
 Task = Literal["binary", "regression"]
@@ -134,10 +135,13 @@ class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     retrain: Retrain = Retrain()
     fallback: Constant | None = None
     sticky: tuple[str, ...] = ()
+    tune: SearchSpace | None = None
 
     def __post_init__(self) -> None:
-        """Raises InvalidModel where names clash or parts contradict each other."""
+        """Raises InvalidModel where names clash or parts contradict each other, BadSearchSpace for a metric that is not measured."""
         checked_name(self.name, "model")
+        if self.tune is not None and self.tune.objective:
+            self.check_metric(self.tune.objective)
         if not self.owner or not self.purpose:
             raise InvalidModel(f"{self.name} says neither whose it is nor what for", hint='@model(owner="...", purpose="...")')
         if not 0.0 < self.holdout < 1.0:
@@ -153,6 +157,12 @@ class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
         for name in (*self.slices, *self.sticky):
             if name not in inputs and name not in {key.name for key in self.features.keys}:
                 raise InvalidModel(f"{self.name} has no input {name!r}", hint=nearest(name, inputs))
+
+    def check_metric(self, metric: str) -> None:
+        """Raises BadSearchSpace unless a model of this task is measured by that metric."""
+        known = BINARY_METRICS if self.task == "binary" else NUMBER_METRICS
+        if metric not in known:
+            raise BadSearchSpace(f"{self.name} is not measured by {metric[:60]!r}", hint=nearest(metric, known))
 
     @property
     def inputs(self) -> tuple[str, ...]:

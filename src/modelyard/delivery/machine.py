@@ -80,7 +80,8 @@ def begun(tx: Transaction, delivery: Delivery, key: str) -> Delivery:
         raise DeliveryUnderWay(f"{delivery.model} is being delivered by {running[0].id}", hint=f"yard status {delivery.model}")
     store.put_delivery(tx, delivery, key)
     store.put_stages(tx, first_stages(delivery))
-    facts = {"delivery": delivery.id, "cause": delivery.cause.kind, "detail": delivery.cause.detail, "declaration": delivery.declaration}
+    facts: Facts = {"delivery": delivery.id, "cause": delivery.cause.kind, "detail": delivery.cause.detail}
+    facts |= {"declaration": delivery.declaration} | ({"parameters": delivery.parameters} if delivery.parameters else {})
     _recorded(tx, delivery, "delivery.started", delivery.cause.actor, facts)
     return delivery
 

@@ -12,6 +12,7 @@ import polars as pl
 from modelyard.delivery.children import ChildLimits, ran
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.environments import Environment, child_words
+from modelyard.delivery.search_space import Reports
 from modelyard.registry.domain import DType, Format, Output, Signature
 from modelyard.registry.encoding import signature_of
 
@@ -20,7 +21,7 @@ Parameters = Mapping[str, float | int | str | bool]
 
 
 class Lesson(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a training function is given, and what is pinned around it."""
+    """All that a training function is given, and what is pinned around it; its reports are kept where a file for them is named."""
 
     function: str
     rows: pl.DataFrame
@@ -28,6 +29,7 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Parameters
     seed: int
     threads: int
+    reports: Reports | None = None
 
 
 class Learned(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +68,7 @@ def trained(environment: Environment, source: Path, lesson: Lesson, model: Path,
         "parameters": lesson.parameters,
         "seed": lesson.seed,
         "folder": str(model),
+        "reports": lesson.reports,
     }
     limits = ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=beat)
     found = ran(environment.interpreter, child_words(environment, lesson.threads), asked, source, limits)

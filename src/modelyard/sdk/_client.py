@@ -18,6 +18,7 @@ from modelyard.sdk.transport import Transport
 from modelyard.serving.domain import Assignment, Endpoint, FoundPrediction, GatewayLease, Heartbeat, LogPosition, LoggedSegment, Proposal, RevisionDetail, RolloutStep, Seal
 from modelyard.tracking.domain import Curve, Experiment, ExperimentId, ExperimentPage, FileEntry, History, Run, RunId, RunPage, RunSearch
 from modelyard.tracking.spooled import SourceId, SpooledBatch, Taken
+from modelyard.tuning.domain import NewStudy, Study, StudyDetail, StudyId
 
 
 class Client(Transport):
@@ -211,6 +212,11 @@ class Client(Transport):
         answer: list[Curve] = self.call("GET", "/runs/{run_id}/curves", {"path": {"run_id": run_id}, "query": {"most": most}}, list[Curve])
         return answer
 
+    def get_study(self, study: StudyId) -> StudyDetail:
+        """A study with its trials. Raises NotFound, also where it is another team's."""
+        answer: StudyDetail = self.call("GET", "/studies/{study}", {"path": {"study": study}}, StudyDetail)
+        return answer
+
     def get_trace(self, id: str) -> Trace:
         """Everything upstream and downstream of a prediction, version, run, digest, feature view or delivery, and how long it took."""
         answer: Trace = self.call("GET", "/traces/{id}", {"path": {"id": id}}, Trace)
@@ -361,6 +367,11 @@ class Client(Transport):
         answer: list[ViewSkew] = self.call("GET", "/skew", {"query": {"model": model, "view": view}}, list[ViewSkew])
         return answer
 
+    def list_studies(self, *, model: str | None = None, name: str | None = None) -> list[Study]:
+        """Studies of the caller's teams, newest first, at most 200: all of them, or those of a model and of a name."""
+        answer: list[Study] = self.call("GET", "/studies", {"query": {"model": model, "name": name}}, list[Study])
+        return answer
+
     def list_teams(self) -> list[Team]:
         """The teams in which the caller has a role."""
         answer: list[Team] = self.call("GET", "/teams", {}, list[Team])
@@ -508,9 +519,19 @@ class Client(Transport):
         answer: Reproduction = self.call("POST", "/models/{model}/versions/{version}/reproductions", {"path": {"model": model, "version": version}, "body": body}, Reproduction)
         return answer
 
+    def start_study(self, body: NewStudy) -> StudyDetail:
+        """The model's study of that name, begun now or gone on with until it has `trials` trials; one that has them is answered as it is."""
+        answer: StudyDetail = self.call("POST", "/studies", {"body": body}, StudyDetail)
+        return answer
+
     def step_rollout(self, model: ModelName, body: RolloutStep) -> RevisionDetail:
         """The candidate one step further. A model that is not served yet begins with it as its champion. Raises BadTraffic."""
         answer: RevisionDetail = self.call("POST", "/endpoints/{model}/step", {"path": {"model": model}, "body": body}, RevisionDetail)
+        return answer
+
+    def stop_study(self, study: StudyId) -> StudyDetail:
+        """Ends a study, its trials under way included; it can be gone on with. One that is over stays as it is. Raises NotFound, NotAllowed."""
+        answer: StudyDetail = self.call("POST", "/studies/{study}/stop", {"path": {"study": study}, "body": {}}, StudyDetail)
         return answer
 
     def update_model(self, model: ModelName, body: NewModel) -> Model:

@@ -18,9 +18,11 @@ import polars as pl
 from modelyard.core.errors import ErrorBody, ModelyardError
 from modelyard.core.processes import die_with_parent
 from modelyard.delivery.declaration import InvalidModel, ModelDeclaration
+from modelyard.delivery.search_space import Reports
 from modelyard.registry.domain import Format, Signature
 from modelyard.registry.formats import save
 from modelyard.sdk.declarations import ATTRIBUTE
+from modelyard.sdk.reporting import reporting
 from modelyard.sdk.training import typed_rows
 
 
@@ -41,6 +43,7 @@ class TrainJob(msgspec.Struct, frozen=True, kw_only=True, tag="train"):
     seed: int
     folder: str
     result: str
+    reports: Reports | None = None
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +86,8 @@ def trained(job: TrainJob) -> Trained:
     rows = typed_rows(pl.read_parquet(job.rows), job.signature)
     random.seed(job.seed)
     np.random.seed(job.seed)  # the seed that older libraries read
-    model = function(rows, **job.parameters)
+    with reporting(job.reports):
+        model = function(rows, **job.parameters)
     return Trained(format=save(model, Path(job.folder), job.signature), kind=type(model).__name__)
 
 

@@ -16,9 +16,11 @@ from modelyard.delivery.declaration import (
     Rollout,
     Task,
 )
+from modelyard.delivery.search_space import BadSearchSpace, Domain, SearchSpace
 from modelyard.features.domain import DTypeLike, FeatureSelection, FeatureSet, FeatureView, Parquet, dtype_of
-from modelyard.monitoring.domain import Monitor
+from modelyard.monitoring.domain import Metric, Monitor
 from modelyard.registry.domain import RiskTier
+from modelyard.sdk.tuning import space_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,7 +28,10 @@ ATTRIBUTE = "__modelyard_model__"
 
 
 class ModelOptions(TypedDict, total=False):
-    """What `@model` may be told beyond what it must: each has the default of `ModelDeclaration`."""
+    """What `@model` may be told beyond what it must: each has the default of `ModelDeclaration`.
+
+    `tune` names the keyword parameters that `yard tune` may change, each with its domain; `objective` the metric that it goes by.
+    """
 
     team: str
     task: Task
@@ -38,6 +43,8 @@ class ModelOptions(TypedDict, total=False):
     monitors: Sequence[Monitor]
     retrain: Retrain
     fallback: Constant
+    tune: Mapping[str, Domain]
+    objective: Metric
 
 
 def model(  # noqa: PLR0913 - each names one part of the declaration
@@ -71,6 +78,7 @@ def model(  # noqa: PLR0913 - each names one part of the declaration
             request=tuple(RequestField(field, dtype_of(dtype, f"the request field {field!r}")) for field, dtype in request.items()),
             as_of=AsOf.parse(as_of),
             label=label,
+            tune=_space(function, options),
             **_frozen(options),
         )
         setattr(function, ATTRIBUTE, declaration)
@@ -86,7 +94,16 @@ def _risk(text: str) -> RiskTier:
 
 
 def _frozen(options: ModelOptions) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    kept = {name: value for name, value in options.items() if name not in ("tune", "objective")}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+
+
+def _space(function: Callable[..., Any], options: ModelOptions) -> SearchSpace | None:
+    if "tune" in options:
+        return space_of(function, options["tune"], options.get("objective", ""))
+    if "objective" in options:
+        raise BadSearchSpace("objective says what to tune by, and tune is missing", hint='tune={"learning_rate": loguniform(1e-3, 0.3)}')
+    return None
 
 
 def rows(path: str, *, timestamp: str, known: str, history: str = "") -> Observations:

@@ -85,6 +85,8 @@ GET /api/v1/dossiers/{dossier}/pdf
 POST /api/v1/trust
 GET /api/v1/models/{model}/versions/{version}/reproductions
 GET /api/v1/reproductions
+GET /api/v1/studies
+GET /api/v1/studies/{study}
 GET /api/v1/reproductions/{reproduction}
 GET /reproductions/{reproduction}
 GET /api/v1/prediction-log/position
@@ -116,6 +118,7 @@ GET /models/{model}/versions/{version}/card
 GET /governance
 GET /governance/dossiers/{dossier}
 GET /runs/{run_id}
+GET /studies/{study}
 GET /serving
 GET /serving/{model}
 GET /approvals
@@ -150,6 +153,8 @@ PUT /api/v1/runs/{run_id}/sources/{source}/batches/{sequence}
 POST /api/v1/models/{model}/versions/{version}/dossiers
 POST /api/v1/models/{model}/versions/{version}/reproductions
 POST /api/v1/models/{model}/versions/{version}/retirement
+POST /api/v1/studies
+POST /api/v1/studies/{study}/stop
 POST /models/{model}/versions/{version}/dossiers
 POST /models/{model}/versions/{version}/reproduce
 POST /api/v1/prediction-log/seal
@@ -159,6 +164,7 @@ POST /models/{model}/alias
 POST /models/{model}/versions/{version}/retirement
 POST /serving/{model}/rollback
 POST /deliveries/{delivery}/cancel
+POST /studies/{study}/stop
 POST /alerts/{alert}/acknowledgement
 POST /alerts/{alert}/silence
 POST /api/v1/alerts/{alert}/acknowledgement

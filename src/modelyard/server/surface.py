@@ -46,6 +46,10 @@ from modelyard.storage.online import OnlineStore
 from modelyard.storage.tables import Tables
 from modelyard.tracking.api import OPERATIONS as TRACKING_OPERATIONS
 from modelyard.tracking.pages import PAGES as TRACKING_PAGES
+from modelyard.tuning.api import OPERATIONS as TUNING_OPERATIONS
+from modelyard.tuning.pages import ACTIONS as TUNING_ACTIONS
+from modelyard.tuning.pages import PAGES as TUNING_PAGES
+from modelyard.tuning.sections import on_models_page as tuning_on_models_page
 from modelyard.web.operations import Operation
 from modelyard.web.pages import Action, Page
 
@@ -80,6 +84,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *REGISTRY_OPERATIONS,
     *SERVING_OPERATIONS,
     *TRACKING_OPERATIONS,
+    *TUNING_OPERATIONS,
 )
 PAGES: tuple[Page, ...] = (
     *DELIVERY_PAGES,
@@ -87,6 +92,7 @@ PAGES: tuple[Page, ...] = (
     *FLEET_PAGES,
     *GOVERNANCE_PAGES,
     *TRACKING_PAGES,
+    *TUNING_PAGES,
     *REGISTRY_PAGES,
     *SERVING_PAGES,
     *MONITORING_PAGES,
@@ -100,9 +106,11 @@ ACTIONS: tuple[Action, ...] = (
     *REGISTRY_ACTIONS,
     *SERVING_ACTIONS,
     *MONITORING_ACTIONS,
+    *TUNING_ACTIONS,
 )
 ACTORS = Actors(names=lambda snapshot, ids: {str(one): name for one, name in principal_names(snapshot, map(PrincipalId, ids)).items()})
 PARITIES = Parities(of=on_views_page)
 CONTRIBUTORS = Contributors(
-    functions=(monitoring_on_models_page, governance_on_models_page), on_version=(governance_on_versions_page, delivery_on_versions_page)
+    functions=(monitoring_on_models_page, governance_on_models_page, tuning_on_models_page),
+    on_version=(governance_on_versions_page, delivery_on_versions_page),
 )

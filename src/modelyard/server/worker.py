@@ -26,6 +26,7 @@ from modelyard.server.installation import Installation
 from modelyard.server.leases import Heart, WorkerStops, has_stopped
 from modelyard.server.reproducing import reproduce_once
 from modelyard.server.spools import tick as spools_tick
+from modelyard.server.tuning import Hands
 from modelyard.serving.service import tick as log_tick
 from modelyard.storage.idempotency import forget_answers
 from modelyard.tracking.service import tick as tracking_tick
@@ -42,18 +43,20 @@ AFTER_FAILURE_S = 1.0
 
 def work_until(stop: threading.Event, installation: Installation, holder: str) -> None:
     """Works until `stop` is set, and gives back what it then holds. A turn that finds nothing waits for a moment."""
-    ticks = _ticks(installation, holder)
+    ticks, hands = _ticks(installation, holder), Hands(installation, holder, stop)
     while not stop.is_set():
         for one in ticks:
             one.run()
-        if not _has_worked(installation, holder, stop):
+        if not _has_worked(installation, holder, hands, stop):
             stop.wait(installation.settings.worker.poll_s)
+    hands.close()
 
 
-def _has_worked(installation: Installation, holder: str, stop: threading.Event) -> bool:
-    """Whether there was a stage or a reproduction to take up. A database that is away for a moment does not end the worker."""
+def _has_worked(installation: Installation, holder: str, hands: Hands, stop: threading.Event) -> bool:
+    """Whether there was a stage, a reproduction or something of a study to take up. A database that is away does not end the worker."""
     try:
-        return work_once(installation, holder, stop) or reproduce_once(installation, holder, stop)
+        has_tuned = hands.turn()
+        return work_once(installation, holder, stop) or reproduce_once(installation, holder, stop) or has_tuned
     except Exception:  # the worker loop
         LOG.exception("looking for work failed and is tried again")
         stop.wait(AFTER_FAILURE_S)

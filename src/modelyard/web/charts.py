@@ -212,6 +212,11 @@ def scatter(label: str, dots: Sequence[Dot], plane: Plane) -> Chart:
     return _chart(label, {"data": {"values": values}, "mark": mark, "encoding": encoding}, plane, keys)
 
 
+def composed(label: str, body: Json, plane: Plane, keys: Sequence[tuple[str, str]] = ()) -> Chart:
+    """A chart of a component's own making in our look: `body` holds its data and its marks or layers, in tokens' colours."""
+    return _chart(label, body, plane, keys)
+
+
 def drawn(chart: Chart) -> Markup:
     """The chart as an SVG element for a page: its colours are tokens, so it follows the theme without a script."""
     return Markup(_svg(spec_text(chart)))  # noqa: S704 - the library escapes every text of the data; tests feed it hostile ones
