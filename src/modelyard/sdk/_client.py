@@ -88,7 +88,7 @@ class Client(Transport):
         self.call("POST", "/imports/ends", {"body": body}, None)
 
     def finish_imports(self, source: SourceName, kind: Literal['experiment', 'run', 'logged_model', 'registered_model', 'version', 'alias'], items: tuple[Finished, ...]) -> None:
-        """Notes runs or logged models as brought in full: they get their lifecycle, and the digest of their content goes into the ledger."""
+        """Notes runs or logged models as brought: they get their lifecycle, and the digest of their content goes into the ledger."""
         self.call("POST", "/imports/finished", {"body": {"source": source, "kind": kind, "items": items}}, None)
 
     def get_alert(self, alert: AlertId) -> Alert:

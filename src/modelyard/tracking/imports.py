@@ -108,7 +108,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """A run or logged model that is here in full, files included: how it lies at its source, and the fingerprint of its state there."""
+    """A run or logged model that was brought, with its lifecycle there; the fingerprint is empty while something of it is missing."""
 
     id: str
     fingerprint: str

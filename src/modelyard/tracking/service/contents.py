@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from modelyard.access.domain import Principal, Role
+from modelyard.access.domain import Principal, Role, TeamId
 from modelyard.core.digests import Digest
 from modelyard.core.errors import InvalidInput
 from modelyard.ledger.domain import NewEntry
@@ -90,7 +90,7 @@ def list_logged_models(
 
 
 def finish_imports(database: Database, principal: Principal, source: SourceName, kind: ImportKind, items: tuple[Finished, ...]) -> None:
-    """Notes runs or logged models as brought in full: they get their lifecycle, and the digest of their content goes into the ledger.
+    """Notes runs or logged models as brought: they get their lifecycle, and the digest of their content goes into the ledger.
 
     Raises InvalidInput for one that was not brought from there, or that is neither.
     """
@@ -114,7 +114,9 @@ def _finish_run(tx: Transaction, principal: Principal, source: SourceName, item:
         run = msgspec.structs.replace(runs.load_runs(tx, [facts])[0], facts=facts)
         done = msgspec.structs.replace(done, content_digest=run_digest(tx, run, artifacts.list_artifacts(tx, facts.id), known))
     runs.update_run(tx, facts.id, {"lifecycle": done.lifecycle, "content_digest": done.content_digest})
-    _note_finished(tx, principal, (source, "run"), item, done)
+    if done != facts:
+        _record(tx, principal, "run_imported", (source, "run"), done)
+    _put_mark(tx, principal, (source, "run"), item, done.team_id)
 
 
 def _finish_model(tx: Transaction, principal: Principal, source: SourceName, item: Finished) -> None:
@@ -123,7 +125,9 @@ def _finish_model(tx: Transaction, principal: Principal, source: SourceName, ite
     digest = model_digest(found, artifacts.list_artifacts(tx, found.id)) if found.status == ModelStatus.READY else found.content_digest
     done = msgspec.structs.replace(found, lifecycle=item.lifecycle, content_digest=digest)
     models.update_model(tx, found.id, {"lifecycle": done.lifecycle, "content_digest": digest})
-    _note_finished(tx, principal, (source, "logged_model"), item, done)
+    if done != found:
+        _record(tx, principal, "model_imported", (source, "logged_model"), done)
+    _put_mark(tx, principal, (source, "logged_model"), item, done.team_id)
 
 
 def _check_brought(tx: Transaction, source: SourceName, kind: ImportKind, item: Finished) -> None:
@@ -131,13 +135,9 @@ def _check_brought(tx: Transaction, source: SourceName, kind: ImportKind, item: 
         raise InvalidInput(f"{item.id[:60]!r} was not brought from {source[:60]}", hint="bring it first")
 
 
-def _note_finished(
-    tx: Transaction, principal: Principal, what: tuple[SourceName, ImportKind], item: Finished, done: RunFacts | LoggedModel
-) -> None:
-    source, kind = what
+def _put_mark(tx: Transaction, principal: Principal, what: tuple[SourceName, ImportKind], item: Finished, team: TeamId) -> None:
     mark = Mark(their_id=item.id, our_id=item.id, fingerprint=item.fingerprint)
-    imports.put_marks(tx, source, kind, [(mark, done.team_id)], principal.id)
-    _record(tx, principal, "run_imported" if kind == "run" else "model_imported", (source, kind), done)
+    imports.put_marks(tx, *what, [(mark, team)], principal.id)
 
 
 def _record(tx: Transaction, principal: Principal, what: str, about: tuple[SourceName, ImportKind], done: RunFacts | LoggedModel) -> None:

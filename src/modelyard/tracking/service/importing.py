@@ -187,7 +187,7 @@ def _allowed(tx: Snapshot, principal: Principal, one: Item, here: tuple[TeamId, 
     """The team that the thing is or becomes, and where its artifacts lie. Raises TakenHere, NotAllowed and NoSuchExperiment."""
     experiment = find_experiment(tx, principal, one.experiment_id, Role.CONTRIBUTOR)
     if here is not None and (not here[1] or not principal.may(Role.VIEWER, here[0])):
-        raise TakenHere(f"{one.id} is here already and did not come from there", hint="it stays as it is")
+        raise TakenHere(f"{one.id} is here already and did not come from there, or under another --as", hint="it stays as it is")
     if here is not None:
         require(principal, Role.CONTRIBUTOR, here[0])
     return here[0] if here else experiment.team_id, experiment.artifact_location.rstrip("/")
