@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from modelyard.core.digests import digest_bytes
 from modelyard.moving.domain import ImportReport, Tally
@@ -22,6 +23,7 @@ from tests.moving.conftest import BIN, EXPERIMENT, ODD_NAME, Bring, Home, TheirW
 # MLflow warns about its own next releases, and leaves its database to the collector.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("moving")]
 LATE = ModelName("late")
+UNREAD = ("secrets", "webhook", "scorer", "trace", "span", "endpoint", "model_def")
 
 
 @pytest.fixture
@@ -176,10 +178,10 @@ class Dying(Client):
 
 def test_it_goes_on_wherever_it_was_killed_and_ends_the_same(theirs: TheirWorld, home: Home, bring: Bring) -> None:
     for deaths in range(1, 200):
-        client = Dying(home.url, home.token)
-        client.left = deaths
+        dying = Dying(home.url, home.token)
+        dying.left = deaths
         try:
-            report = bring(theirs.url, client=client, is_full=deaths % 7 == 0)
+            report = bring(theirs.url, client=dying, is_full=deaths % 7 == 0)
         except KeyboardInterrupt:
             continue
         break
@@ -192,3 +194,31 @@ def test_it_goes_on_wherever_it_was_killed_and_ends_the_same(theirs: TheirWorld,
         assert [one.detail.version.number for one in client.get_model_record(LATE).versions] == [4, 3, 1]
         assert len(client.list_alias_moves(LATE)) == 1
     assert nothing_new(bring(theirs.url))
+
+
+@pytest.mark.server
+def test_a_database_on_postgresql_is_read_alike(theirs: TheirWorld, postgresql_url: str, home: Home, bring: Bring) -> None:
+    tables, here = sa.MetaData(), sa.create_engine(theirs.url)
+    there = sa.create_engine(postgresql_url.replace("://", "+psycopg://", 1))
+    tables.reflect(here, only=lambda name, _: not name.startswith(UNREAD))
+    for table in tables.tables.values():
+        # What is copied is rows: their rules, in SQLite's words, stay behind.
+        table.indexes.clear()
+        table.constraints -= {one for one in table.constraints if not isinstance(one, sa.PrimaryKeyConstraint)}
+        for column in table.columns:
+            column.server_default = None
+            column.type = sa.BigInteger() if isinstance(column.type, sa.Integer) else column.type
+            column.foreign_keys.clear()
+    tables.create_all(there)
+    with here.connect() as one, there.begin() as other:
+        for table in tables.tables.values():
+            rows = [dict(row) for row in one.execute(sa.select(table)).mappings()]
+            if rows:
+                other.execute(sa.insert(table), rows)
+    report = bring(postgresql_url, artifacts=str(theirs.folder / "mlartifacts"))
+    assert report.mismatches == ()
+    expected = {"runs": 3, "points": 306, "artifacts": 4, "versions": 3, "logged models": 1}
+    assert {kind: report.tallies[kind].brought for kind in expected} == expected
+    assert "@" not in report.source
+    here.dispose()
+    there.dispose()

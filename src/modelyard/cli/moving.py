@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,6 +14,7 @@ from modelyard.cli.connection import connected
 from modelyard.cli.output import Json, console, plain, print_json, print_table, tell
 from modelyard.moving.accounts import Unwatched, Watch
 from modelyard.moving.domain import KINDS, Asked, ImportReport, Tally
+from modelyard.moving.exporting import AskedOut, Export
 from modelyard.moving.importing import Import
 from modelyard.moving.reached import Login
 from modelyard.moving.sources import Address, opened_source, source_name
@@ -128,3 +130,31 @@ def _tell_mismatches(found: Sequence[tuple[str, str, str, str]]) -> None:
     if len(found) > MOST_TOLD:
         console().print(f"and {len(found) - MOST_TOLD:,} more: --json names all of them", style="dim")
     console().print(f"[red]{len(found):,} did not match.[/] Call it again: what is not equal is brought again.")
+
+
+def export(
+    folder: Annotated[Path, Parameter(name="DIR", help="A folder that is not there yet.")],
+    /,
+    *,
+    experiment: Annotated[tuple[str, ...], Parameter(help="Only this experiment; may be repeated.")] = (),
+    model: Annotated[tuple[str, ...], Parameter(help="Only this registered model; may be repeated.")] = (),
+    json: Json = False,
+) -> int:
+    """Writes everything that tracking and the registry hold into a folder, in open formats, with a manifest of digests.
+
+    Interrupted and called again with the same words it goes on; the folder appears under its name once it is whole.
+
+    Example: yard export everything
+    """
+    asked = AskedOut(place=folder, experiments=experiment, models=model)
+    with connected() as client, _watched(quiet=json) as watch:
+        report = Export(client, asked, watch).ran()
+    if json:
+        print_json(report)
+        return 0
+    print_table(f"In {plain(report.folder)}", ("", "written#"), [(kind, f"{count:,}") for kind, count in report.counts.items()])
+    for note in report.notes:
+        console().print(f"Note: {plain(note)}.", soft_wrap=True)
+    console().print(f"{report.files:,} files, {report.size_bytes:,} bytes; README.md says what is what, manifest.json has every digest.")
+    tell(f"took {report.took_s:.1f} s")
+    return 0

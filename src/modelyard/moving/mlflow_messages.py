@@ -312,10 +312,6 @@ def run_of(one: Run) -> TheirRun:
     )
 
 
-def _made(one: ModelLink) -> ModelOutput:
-    return ModelOutput(model_id=LoggedModelId(one.model_id), step=one.step)
-
-
 def status_of(word: str) -> RunStatus:
     """A run's status. Raises SourceOdd."""
     try:

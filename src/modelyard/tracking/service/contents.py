@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from modelyard.access.domain import Principal, Role, TeamId
-from modelyard.core.digests import Digest
 from modelyard.core.errors import InvalidInput
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
@@ -115,7 +114,7 @@ def _finish_run(tx: Transaction, principal: Principal, source: SourceName, item:
         done = msgspec.structs.replace(done, content_digest=run_digest(tx, run, artifacts.list_artifacts(tx, facts.id), known))
     runs.update_run(tx, facts.id, {"lifecycle": done.lifecycle, "content_digest": done.content_digest})
     if done != facts:
-        _record(tx, principal, "run_imported", (source, "run"), done)
+        _record(tx, principal, "tracking.run_imported", source, done)
     _put_mark(tx, principal, (source, "run"), item, done.team_id)
 
 
@@ -126,7 +125,7 @@ def _finish_model(tx: Transaction, principal: Principal, source: SourceName, ite
     done = msgspec.structs.replace(found, lifecycle=item.lifecycle, content_digest=digest)
     models.update_model(tx, found.id, {"lifecycle": done.lifecycle, "content_digest": digest})
     if done != found:
-        _record(tx, principal, "model_imported", (source, "logged_model"), done)
+        _record(tx, principal, "tracking.model_imported", source, done)
     _put_mark(tx, principal, (source, "logged_model"), item, done.team_id)
 
 
@@ -140,13 +139,13 @@ def _put_mark(tx: Transaction, principal: Principal, what: tuple[SourceName, Imp
     imports.put_marks(tx, *what, [(mark, team)], principal.id)
 
 
-def _record(tx: Transaction, principal: Principal, what: str, about: tuple[SourceName, ImportKind], done: RunFacts | LoggedModel) -> None:
+def _record(tx: Transaction, principal: Principal, what: str, source: SourceName, done: RunFacts | LoggedModel) -> None:
     entry = NewEntry(
-        type=f"tracking.{what}",
-        subject=f"{about[1]}:{done.id}",
+        type=what,
+        subject=f"run:{done.id}" if isinstance(done, RunFacts) else f"logged_model:{done.id}",
         actor=principal.id,
-        data={"from": about[0], "experiment": done.experiment_id, "lifecycle": done.lifecycle},
-        digest=Digest(done.content_digest) if done.content_digest else None,
+        data={"from": source, "experiment": done.experiment_id, "lifecycle": done.lifecycle},
+        digest=done.content_digest,
         team_id=done.team_id,
     )
     record(tx, entry)

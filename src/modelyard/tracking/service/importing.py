@@ -107,8 +107,9 @@ def _import_experiment(
         made = named
     else:
         made = _made(tx, one, home, tags)
-        data = {"name": name, "from": source, "their_id": one.id}
-        _record(tx, principal, "experiment_imported", f"experiment:{made.id}", (made.team_id, data))
+        data: dict[str, object] = {"name": name, "from": source, "their_id": one.id}
+        kind, subject = "tracking.experiment_imported", f"experiment:{made.id}"
+        record(tx, NewEntry(type=kind, subject=subject, actor=principal.id, data=data, team_id=made.team_id))
     imports.put_marks(tx, source, "experiment", [(Mark(their_id=one.id, our_id=made.id), made.team_id)], principal.id)
     return ExperimentHere(their_id=one.id, our_id=made.id, is_joined=named is not None)
 
@@ -308,7 +309,3 @@ def _put_model(
     for table, found, overwrites in ((LOGGED_MODEL_PARAMS, texts[0], False), (LOGGED_MODEL_TAGS, texts[1], True)):
         runs.put_texts(tx, table, [(one.id, key, value) for key, value in found.items()], {one.id: owner}, overwrites=overwrites)
     models.put_imported_metrics(tx, one.id, owner, one.metrics)
-
-
-def _record(tx: Transaction, principal: Principal, what: str, subject: str, about: tuple[TeamId, dict[str, str]]) -> None:
-    record(tx, NewEntry(type=f"tracking.{what}", subject=subject, actor=principal.id, data=dict(about[1]), team_id=about[0]))
