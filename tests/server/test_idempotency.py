@@ -11,7 +11,14 @@ from modelyard.web.operations import API
 from tests.server.conftest import Running
 
 SECRET = {"/users", "/users/{user}/invitation", "/tokens", "/gateways/{gateway}/heartbeat"}
-READS = {"/declarations/plan", "/features/{feature_set}", "/runs/search"}
+READS = {
+    "/declarations/plan",
+    "/features/{feature_set}",
+    "/imports/marks",
+    "/logged-models/contents",
+    "/runs/contents",
+    "/runs/search",
+}
 
 
 def sent(client: httpx.Client, key: str, path: str, body: Any = None, method: str = "POST") -> httpx.Response:

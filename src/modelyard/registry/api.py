@@ -18,4 +18,7 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("PUT", "/models/{model}/aliases/{alias}", service.set_alias),
     operation("DELETE", "/models/{model}/aliases/{alias}", service.delete_alias),
     operation("GET", "/models/{model}/alias-moves", service.list_alias_moves),
+    operation("GET", "/models/{model}/record", service.get_model_record),
+    operation("GET", "/models/{model}/versions/{version}/files", service.list_version_files),
+    operation("POST", "/imports/registered-models", service.import_model),
 )

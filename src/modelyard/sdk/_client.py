@@ -13,12 +13,15 @@ from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, Inc
 from modelyard.monitoring.domain.alerts import Alert, AlertId, Why
 from modelyard.monitoring.domain.findings import ViewSkew
 from modelyard.monitoring.domain.watching import ModelMonitoring
-from modelyard.registry.domain import Alias, AliasMove, AliasName, Comparison, Lineage, Model, ModelDetail, ModelName, ModelVersion, NewModel, NewVersion, RiskTier, VersionDetail
+from modelyard.registry.domain import Alias, AliasMove, AliasName, Comparison, Lineage, Manifest, Model, ModelDetail, ModelName, ModelVersion, NewModel, NewVersion, RiskTier, VersionDetail
+from modelyard.registry.imports import ModelHere, ModelImport, ModelRecord
 from modelyard.sdk.transport import Transport
 from modelyard.serving.domain import Assignment, Endpoint, FoundPrediction, GatewayLease, Heartbeat, LogPosition, LoggedSegment, Proposal, RevisionDetail, RolloutStep, Seal
-from modelyard.tracking.domain import Curve, Experiment, ExperimentId, ExperimentPage, FileEntry, History, Run, RunId, RunPage, RunSearch
+from modelyard.tracking.domain import Curve, Experiment, ExperimentId, ExperimentPage, FileEntry, History, LoggedModelId, Run, RunId, RunPage, RunSearch, View
+from modelyard.tracking.imports import ExperimentHere, Finished, ImportEnd, ImportedExperiment, ImportedModel, ImportedRun, Mark, ModelContent, PackedSeries, Refusal, RunContent, SourceName
 from modelyard.tracking.spooled import SourceId, SpooledBatch, Taken
 from modelyard.tuning.domain import NewStudy, Study, StudyDetail, StudyId
+from typing import Literal
 
 
 class Client(Transport):
@@ -86,6 +89,14 @@ class Client(Transport):
         """Enables an account again. Its password and roles are as before; tokens stay revoked."""
         answer: User = self.call("POST", "/users/{user}/enable", {"path": {"user": user}, "body": {}}, User)
         return answer
+
+    def end_import(self, body: ImportEnd) -> None:
+        """Writes into the ledger what an import brought, and the digest of the report that its importer was given."""
+        self.call("POST", "/imports/ends", {"body": body}, None)
+
+    def finish_imports(self, source: SourceName, kind: Literal['experiment', 'run', 'logged_model', 'registered_model', 'version', 'alias'], items: tuple[Finished, ...]) -> None:
+        """Notes runs or logged models as brought: they get their lifecycle, and the digest of their content goes into the ledger."""
+        self.call("POST", "/imports/finished", {"body": {"source": source, "kind": kind, "items": items}}, None)
 
     def get_alert(self, alert: AlertId) -> Alert:
         """The alert of that id. Raises AlertNotFound, also for one that the caller may not see."""
@@ -172,6 +183,11 @@ class Client(Transport):
         answer: ModelDetail = self.call("GET", "/models/{model}", {"path": {"model": model}}, ModelDetail)
         return answer
 
+    def get_model_record(self, model: ModelName, *, before: int = 0, limit: int = 100) -> ModelRecord:
+        """A model told in full, with `limit` of its versions, newest first; `before` is the last number of the page before."""
+        answer: ModelRecord = self.call("GET", "/models/{model}/record", {"path": {"model": model}, "query": {"before": before, "limit": limit}}, ModelRecord)
+        return answer
+
     def get_monitoring(self, model: ModelName) -> ModelMonitoring:
         """How a model stands: monitors, approved levels, the last findings, its views, open alerts. Raises ModelNotMonitored."""
         answer: ModelMonitoring = self.call("GET", "/monitoring/{model}", {"path": {"model": model}}, ModelMonitoring)
@@ -237,6 +253,26 @@ class Client(Transport):
         answer: Assignment = self.call("POST", "/gateways/{gateway}/heartbeat", {"path": {"gateway": gateway}, "body": body}, Assignment)
         return answer
 
+    def import_experiments(self, source: SourceName, experiments: tuple[ImportedExperiment, ...], *, team: TeamId | None = None) -> list[ExperimentHere]:
+        """Where the runs of those experiments come to; experiments that are new here are made, those brought before brought up to date."""
+        answer: list[ExperimentHere] = self.call("POST", "/imports/experiments", {"body": {"source": source, "experiments": experiments, "team": team}}, list[ExperimentHere])
+        return answer
+
+    def import_logged_models(self, source: SourceName, models: tuple[ImportedModel, ...]) -> list[Refusal]:
+        """Takes logged models in, each whole or not at all; those that were refused. They are finished as runs are."""
+        answer: list[Refusal] = self.call("POST", "/imports/logged-models", {"body": {"source": source, "models": models}}, list[Refusal])
+        return answer
+
+    def import_model(self, body: ModelImport) -> ModelHere:
+        """Takes a registered model in with some of its versions; what became of each. Called again with the same, nothing changes."""
+        answer: ModelHere = self.call("POST", "/imports/registered-models", {"body": body}, ModelHere)
+        return answer
+
+    def import_runs(self, source: SourceName, runs: tuple[ImportedRun, ...]) -> list[Refusal]:
+        """Takes runs in, each whole or not at all; those that were refused. A run counts as brought only once `finish_imports` says so."""
+        answer: list[Refusal] = self.call("POST", "/imports/runs", {"body": {"source": source, "runs": runs}}, list[Refusal])
+        return answer
+
     def invite_user(self, name: str, team: TeamId, role: Role) -> Invitation:
         """A new person's account with a role in `team`, and the one-time link under which they choose a password."""
         answer: Invitation = self.call("POST", "/users", {"body": {"name": name, "team": team, "role": role}}, Invitation)
@@ -287,9 +323,9 @@ class Client(Transport):
         answer: list[Endpoint] = self.call("GET", "/endpoints", {}, list[Endpoint])
         return answer
 
-    def list_experiments(self, *, filter: str = '', limit: int = 100, page: str = '') -> ExperimentPage:
-        """Active experiments that the filter finds, the newest first, and the token that goes on behind them."""
-        answer: ExperimentPage = self.call("GET", "/experiments", {"query": {"filter": filter, "limit": limit, "page": page}}, ExperimentPage)
+    def list_experiments(self, *, filter: str = '', limit: int = 100, page: str = '', view: View = View.ACTIVE_ONLY) -> ExperimentPage:
+        """The experiments that the filter finds, active ones unless `view` asks for others, the newest first, and the token that goes on."""
+        answer: ExperimentPage = self.call("GET", "/experiments", {"query": {"filter": filter, "limit": limit, "page": page, "view": view}}, ExperimentPage)
         return answer
 
     def list_feature_materializations(self) -> list[Materialization]:
@@ -322,9 +358,19 @@ class Client(Transport):
         answer: list[GatewayLease] = self.call("GET", "/gateways", {}, list[GatewayLease])
         return answer
 
+    def list_import_marks(self, source: SourceName, kind: Literal['experiment', 'run', 'logged_model', 'registered_model', 'version', 'alias'], ids: tuple[str, ...]) -> list[Mark]:
+        """Those of the things that were brought from the source before, as far as the caller sees them."""
+        answer: list[Mark] = self.call("POST", "/imports/marks", {"body": {"source": source, "kind": kind, "ids": ids}}, list[Mark])
+        return answer
+
     def list_ledger_entries(self, *, type: str | None = None, subject: str | None = None, before: int | None = None, limit: int = 50) -> EntryPage:
         """Entries of the caller's teams with an index below `before`, newest first, of one type or about one subject where given."""
         answer: EntryPage = self.call("GET", "/ledger/entries", {"query": {"type": type, "subject": subject, "before": before, "limit": limit}}, EntryPage)
+        return answer
+
+    def list_logged_models(self, experiment_id: ExperimentId, *, after: str = '', limit: int = 100) -> list[ModelContent]:
+        """The logged models of an experiment by id, those in the bin too, with their files; behind the id `after`."""
+        answer: list[ModelContent] = self.call("GET", "/experiments/{experiment_id}/logged-models", {"path": {"experiment_id": experiment_id}, "query": {"after": after, "limit": limit}}, list[ModelContent])
         return answer
 
     def list_models(self, *, q: str = '', risk: RiskTier | None = None, after: str = '', limit: int = 100) -> list[ModelDetail]:
@@ -392,6 +438,11 @@ class Client(Transport):
         answer: list[Dossier] = self.call("GET", "/models/{model}/versions/{version}/dossiers", {"path": {"model": model, "version": version}}, list[Dossier])
         return answer
 
+    def list_version_files(self, model: ModelName, version: int) -> Manifest:
+        """The files of a version's artifact. Raises NotFound for one that was brought as a record without files."""
+        answer: Manifest = self.call("GET", "/models/{model}/versions/{version}/files", {"path": {"model": model, "version": version}}, Manifest)
+        return answer
+
     def list_version_reproductions(self, model: ModelName, version: int) -> list[Reproduction]:
         """The reproductions of one version, newest first, at most 200."""
         answer: list[Reproduction] = self.call("GET", "/models/{model}/versions/{version}/reproductions", {"path": {"model": model, "version": version}}, list[Reproduction])
@@ -440,6 +491,21 @@ class Client(Transport):
     def read_features(self, feature_set: str, rows: list[dict[str, str | int | None]]) -> OnlineValues:
         """The set's values online, now, for the entities of each row. Raises FeatureSetNotFound, BadLabels, OnlineUnavailable."""
         answer: OnlineValues = self.call("POST", "/features/{feature_set}", {"path": {"feature_set": feature_set}, "body": {"rows": rows}}, OnlineValues)
+        return answer
+
+    def read_model_contents(self, model_ids: tuple[LoggedModelId, ...]) -> list[ModelContent]:
+        """All that those logged models hold, whatever their lifecycle; models that the caller does not see are left out."""
+        answer: list[ModelContent] = self.call("POST", "/logged-models/contents", {"body": {"model_ids": model_ids}}, list[ModelContent])
+        return answer
+
+    def read_points(self, run_id: RunId, *, after: str = '') -> list[PackedSeries]:
+        """The points of a run's metrics by step, repeated ones once; metrics by name behind `after`, about half a million points at a time."""
+        answer: list[PackedSeries] = self.call("GET", "/runs/{run_id}/points", {"path": {"run_id": run_id}, "query": {"after": after}}, list[PackedSeries])
+        return answer
+
+    def read_run_contents(self, run_ids: tuple[RunId, ...]) -> list[RunContent]:
+        """All that those runs hold, whatever their lifecycle; runs that the caller does not see are left out."""
+        answer: list[RunContent] = self.call("POST", "/runs/contents", {"body": {"run_ids": run_ids}}, list[RunContent])
         return answer
 
     def register_version(self, model: ModelName, body: NewVersion) -> ModelVersion:

@@ -1,5 +1,7 @@
 """The client that people and commands use: every operation as a method, and uploads beside them."""
 
+import contextlib
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import httpx
@@ -8,8 +10,9 @@ import msgspec
 from modelyard.access.domain import NewToken, Scope, TokenOrder
 from modelyard.access.rules import COOKIE, CSRF_HEADER, csrf_token
 from modelyard.core.digests import Digest
-from modelyard.core.errors import Kind, ModelyardError
+from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 from modelyard.sdk._client import Client as Operations
+from modelyard.sdk.transport import told
 
 
 class WrongLogin(ModelyardError):
@@ -38,6 +41,24 @@ class Client(Operations):
         """The bundle of a dossier, as a tar archive."""
         return self.send("GET", f"/api/v1/dossiers/{quote(dossier, safe='')}/bundle", content=None)
 
+    def upload_artifact(self, artifact_uri: str, path: str, chunks: Iterator[bytes]) -> None:
+        """Stores the chunks as the file at `path` of the run or logged model whose artifacts lie at `artifact_uri`, in flat memory."""
+        answer = self.reached("PUT", _proxied(artifact_uri, path), content=chunks)
+        if not answer.is_success:
+            raise told(answer)
+
+    @contextlib.contextmanager
+    def open_artifact(self, artifact_uri: str, path: str) -> Iterator[Iterator[bytes]]:
+        """The content of a run's or logged model's file in chunks, while the block runs."""
+        with self.streamed(_proxied(artifact_uri, path)) as chunks:
+            yield chunks
+
+    @contextlib.contextmanager
+    def open_version_file(self, model: str, version: int, path: str) -> Iterator[Iterator[bytes]]:
+        """The content of a file of a version in chunks, while the block runs."""
+        with self.streamed(f"/api/v1/models/{quote(model, safe='')}/versions/{version}/content", {"path": path}) as chunks:
+            yield chunks
+
     def log_in(self, name: str, password: str, called: str, expires_in: str) -> str:
         """A new token of the account `name`, named `called`, made with its password; the browser's session for it ends at once.
 
@@ -55,3 +76,11 @@ class Client(Operations):
         made = msgspec.json.decode(self.send("POST", "/api/v1/tokens", content=msgspec.json.encode(order), headers=proof), type=NewToken)
         self.reached("POST", "/logout", data={"csrf": csrf_token(session)}, headers={"Cookie": f"{COOKIE}={session}"})
         return made.secret
+
+
+def _proxied(artifact_uri: str, path: str) -> str:
+    """Where MLflow's artifact proxy keeps a file. Raises InvalidInput for an address that is not the proxy's."""
+    scheme, _, below = artifact_uri.partition(":")
+    if scheme != "mlflow-artifacts":
+        raise InvalidInput(f"files at {artifact_uri[:120]!r} are not kept by the server", hint="only mlflow-artifacts:/... is")
+    return f"/api/2.0/mlflow-artifacts/artifacts/{quote(below.strip('/'))}/{quote(path)}"

@@ -1,6 +1,7 @@
 """How the client reaches a server: addresses, the token, errors. The operations themselves are generated, in `_client`."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from modelyard.core.errors import ErrorBody, Kind, ModelyardError, kind_of
 T = TypeVar("T")
 API = "/api/v1"
 TIMEOUT_S = 60.0
+CHUNK_BYTES = 1 << 20
 
 
 class Unreachable(ModelyardError):
@@ -87,13 +89,25 @@ class Transport:
         answer = self.reached(method, path, params=query, content=content, headers=dict(headers or {}))
         if answer.is_success:
             return answer.content
-        raise _told(answer)
+        raise told(answer)
+
+    @contextlib.contextmanager
+    def streamed(self, path: str, query: Mapping[str, Any] | None = None) -> Iterator[Iterator[bytes]]:
+        """The bytes of an answer in chunks, while the block runs. Raises RemoteError and Unreachable."""
+        try:
+            with self._http.stream("GET", path, params=query, headers={"Accept-Encoding": "identity"}) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise told(answer)
+                yield answer.iter_bytes(CHUNK_BYTES)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self.url} does not answer: {error}", hint="start it with yard up, or set MODELYARD_URL") from error
 
     def send_stream(self, method: str, path: str, stream: BinaryIO) -> None:
         """Sends a file's content in pieces. Raises RemoteError and Unreachable."""
         answer = self.reached(method, path, content=stream, headers={"Content-Type": "application/octet-stream"})
         if not answer.is_success:
-            raise _told(answer)
+            raise told(answer)
 
     def reached(self, method: str, path: str, **given: Any) -> httpx.Response:
         """Whatever a request is answered with; `given` goes to the HTTP library. Raises Unreachable."""
@@ -103,7 +117,8 @@ class Transport:
             raise Unreachable(f"{self.url} does not answer: {error}", hint="start it with yard up, or set MODELYARD_URL") from error
 
 
-def _told(answer: httpx.Response) -> RemoteError:
+def told(answer: httpx.Response) -> RemoteError:
+    """The error that an answer tells."""
     try:
         body = msgspec.json.decode(answer.content, type=Failure).error
     except msgspec.MsgspecError:

@@ -38,6 +38,7 @@ from modelyard.server.observe import Observed, Traced
 from modelyard.server.sources import SOURCE, source_route
 from modelyard.server.surface import ACTIONS, ACTORS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES
 from modelyard.server.surface import PAGES as OWN_PAGES
+from modelyard.server.version_files import CONTENT, version_file_route
 from modelyard.serving.pages import NearGateway
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database, DatabaseUnavailable
@@ -59,7 +60,7 @@ from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, fault_handler, page_routes
 
 MOST_BODY_BYTES = 60_000_000
-DESCRIBED = document([bind(item, INJECTABLE) for item in OPERATIONS], modelyard.__version__, (BUNDLE, PDF, JOIN, SOURCE))
+DESCRIBED = document([bind(item, INJECTABLE) for item in OPERATIONS], modelyard.__version__, (BUNDLE, CONTENT, PDF, JOIN, SOURCE))
 PAGES = (*OWN_PAGES, reference_page(DESCRIBED))
 
 
@@ -206,5 +207,5 @@ def _plain_routes(installation: Installation, registry: CollectorRegistry, pool:
     async def openapi() -> Response[bytes]:
         return Response(described, media_type="application/json")
 
-    archives = [bundle_route(installation, pool), pdf_route(installation, pool)]
+    archives = [bundle_route(installation, pool), pdf_route(installation, pool), version_file_route(installation, pool)]
     return [health, ready, metrics, openapi, source_route(installation), join_route(installation.database, pool), *archives]

@@ -13,7 +13,7 @@ from modelyard.ledger.service import ContentDigest, Contents, stopped
 from modelyard.registry.artifacts import get_manifest
 from modelyard.storage.blobs import Blobs
 
-REGISTERED = "registry.version_registered"
+REGISTERED, BROUGHT = "registry.version_registered", "registry.version_imported"
 
 
 def contents_of(blobs: Blobs) -> Contents:
@@ -27,7 +27,7 @@ def contents_of(blobs: Blobs) -> Contents:
                 files.read(one.digest)
             return digest
 
-        return {ATTESTED: files.read, DOSSIER_MADE: files.read, REGISTERED: artifact}
+        return {ATTESTED: files.read, DOSSIER_MADE: files.read, REGISTERED: artifact, BROUGHT: artifact}
 
     return Contents(looked=looked)
 

@@ -18,7 +18,13 @@ from modelyard.tracking.domain import RunId
 Kind = TypeVar("Kind")
 ASKED = "delivery.approval_asked"
 DECIDED = ("delivery.approved", "delivery.rejected")
-VERSION_ENTRIES = ("registry.version_registered", "registry.version_retired", "registry.alias_moved", "monitoring.reference_made")
+VERSION_ENTRIES = (
+    "registry.version_registered",
+    "registry.version_imported",
+    "registry.version_retired",
+    "registry.alias_moved",
+    "monitoring.reference_made",
+)
 DELIVERY_ENTRIES = ("delivery.started", "delivery.stage_done", "delivery.ended")
 
 

@@ -2,6 +2,7 @@
 
 from modelyard.registry.service.aliases import delete_alias, find_alias, list_alias_moves, list_aliases, set_alias
 from modelyard.registry.service.artifacts import inspect_artifact, keep_artifact
+from modelyard.registry.service.importing import get_model_record, import_model, list_version_files, open_version_file
 from modelyard.registry.service.logged import Sought, download_location, prepare_logged, register_logged
 from modelyard.registry.service.models import create_model, delete_empty_model, ensure_model, get_model, list_models, update_model
 from modelyard.registry.service.notes import STAGES, delete_tag, describe_version, find_notes, move_stage, set_tags
@@ -39,14 +40,18 @@ __all__ = [
     "find_notes",
     "get_lineage",
     "get_model",
+    "get_model_record",
     "get_version",
+    "import_model",
     "inspect_artifact",
     "keep_artifact",
     "list_alias_moves",
     "list_aliases",
     "list_models",
+    "list_version_files",
     "list_versions",
     "move_stage",
+    "open_version_file",
     "prepare_logged",
     "put_hold",
     "read_beside",

@@ -31,6 +31,11 @@ def update_model(tx: Transaction, model: Model) -> None:
     )
 
 
+def set_times(tx: Transaction, model: ModelName, created_at: Instant, updated_at: Instant) -> None:
+    """Has a model that was brought from elsewhere tell its times there."""
+    tx.connection.execute(sa.update(MODEL).where(MODEL.c.name == model).values(created_at=created_at, updated_at=updated_at))
+
+
 def touch_model(tx: Transaction, model: ModelName) -> None:
     """Notes that something of the model changed, and has other transactions that change its versions wait for this one."""
     tx.connection.execute(sa.update(MODEL).where(MODEL.c.name == model).values(updated_at=tx.now()))

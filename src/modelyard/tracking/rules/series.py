@@ -123,12 +123,33 @@ def _ordered(points: Points, minor: npt.NDArray[np.int64], major: npt.NDArray[np
 
 def content_digest(points: Points) -> Digest:
     """The digest of a series: of its points by step, repeated ones once, packed row by row as step, instant, value."""
-    ordered = by_step(points)
-    rows = np.empty(len(ordered.step), dtype=[("step", "<i8"), ("at", "<i8"), ("value", "<f8")])
-    rows["step"], rows["at"] = ordered.step, ordered.at
-    # One bit pattern for every NaN and for both zeros: they are one point.
-    rows["value"] = np.where(np.isnan(ordered.value), np.nan, ordered.value + 0.0)
-    return Digest("sha256:" + hashlib.sha256(rows.tobytes()).hexdigest())
+    return Digest("sha256:" + hashlib.sha256(_rows(by_step(points)).tobytes()).hexdigest())
+
+
+def _rows(points: Points) -> npt.NDArray[np.void]:
+    """Points row by row, with one bit pattern for every NaN and for both zeros: they are one point."""
+    rows = np.empty(len(points.step), dtype=[("step", "<i8"), ("at", "<i8"), ("value", "<f8")])
+    rows["step"], rows["at"] = points.step, points.at
+    rows["value"] = np.where(np.isnan(points.value), np.nan, points.value + 0.0)
+    return rows
+
+
+def missing_from(known: Points, points: Points) -> Points:
+    """Those of `points` that are not among the `known`, repeated ones once."""
+    once = by_step(points)
+    if not len(known.step) or not len(once.step):
+        return once
+    bits = [("step", "<i8"), ("at", "<i8"), ("value", "<i8")]
+    is_new = ~np.isin(_rows(once).view(bits), _rows(known).view(bits))
+    return Points(once.at[is_new], once.step[is_new], once.value[is_new])
+
+
+def latest_of_points(points: Points) -> Latest:
+    """The latest of at least one point."""
+    is_nan = np.isnan(points.value)
+    comparable = np.where(is_nan, 0.0, points.value)
+    last = int(np.lexsort((is_nan, comparable, points.at, points.step))[-1])
+    return Latest(int(points.step[last]), int(points.at[last]), float(comparable[last]), bool(is_nan[last]))
 
 
 def sampled(points: Points, most: int) -> Points:

@@ -17,6 +17,14 @@ from modelyard.tracking.service.artifacts import (
 )
 from modelyard.tracking.service.batches import Item, append_to_tag, checked_batch, delete_tag, digest_tags, log_batch, log_batches
 from modelyard.tracking.service.content import SeriesDigest
+from modelyard.tracking.service.contents import (
+    end_import,
+    finish_imports,
+    list_logged_models,
+    read_model_contents,
+    read_points,
+    read_run_contents,
+)
 from modelyard.tracking.service.experiments import (
     MOST_RESULTS,
     NewExperiment,
@@ -32,6 +40,15 @@ from modelyard.tracking.service.experiments import (
     restore_experiment,
     search_experiments,
     set_experiment_tag,
+)
+from modelyard.tracking.service.importing import (
+    checked_source,
+    import_experiments,
+    import_logged_models,
+    import_runs,
+    list_marks,
+    mark_imported,
+    marks_of,
 )
 from modelyard.tracking.service.metrics import (
     HistoryPage,
@@ -96,6 +113,7 @@ __all__ = [
     "Window",
     "append_to_tag",
     "checked_batch",
+    "checked_source",
     "checked_folder",
     "count_runs",
     "create_experiment",
@@ -112,12 +130,14 @@ __all__ = [
     "delete_tag",
     "deliver_batch",
     "digest_tags",
+    "end_import",
     "ensure_default",
     "finalize_model",
     "find_experiment_by_name",
     "find_file",
     "RunSearch",
     "find_runs",
+    "finish_imports",
     "finish_run",
     "get_experiment",
     "get_logged_model",
@@ -129,7 +149,12 @@ __all__ = [
     "get_history",
     "list_run_files",
     "histories",
+    "import_experiments",
+    "import_logged_models",
+    "import_runs",
     "list_all_files",
+    "list_logged_models",
+    "list_marks",
     "list_experiments",
     "list_datasets",
     "list_files",
@@ -140,8 +165,13 @@ __all__ = [
     "log_model_params",
     "log_outputs",
     "long_series_digests",
+    "mark_imported",
+    "marks_of",
     "metric_history",
     "put_file",
+    "read_model_contents",
+    "read_points",
+    "read_run_contents",
     "rename_experiment",
     "restore_experiment",
     "restore_run",

@@ -24,6 +24,7 @@ from modelyard.tracking.domain import (
     Lifecycle,
     NoSuchExperiment,
     NoSuchTag,
+    View,
 )
 from modelyard.tracking.grammar import EXPERIMENTS, Order, parse_filter, parse_orders
 from modelyard.tracking.rules.names import checked_experiment_name, checked_experiment_tag, checked_location
@@ -139,15 +140,16 @@ def delete_experiment_tag(tx: Transaction, principal: Principal, experiment_id: 
         raise NoSuchTag(f"No tag with name: {key} in experiment with id {found.id}")
 
 
-def list_experiments(
+def list_experiments(  # noqa: PLR0913 - two are injected
     snapshot: Snapshot,
     principal: Principal,
     filter: str = "",  # noqa: A002 - the query parameter's word
     limit: int = 100,
     page: str = "",
+    view: View = View.ACTIVE_ONLY,
 ) -> ExperimentPage:
-    """Active experiments that the filter finds, the newest first, and the token that goes on behind them."""
-    return search_experiments(snapshot, principal, Asked(filter=filter, limit=limit, page=page))
+    """The experiments that the filter finds, active ones unless `view` asks for others, the newest first, and the token that goes on."""
+    return search_experiments(snapshot, principal, Asked(filter=filter, limit=limit, page=page, view=view))
 
 
 def search_experiments(snapshot: Snapshot, principal: Principal, asked: Asked) -> ExperimentPage:

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from modelyard.access.domain import TeamId
 from modelyard.core.clock import Instant
+from modelyard.core.ids import decimal_id
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import upsert
 from modelyard.tracking.domain import Experiment, ExperimentId, Lifecycle
@@ -25,6 +26,14 @@ def insert_experiment(tx: Transaction, experiment: Experiment) -> bool:
         return False
     put_tags(tx, experiment, tags)
     return True
+
+
+def free_id(snapshot: Snapshot) -> ExperimentId:
+    """An id that no experiment has."""
+    while True:
+        found = ExperimentId(decimal_id())
+        if not find_experiments(snapshot, [found]):
+            return found
 
 
 def find_experiments(snapshot: Snapshot, ids: Sequence[ExperimentId]) -> dict[ExperimentId, Experiment]:

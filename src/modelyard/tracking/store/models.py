@@ -1,5 +1,6 @@
 """Rows of logged models: themselves, their params and tags, and what was measured on them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,13 @@ def find_models(snapshot: Snapshot, ids: Sequence[LoggedModelId]) -> dict[Logged
     """Those of the models that are there, whatever their lifecycle."""
     rows = snapshot.connection.execute(sa.select(LOGGED_MODELS).where(LOGGED_MODELS.c.model_id.in_(ids)))
     return {one.id: one for one in load_models(snapshot, [row._mapping for row in rows])}
+
+
+def list_models(snapshot: Snapshot, experiment_id: ExperimentId, after: str, limit: int) -> list[LoggedModelId]:
+    """The ids of an experiment's models behind `after`, by id, whatever their lifecycle."""
+    table = LOGGED_MODELS.c
+    query = sa.select(table.model_id).where(table.experiment_id == experiment_id, table.model_id > after).order_by(table.model_id)
+    return [LoggedModelId(found) for found in snapshot.connection.execute(query.limit(limit)).scalars()]
 
 
 def load_models(snapshot: Snapshot, rows: Sequence[sa.RowMapping]) -> list[LoggedModel]:
@@ -95,6 +103,26 @@ def put_model_metrics(tx: Transaction, metrics: Sequence[tuple[RunId, Metric]], 
         for run_id, metric in metrics
     }
     upsert(tx, LOGGED_MODEL_METRICS, list(rows.values()), ["model_id", "key", "at", "step", "run_id"])
+
+
+def put_imported_metrics(tx: Transaction, model_id: LoggedModelId, owner: Owner, metrics: Sequence[ModelMetric]) -> None:
+    """Notes what was measured on one model, by runs that need not be here."""
+    measured = [
+        (
+            one.run_id,
+            Metric(
+                key=one.key,
+                value=math.nan if one.value is None else one.value,
+                at=one.at,
+                step=one.step,
+                model_id=model_id,
+                dataset_name=one.dataset_name,
+                dataset_digest=one.dataset_digest,
+            ),
+        )
+        for one in metrics
+    ]
+    put_model_metrics(tx, measured, {one.run_id: owner for one in metrics})
 
 
 def _metrics_of(snapshot: Snapshot, ids: Sequence[LoggedModelId]) -> dict[LoggedModelId, list[ModelMetric]]:

@@ -160,6 +160,13 @@ def update_run(tx: Transaction, run_id: RunId, values: Mapping[str, Any]) -> Non
     tx.connection.execute(sa.update(RUNS).where(RUNS.c.run_id == run_id).values(dict(values)))
 
 
+def overwrite_run(tx: Transaction, facts: RunFacts) -> None:
+    """Has a run's row say what `facts` say."""
+    row = msgspec.structs.asdict(facts)
+    row["user_name"] = row.pop("user")
+    update_run(tx, row.pop("id"), row)
+
+
 def set_lifecycle_in(tx: Transaction, experiment_id: ExperimentId, lifecycle: Lifecycle) -> None:
     """Puts every run of an experiment into the bin or back."""
     tx.connection.execute(sa.update(RUNS).where(RUNS.c.experiment_id == experiment_id).values(lifecycle=lifecycle))

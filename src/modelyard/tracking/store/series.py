@@ -4,7 +4,7 @@ Statements are built once: this is the path that every logged metric takes.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -82,24 +82,36 @@ def _appended() -> sa.Update:
 _APPENDED = Prepared(lambda _: _appended())
 
 
+class Chunk(NamedTuple):
+    """Points of one series as they are appended: packed, how many, and the latest of them."""
+
+    latest: Latest
+    points: int
+    packed: bytes
+
+
 def append_points(tx: Transaction, points: Mapping[SeriesKey, Sequence[Metric]], owners: Mapping[RunId, Owner]) -> None:
     """Appends one chunk to each series, makes the series that are new, and moves their latest values on."""
-    if not points:
+    append_chunks(tx, {key: Chunk(latest_of(metrics), len(metrics), packed(metrics)) for key, metrics in points.items()}, owners)
+
+
+def append_chunks(tx: Transaction, chunks: Mapping[SeriesKey, Chunk], owners: Mapping[RunId, Owner]) -> None:
+    """Appends chunks that are packed already, as `append_points` does."""
+    if not chunks:
         return
-    latest = {key: latest_of(metrics) for key, metrics in points.items()}
-    ids = _series_ids(tx, points)
-    fresh = [_series_row(key, latest[key], owners[key[0]]) for key in sorted(points) if key not in ids]
+    ids = _series_ids(tx, chunks)
+    fresh = [_series_row(key, chunks[key].latest, owners[key[0]]) for key in sorted(chunks) if key not in ids]
     if fresh:
         _INSERT_SERIES.run(tx, fresh)
-        ids = _series_ids(tx, points)
+        ids = _series_ids(tx, chunks)
     # In one order everywhere, so that two writers on PostgreSQL never wait for each other in a ring.
-    keys = sorted(points, key=lambda key: ids[key])
-    _APPENDED.run(tx, [{"id": ids[key], "count": len(points[key]), **latest[key]._asdict()} for key in keys])
-    rows = [{"series_id": ids[key], "team_id": owners[key[0]].team_id, "is_merged": False, "packed": packed(points[key])} for key in keys]
+    keys = sorted(chunks, key=lambda key: ids[key])
+    _APPENDED.run(tx, [{"id": ids[key], "count": chunks[key].points, **chunks[key].latest._asdict()} for key in keys])
+    rows = [{"series_id": ids[key], "team_id": owners[key[0]].team_id, "is_merged": False, "packed": chunks[key].packed} for key in keys]
     _INSERT_POINTS.run(tx, rows)
 
 
-def _series_ids(tx: Transaction, points: Mapping[SeriesKey, Sequence[Metric]]) -> dict[SeriesKey, SeriesId]:
+def _series_ids(tx: Transaction, points: Mapping[SeriesKey, Chunk]) -> dict[SeriesKey, SeriesId]:
     rows = _IDS.rows(tx, list({run for run, _ in points}), list({key for _, key in points}))
     return {(run, key): SeriesId(number) for run, key, number in rows}
 

@@ -217,3 +217,18 @@ LOGGED_MODEL_METRICS = sa.Table(
     sa.Column("dataset_name", TEXT),
     sa.Column("dataset_digest", TEXT),
 )
+
+# What was brought in from other tracking servers, by its id there; the registry notes its models and versions here too.
+IMPORTED = sa.Table(
+    "tracking_imported",
+    METADATA,
+    _column("source", is_key=True),
+    _column("kind", is_key=True),
+    _column("their_id", is_key=True),
+    _column("our_id"),
+    _column("team_id"),
+    _column("fingerprint"),
+    sa.Column("imported_at", sa.BigInteger, nullable=False),
+    _column("imported_by"),
+    sqlite_with_rowid=False,
+)

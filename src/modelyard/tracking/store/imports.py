@@ -1,0 +1,43 @@
+"""Rows of what was brought in from other servers: its id there, its id here, and the state in which it was brought."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from modelyard.access.domain import PrincipalId, TeamId
+from modelyard.storage.database import Snapshot, Transaction
+from modelyard.storage.schema import upsert
+from modelyard.tracking.imports import ImportKind, Mark, SourceName
+from modelyard.tracking.store.tables import IMPORTED
+
+KEYS = ("source", "kind", "their_id")
+ASKED_AT_ONCE = 500
+
+
+def find_marks(snapshot: Snapshot, source: SourceName, kind: ImportKind, ids: Sequence[str]) -> dict[str, tuple[Mark, TeamId]]:
+    """The marks of those things that were brought from the source, by their id there, each with the team that it is here."""
+    found: dict[str, tuple[Mark, TeamId]] = {}
+    for start in range(0, len(ids), ASKED_AT_ONCE):
+        some = IMPORTED.c.their_id.in_(ids[start : start + ASKED_AT_ONCE])
+        query = sa.select(IMPORTED).where(IMPORTED.c.source == source, IMPORTED.c.kind == kind, some)
+        for row in snapshot.connection.execute(query):
+            found[row.their_id] = Mark(their_id=row.their_id, our_id=row.our_id, fingerprint=row.fingerprint), TeamId(row.team_id)
+    return found
+
+
+def put_marks(tx: Transaction, source: SourceName, kind: ImportKind, marks: Sequence[tuple[Mark, TeamId]], by: PrincipalId) -> None:
+    """Notes things as brought, over what was noted of them before."""
+    rows = [
+        {
+            "source": source,
+            "kind": kind,
+            "their_id": mark.their_id,
+            "our_id": mark.our_id,
+            "team_id": team,
+            "fingerprint": mark.fingerprint,
+            "imported_at": tx.wall(),
+            "imported_by": by,
+        }
+        for mark, team in marks
+    ]
+    upsert(tx, IMPORTED, rows, KEYS, ["fingerprint", "imported_at", "imported_by"])
