@@ -20,6 +20,8 @@ GET /setup/{secret}
 POST /welcome
 GET /assets/{name}
 POST /preferences/theme
+GET /health
+GET /version
 """
 
 _VIEWER = """
@@ -193,9 +195,12 @@ POST /api/v1/teams
 
 # MLflow's interface: what it answers below /api, it answers below /ajax-api by the same rule.
 _MLFLOW_VIEWER = """
+GET /get-artifact
 GET /api/2.0/mlflow-artifacts/artifacts
 GET /api/2.0/mlflow-artifacts/artifacts/{path}
+GET /api/2.0/mlflow-artifacts/presigned/{path}
 GET /api/2.0/mlflow/artifacts/list
+POST /api/2.0/mlflow/artifacts/presigned-download-url
 GET /api/2.0/mlflow/experiments/get
 GET /api/2.0/mlflow/experiments/get-by-name
 GET /api/2.0/mlflow/experiments/search
@@ -225,6 +230,12 @@ GET /api/3.0/mlflow/server-info
 _MLFLOW_CONTRIBUTOR = """
 DELETE /api/2.0/mlflow-artifacts/artifacts/{path}
 PUT /api/2.0/mlflow-artifacts/artifacts/{path}
+POST /api/2.0/mlflow-artifacts/mpu/abort/{path}
+POST /api/2.0/mlflow-artifacts/mpu/complete/{path}
+POST /api/2.0/mlflow-artifacts/mpu/create/{path}
+PUT /api/2.0/mlflow-artifacts/mpu/parts/{upload_id}/{number}
+POST /api/2.0/mlflow/artifacts/presigned-upload-url
+POST /api/2.0/mlflow/upload-artifact
 POST /api/2.0/mlflow/experiments/create
 POST /api/2.0/mlflow/experiments/delete
 POST /api/2.0/mlflow/experiments/delete-experiment-tag

@@ -27,6 +27,7 @@ from modelyard.server.leases import Heart, WorkerStops, has_stopped
 from modelyard.server.reproducing import reproduce_once
 from modelyard.serving.service import tick as log_tick
 from modelyard.storage.idempotency import forget_answers
+from modelyard.tracking.service import expire_uploads
 from modelyard.tracking.service import tick as tracking_tick
 
 TRACER = trace.get_tracer("modelyard")
@@ -149,6 +150,7 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
         _Tick("prediction log", TICK_S, lambda: log_tick(database, installation.blobs, installation.tables, holder)),
         _Tick("ledger", LEDGER_S, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
         _Tick("tracking", TICK_S, lambda: tracking_tick(database)),
+        _Tick("uploads", ANSWERS_S, lambda: expire_uploads(database, installation.blobs)),
         _Tick("kept answers", ANSWERS_S, lambda: forget_answers(database)),
         _Tick("attestations", TICK_S, lambda: governance_tick(database, installation.blobs, installation.role_keys)),
     ]

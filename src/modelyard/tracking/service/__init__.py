@@ -1,10 +1,11 @@
 """What others do with tracking: experiments, runs, logging, points, artifacts, logged models. Each change checks who may."""
 
 from modelyard.tracking.domain import Asked, Curve, ExperimentPage, History, RunPage, RunSearch
-from modelyard.tracking.rules.paths import checked_folder
+from modelyard.tracking.rules.paths import SHARED, checked_folder
 from modelyard.tracking.service.artifacts import (
     Content,
     Owner,
+    check_writable,
     delete_files,
     find_file,
     get_owner,
@@ -73,10 +74,23 @@ from modelyard.tracking.service.runs import (
     search_runs,
     update_run,
 )
+from modelyard.tracking.service.uploads import (
+    UPLOAD_LIFE_S,
+    abort_upload,
+    begin_upload,
+    check_part,
+    complete_upload,
+    expire_uploads,
+    get_upload,
+    sealed,
+    store_part,
+)
 from modelyard.tracking.store.modelsearch import DatasetFilter, ModelOrder
 
 __all__ = [
     "MOST_RESULTS",
+    "SHARED",
+    "UPLOAD_LIFE_S",
     "Asked",
     "AskedModels",
     "Content",
@@ -93,9 +107,14 @@ __all__ = [
     "RunPage",
     "SeriesDigest",
     "Window",
+    "abort_upload",
     "append_to_tag",
+    "begin_upload",
+    "check_part",
+    "check_writable",
     "checked_batch",
     "checked_folder",
+    "complete_upload",
     "count_runs",
     "create_experiment",
     "create_model",
@@ -111,6 +130,7 @@ __all__ = [
     "delete_tag",
     "digest_tags",
     "ensure_default",
+    "expire_uploads",
     "finalize_model",
     "find_experiment_by_name",
     "find_file",
@@ -123,6 +143,7 @@ __all__ = [
     "get_proxied",
     "get_run",
     "get_run_facts",
+    "get_upload",
     "History",
     "get_history",
     "list_run_files",
@@ -147,9 +168,11 @@ __all__ = [
     "search_experiments",
     "search_models",
     "search_runs",
+    "sealed",
     "set_experiment_tag",
     "set_model_tags",
     "store_file",
+    "store_part",
     "tick",
     "update_run",
 ]
