@@ -64,9 +64,11 @@ def test_an_ordinary_path_stays_as_it_is(path: str) -> None:
 
 
 def test_a_folder_may_end_in_a_slash_and_the_root_is_empty() -> None:
-    assert [checked_folder(path) for path in (None, "", "/", ".", "a/", "a/b", "a/.")] == ["", "", "", "", "a", "a/b", "a"]
+    assert [checked_folder(path) for path in (None, "", "/", ".", "a/", "./a/./b", "a/.")] == ["", "", "", "", "a", "a/b", "a"]
     with pytest.raises(PathRefused):
         checked_folder("//")
+    with pytest.raises(PathRefused):
+        checked_folder("./../a")
 
 
 @pytest.mark.parametrize("path", [f"0/{RUN}", f"0/{RUN}/other/x", f"{RUN.upper()}/artifacts/x", f"0/models/m-{RUN}/x", ""])

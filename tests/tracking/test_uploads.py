@@ -1,9 +1,7 @@
-"""Files that come in parts: who may send what to whom, what comes together, what is left behind; and MLflow's client doing it."""
+"""Files that come in parts: who may send what to whom, what comes together, what is left behind."""
 
 import hashlib
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -139,27 +137,3 @@ def test_a_part_with_content_that_is_an_artifact_does_not_take_it_along(call: Ca
     send(created, 1, b"the same bytes")
     call("POST", f"abort/0/{run_id}/artifacts/model", {"path": "big.bin", "upload_id": created["upload_id"]}, api=MPU)
     assert httpx.get(url).content == b"the same bytes"
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_mlflows_client_uploads_in_parts_and_downloads_whole(
-    server: str, run_id: str, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    artifacts: Any = pytest.importorskip("mlflow.store.artifact.mlflow_artifacts_repo")
-    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", str(20 << 20))
-    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", str(5 << 20))
-    file = tmp_path / "weights ü.bin"
-    file.write_bytes(os.urandom(1 << 20) * 33)
-    repository = artifacts.MlflowArtifactsRepository(f"mlflow-artifacts:/0/{run_id}/artifacts", tracking_uri=server)
-    begun: list[int] = []
-    create = repository.create_multipart_upload
-    monkeypatch.setattr(repository, "create_multipart_upload", lambda *given: begun.append(given[1]) or create(*given))
-    repository.log_artifact(str(file), "deep/er")
-    assert begun == [7], "the server said that it takes parts"
-    assert [(one.path, one.file_size) for one in repository.list_artifacts("deep/er")] == [("deep/er/weights ü.bin", 33 << 20)]
-    (tmp_path / "down").mkdir()
-    down = Path(repository.download_artifacts("deep/er/weights ü.bin", str(tmp_path / "down")))
-    assert down.read_bytes() == file.read_bytes()
-    headers = {"range": f"bytes={(6 << 20) - 2}-{(6 << 20) + 1}"}
-    part = httpx.get(f"{server}/api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/deep/er/weights ü.bin", headers=headers)
-    assert (part.status_code, part.content) == (206, file.read_bytes()[(6 << 20) - 2 : (6 << 20) + 2])

@@ -200,7 +200,6 @@ GET /api/2.0/mlflow-artifacts/artifacts
 GET /api/2.0/mlflow-artifacts/artifacts/{path}
 GET /api/2.0/mlflow-artifacts/presigned/{path}
 GET /api/2.0/mlflow/artifacts/list
-POST /api/2.0/mlflow/artifacts/presigned-download-url
 GET /api/2.0/mlflow/experiments/get
 GET /api/2.0/mlflow/experiments/get-by-name
 GET /api/2.0/mlflow/experiments/search
@@ -234,6 +233,7 @@ POST /api/2.0/mlflow-artifacts/mpu/abort/{path}
 POST /api/2.0/mlflow-artifacts/mpu/complete/{path}
 POST /api/2.0/mlflow-artifacts/mpu/create/{path}
 PUT /api/2.0/mlflow-artifacts/mpu/parts/{upload_id}/{number}
+POST /api/2.0/mlflow/artifacts/presigned-download-url
 POST /api/2.0/mlflow/artifacts/presigned-upload-url
 POST /api/2.0/mlflow/upload-artifact
 POST /api/2.0/mlflow/experiments/create

@@ -65,11 +65,13 @@ def _check(path: str, given: str) -> None:
 
 
 def checked_folder(path: str | None) -> str:
-    """`path` of a folder to list, without a slash or a dot at its end; the root is the empty text. Raises PathRefused."""
-    if path == "." or (path or "").endswith("/."):
-        path = (path or "")[:-1]
-    text = (path or "").rstrip("/") if path != "/" else ""
-    return checked_path(text) if text or path not in (None, "", "/") else ""
+    """`path` of a folder to list, without parts that are a dot and without a slash at its end; the root is the empty text.
+
+    Raises PathRefused.
+    """
+    path = "/".join(part for part in (path or "").split("/") if part != ".")
+    text = path.rstrip("/") if path != "/" else ""
+    return checked_path(text) if text or path not in ("", "/") else ""
 
 
 def owned_path(path: str) -> OwnedPath:

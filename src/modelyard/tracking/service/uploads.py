@@ -31,7 +31,7 @@ def begin_upload(tx: Transaction, principal: Principal, path: str, parts: int) -
         raise InvalidInput(f"Invalid value {parts} for parameter 'num_parts' supplied: it must be within 1 to {MOST_PARTS}")
     owner, owned = get_proxied(tx, principal, path, Role.CONTRIBUTOR)
     if not owned.path or path.endswith("/"):
-        raise PathRefused(f"Invalid path: {path[:100]!r}: an artifact needs a name", hint="name the file")
+        raise PathRefused(f"Invalid path: {path[:100]!r}: an artifact needs a name", hint="use a relative path such as model/MLmodel")
     upload = Upload(
         id=hex_id(),
         owner_id=owner.id,

@@ -102,8 +102,9 @@ def _list(snapshot: Snapshot, principal: Principal, request: ListArtifacts) -> F
     run_id = run_id_of(request)
     root = service.get_run_facts(snapshot, principal, run_id).artifact_uri
     found = service.list_files(snapshot, principal, run_id, request.path or "")
-    # Whoever lists "." and joins the names to it gets them as MLflow tells them.
-    return FilesMessage(root_uri=root, files=[file_message(one, f"./{one.path}" if request.path == "." else None) for one in found])
+    # Whoever asks by way of "." is answered by way of it, as by MLflow.
+    dot = "./" if (request.path or "").split("/")[0] == "." else ""
+    return FilesMessage(root_uri=root, files=[file_message(one, dot + one.path) for one in found])
 
 
 def _list_of_model(snapshot: Snapshot, principal: Principal, request: ListModelArtifacts) -> FilesMessage:
