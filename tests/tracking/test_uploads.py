@@ -129,11 +129,13 @@ def test_what_is_given_up_or_expires_leaves_nothing(
         assert list(blobs.list_digests()) == []
 
 
-def test_a_part_with_content_that_is_an_artifact_does_not_take_it_along(call: Call, run_id: str, begin: Begin) -> None:
-    address = {"api": "/api/2.0/mlflow-artifacts/artifacts/"}
-    created = begin(1)
-    url = created["credentials"][0]["url"].partition("/api/")[0] + f"{address['api']}0/{run_id}/artifacts/kept"
-    httpx.put(url, content=b"the same bytes")
+def test_a_part_whose_content_is_elsewhere_too_does_not_take_that_along(call: Call, run_id: str, begin: Begin) -> None:
+    created, twin = begin(1), begin(1)
+    address = f"/api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/"
+    url = created["credentials"][0]["url"].partition("/api/")[0] + address
+    httpx.put(f"{url}kept", content=b"the same bytes")
     send(created, 1, b"the same bytes")
+    same = tag(1, send(twin, 1, b"the same bytes"))
     call("POST", f"abort/0/{run_id}/artifacts/model", {"path": "big.bin", "upload_id": created["upload_id"]}, api=MPU)
-    assert httpx.get(url).content == b"the same bytes"
+    assert end(call, run_id, twin, [same]).json() == {}
+    assert [httpx.get(url + path).content for path in ("kept", "model/big.bin")] == [b"the same bytes"] * 2
