@@ -105,7 +105,8 @@ class MlflowApp:
             answer = await self._act(found.route, principal, await self._request(found, scope, receive))
             await send_json(send, answer if isinstance(answer, bytes) else msgspec.json.encode(answer))
         elif content is not None:
-            check_path(content.names)
+            if not content.template.endswith("{path}"):  # what an artifact's path may hold is looked at with the rest of it
+                check_path(content.names)
             await self._content.answer(scope, receive, send, content, principal)
         else:
             raise MlflowError("ENDPOINT_NOT_FOUND", f"No endpoint answers {method} {path[:200]}.")

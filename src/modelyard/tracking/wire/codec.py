@@ -60,7 +60,7 @@ def _decoder(kind: type[Any]) -> "msgspec.json.Decoder[Any]":
 def decode_body(kind: type[T], body: bytes, path: Mapping[str, str]) -> T:
     """A JSON body as a request, with the names of its path. What is no JSON counts as empty, as MLflow has it. Raises MlflowError."""
     if b"\\u0000" in body and _NUL.search(body):
-        raise _holds_nul()
+        raise invalid("A text of the request holds the character NUL, which no text here may hold.")
     try:
         decoded: T = _decoder(kind).decode(body or b"{}")
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -74,7 +74,7 @@ def decode_query(kind: type[T], query: bytes, path: Mapping[str, str]) -> T:
     """A query string as a request, with the names of its path. Raises MlflowError."""
     lists = _list_fields(kind)
     if b"%00" in query:
-        raise _holds_nul()
+        raise _is_nowhere()
     try:
         found = parse_qs(query.decode("ascii"), keep_blank_values=True, max_num_fields=10_000, errors="strict")
     except (ValueError, UnicodeDecodeError) as error:
@@ -84,9 +84,9 @@ def decode_query(kind: type[T], query: bytes, path: Mapping[str, str]) -> T:
     return decode_values(kind, {**given, **path})
 
 
-def _holds_nul() -> MlflowError:
-    """The error for a text that PostgreSQL does not take, in a key to look up no more than in a value to keep."""
-    return invalid("A text of the request holds the character NUL, which no text here may hold.")
+def _is_nowhere() -> MlflowError:
+    """The error for what is looked up by a text with the character NUL: nothing is called so, and PostgreSQL would not even look."""
+    return MlflowError("RESOURCE_DOES_NOT_EXIST", "Nothing has a name with the character NUL, which the request holds.")
 
 
 @functools.cache
@@ -164,7 +164,7 @@ def _complete(request: T) -> T:
 def check_path(names: Iterable[str]) -> None:
     """Passes where no name of a path holds the character NUL. Raises MlflowError."""
     if any("\0" in name for name in names):
-        raise _holds_nul()
+        raise _is_nowhere()
 
 
 def check_content_type(content_type: bytes | None) -> None:
