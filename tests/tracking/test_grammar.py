@@ -10,7 +10,17 @@ from modelyard.tracking.grammar import EXPERIMENTS, MODELS, RUNS, Comparison, pa
 mlflow_search = pytest.importorskip("mlflow.utils.search_utils")
 
 NAMES = st.from_regex(r"[a-cX-Z][a-cX-Z09_]{0,5}", fullmatch=True)
-KEYS = st.one_of(NAMES, NAMES.map(lambda name: f"`{name} x`"), NAMES.map(lambda name: f'"{name}/y"'))
+KEYS = st.one_of(
+    NAMES, NAMES.map(lambda name: f"`{name} x`"), NAMES.map(lambda name: f'"{name}/y"'), NAMES.map(lambda name: f"'{name}:z w'")
+)
+WORDS = {
+    "metrics": ["metrics", "metric"],
+    "params": ["params", "param", "parameter", "parameters"],
+    "tags": ["tags", "tag"],
+    "attribute": ["status", "attr.user_id", "run_name", "run.status", "attributes.`run name`", "`Run Name`", "attribute.artifact_uri"],
+    "time": ["attributes.start_time", "end_time", "created", "attr.Created", "run.end_time"],
+    "dataset": ["dataset.name", "datasets.digest", "dataset.context", "dataset.`name`"],
+}
 TEXTS = st.text("abc'%_ .\"", max_size=6).map(lambda text: f"'{text.replace(chr(39), '')}'")
 NUMBERS = st.one_of(st.integers(-99, 99).map(str), st.sampled_from([".5", "5.", "-1.5e-3", "2e3", "0.25"]))
 
@@ -18,27 +28,28 @@ NUMBERS = st.one_of(st.integers(-99, 99).map(str), st.sampled_from([".5", "5.", 
 @st.composite
 def comparisons(draw: st.DrawFn) -> str:
     """One comparison that the grammar knows, as text."""
-    kind = draw(st.sampled_from(["metrics", "params", "tags", "time", "attribute", "ids"]))
+    kind = draw(st.sampled_from(["metrics", "params", "tags", "time", "attribute", "ids", "dataset"]))
     space = draw(st.sampled_from([" ", "  "]))
+    word = draw(st.sampled_from(WORDS.get(kind, ["run_id"])))
+    texts = st.lists(TEXTS.filter(lambda text: '"' not in text), min_size=1, max_size=3).map(", ".join)
     if kind == "metrics":
-        return f"metrics.{draw(KEYS)}{space}{draw(st.sampled_from(['=', '!=', '<', '<=', '>', '>=']))}{space}{draw(NUMBERS)}"
+        return f"{word}.{draw(KEYS)}{space}{draw(st.sampled_from(['=', '!=', '<', '<=', '>', '>=']))}{space}{draw(NUMBERS)}"
     if kind == "time":
-        return f"attributes.start_time{space}{draw(st.sampled_from(['=', '<', '>=']))}{space}{draw(NUMBERS)}"
-    if kind == "ids":
-        values = ", ".join(draw(st.lists(TEXTS.filter(lambda text: '"' not in text), min_size=1, max_size=3)))
-        return f"run_id {draw(st.sampled_from(['IN', 'not in']))} ({values})"
-    if kind == "attribute":
-        return (
-            f"{draw(st.sampled_from(['status', 'attr.user_id', 'run_name']))} {draw(st.sampled_from(['=', 'LIKE', 'ilike']))} {draw(TEXTS)}"
-        )
+        return f"{word}{space}{draw(st.sampled_from(['=', '<', '>=']))}{space}{draw(NUMBERS)}"
+    if kind == "ids" or (kind == "dataset" and draw(st.booleans())):
+        return f"{word} {draw(st.sampled_from(['IN', 'not in']))} ({draw(texts)})"
+    if kind in ("attribute", "dataset"):
+        return f"{word} {draw(st.sampled_from(['=', '!=', 'LIKE', 'ilike']))} {draw(TEXTS)}"
     if draw(st.booleans()):
-        return f"{kind}.{draw(KEYS)} {draw(st.sampled_from(['IS NULL', 'is not null']))}"
-    return f"{kind}.{draw(KEYS)}{space}{draw(st.sampled_from(['=', '!=', 'LIKE', 'ILIKE']))}{space}{draw(TEXTS)}"
+        return f"{word}.{draw(KEYS)} {draw(st.sampled_from(['IS NULL', 'is not null']))}"
+    return f"{word}.{draw(KEYS)}{space}{draw(st.sampled_from(['=', '!=', 'LIKE', 'ILIKE']))}{space}{draw(TEXTS)}"
 
 
-@given(st.lists(comparisons(), min_size=1, max_size=4), st.sampled_from([" AND ", " and ", "  And "]))
-def test_a_filter_means_what_mlflow_reads_in_it(clauses: list[str], joined: str) -> None:
+@given(st.lists(comparisons(), min_size=1, max_size=4), st.sampled_from([" AND ", " and ", "  And ", " AND AND "]), st.booleans())
+def test_a_filter_means_what_mlflow_reads_in_it(clauses: list[str], joined: str, has_loose_ends: bool) -> None:
     text = joined.join(clauses)
+    if has_loose_ends:
+        text = f"AND {text} and"
     theirs = [
         (one["type"], mlflow_search.SearchUtils.translate_key_alias(one["key"]), one["comparator"].upper(), one["value"])
         for one in mlflow_search.SearchUtils.parse_search_filter(text)
@@ -89,11 +100,18 @@ def test_what_mlflow_refuses_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["metrics.a > 1 AND", "AND metrics.a > 1", "metrics.a > 1 metrics.b > 2", "run_id IN ('a' 'b')", "run_id IN ('a'"]
+    "text",
+    ["metrics.a > 1 AND metrics.b", "metrics.a AND metrics.b > 1", "AND > 1", "metrics.a > 1;", "run_id IN ('a' 'b')", "run_id IN ('a'"],
 )
-def test_half_a_filter_is_refused(text: str) -> None:
+def test_half_a_comparison_is_refused(text: str) -> None:
     with pytest.raises(FilterInvalid):
         parse_filter(text, RUNS)
+
+
+def test_an_and_may_be_missing_as_in_mlflow() -> None:
+    text = "metrics.a > 1 metrics.b > 2"
+    assert [one.key for one in parse_filter(text, RUNS)] == ["a", "b"]
+    assert [one["key"] for one in mlflow_search.SearchUtils.parse_search_filter(text)] == ["a", "b"]
 
 
 def test_a_refusal_says_what_was_expected() -> None:
@@ -135,3 +153,4 @@ def test_an_unknown_order_is_refused(text: str) -> None:
 def test_a_key_orders_once() -> None:
     with pytest.raises(FilterInvalid, match="duplicate"):
         parse_orders(("metrics.a", "metrics.a DESC"), RUNS)
+    assert len(parse_orders(("name", "name DESC"), EXPERIMENTS)) == 2, "MLflow takes it for experiments"

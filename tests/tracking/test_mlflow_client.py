@@ -1,5 +1,7 @@
 """The real `mlflow` client against the server: what scripts and autologging call, over HTTP, as users have it installed."""
 
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 mlflow: Any = pytest.importorskip("mlflow")
+requests: Any = pytest.importorskip("requests")
 sklearn_linear: Any = pytest.importorskip("sklearn.linear_model")
 
 pytestmark = [
@@ -197,3 +200,137 @@ def test_a_model_is_logged_searched_and_loaded(client: Any) -> None:
     client.delete_logged_model(logged.model_id)
     with pytest.raises(mlflow.MlflowException, match="not found"):
         mlflow.get_logged_model(logged.model_id)
+
+
+def test_text_tables_images_and_figures_are_logged_and_read_again(client: Any, tmp_path: Path) -> None:
+    with mlflow.start_run() as run:
+        run_id = run.info.run_id
+        client.log_text(run_id, "hello", "n/a.txt")
+        client.log_dict(run_id, {"a": [1, None]}, "d.yaml")
+        client.log_table(run_id, {"x": [1, 2], "y": ["a", "b"]}, "t.json")
+        client.log_table(run_id, {"x": [3], "y": ["c"]}, "t.json")
+        client.log_image(run_id, np.zeros((4, 5, 3), np.uint8), "plain.png")
+        mlflow.log_image(np.full((6, 6, 3), 9, np.uint8), key="dog", step=20, timestamp=100, synchronous=True)
+        (tmp_path / "file").write_bytes(b"bytes")
+        client.log_artifact(run_id, str(tmp_path / "file"), "n")
+    assert mlflow.load_table("t.json", run_ids=[run_id])["x"].tolist() == [1, 2, 3]
+    assert json.loads(client.get_run(run_id).data.tags["mlflow.loggedArtifacts"]) == [{"path": "t.json", "type": "table"}]
+    assert mlflow.artifacts.load_image(f"runs:/{run_id}/plain.png").size == (5, 4)
+    images = [one.path for one in client.list_artifacts(run_id, "images")]
+    assert {path.rpartition(".")[2] for path in images} == {"png", "webp"}
+    assert all(path.startswith("images/dog+step+20+timestamp+100") for path in images)
+    for wanted, down in (("", "all"), (".", "dot"), ("n", "folder")):
+        (tmp_path / down).mkdir()
+        where = Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=wanted, dst_path=str(tmp_path / down)))
+        assert (where / ("a.txt" if wanted == "n" else "n/a.txt")).read_text() == "hello"
+    assert client.list_artifacts(run_id, "n/a.txt") == []
+    with pytest.raises(requests.HTTPError, match="Invalid path"):
+        client.list_artifacts(run_id, "../n")
+
+
+def test_a_large_file_goes_up_in_parts_and_comes_down_whole(client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", str(20 << 20))
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", str(5 << 20))
+    file = tmp_path / "weights ü.bin"
+    file.write_bytes(os.urandom(1 << 20) * 33)
+    root = client.create_run("0").info.artifact_uri
+    repository: Any = mlflow.store.artifact.artifact_repository_registry.get_artifact_repository(root)
+    begun: list[int] = []
+    create = repository.create_multipart_upload
+
+    def noted(local_file: str, parts: int, folder: str) -> Any:
+        begun.append(parts)
+        return create(local_file, parts, folder)
+
+    monkeypatch.setattr(repository, "create_multipart_upload", noted)
+    repository.log_artifact(str(file), "deep/er")
+    assert begun == [7], "the server said that it takes parts"
+    assert [(one.path, one.file_size) for one in repository.list_artifacts("deep/er")] == [("deep/er/weights ü.bin", 33 << 20)]
+    (tmp_path / "down").mkdir()
+    down = Path(repository.download_artifacts("deep/er/weights ü.bin", str(tmp_path / "down")))
+    assert down.read_bytes() == file.read_bytes()
+
+
+def test_runs_nest_and_end_as_they_are_told(client: Any) -> None:
+    with mlflow.start_run(run_name="outer") as outer:
+        for n in range(2):
+            with mlflow.start_run(run_name=f"inner {n}", nested=True):
+                mlflow.log_metric("m", n)
+    children = client.search_runs(["0"], f"tags.mlflow.parentRunId = '{outer.info.run_id}'", order_by=["attributes.run_name"])
+    assert [one.info.run_name for one in children] == ["inner 0", "inner 1"]
+    assert client.get_parent_run(children[0].info.run_id).info.run_id == outer.info.run_id
+    run_id = client.create_run("0", tags={"any key? yes!": "x" * 9000}).info.run_id
+    assert client.get_run(run_id).data.tags["any key? yes!"] == "x" * 9000
+    client.set_terminated(run_id)
+    ended = client.get_run(run_id).info
+    assert (ended.status, ended.end_time >= ended.start_time) == ("FINISHED", True)
+    client.update_run(run_id, status="RUNNING", name="again")
+    assert (client.get_run(run_id).info.status, client.get_run(run_id).info.run_name) == ("RUNNING", "again")
+    client.set_tag(run_id, "mlflow.runName", "by tag")
+    client.set_tag(run_id, "mlflow.runName", "")
+    assert client.get_run(run_id).info.run_name == "by tag"
+    with pytest.raises(mlflow.MlflowException, match="No tag with name: nope"):
+        client.delete_tag(run_id, "nope")
+
+
+def test_experiments_are_searched_sorted_paged_and_tagged(client: Any) -> None:
+    for name, value in (("exp a", "x"), ("exp B", "y"), ("exp c", None)):
+        client.create_experiment(name, tags={"team": value} if value else {})
+    named = "name ILIKE 'EXP%'"
+    assert [one.name for one in client.search_experiments(filter_string=named, order_by=["name ASC"])] == ["exp B", "exp a", "exp c"]
+    first = client.search_experiments(filter_string=named, order_by=["name DESC"], max_results=2)
+    rest = client.search_experiments(filter_string=named, order_by=["name DESC"], page_token=first.token)
+    assert [[one.name for one in page] for page in (first, rest)] == [["exp c", "exp a"], ["exp B"]]
+    assert not rest.token
+    for filtered, expected in (
+        ("tags.team != 'x'", ["exp B"]),
+        (f"{named} AND tags.team IS NULL", ["exp c"]),
+        ("tag.team LIKE '%'", ["exp B", "exp a"]),
+    ):
+        assert sorted(one.name for one in client.search_experiments(filter_string=filtered)) == expected
+    found = client.get_experiment_by_name("exp a")
+    client.set_experiment_tag(found.experiment_id, "note", "two\nlines")
+    client.delete_experiment_tag(found.experiment_id, "team")
+    assert client.get_experiment(found.experiment_id).tags == {"note": "two\nlines"}
+    assert found.workspace == "default"
+    client.delete_experiment(found.experiment_id)
+    deleted = client.search_experiments(view_type=mlflow.entities.ViewType.DELETED_ONLY, filter_string=named)
+    assert [one.name for one in deleted] == ["exp a"]
+
+
+def test_inputs_outputs_and_logged_models_are_told_of(client: Any) -> None:
+    run_id, entities = client.create_run("0").info.run_id, mlflow.entities
+    model = client.create_logged_model("0", name="net", source_run_id=run_id, params={"depth": "3"}, tags={"t": "1"}, model_type="agent")
+    data = entities.Dataset(name="rows", digest="d1", source_type="local", source="{}", schema="{}", profile="{}")
+    inputs = [entities.DatasetInput(dataset=data, tags=[entities.InputTag("mlflow.data.context", "train"), entities.InputTag("any?", "x")])]
+    client.log_inputs(run_id, datasets=inputs, models=[entities.LoggedModelInput(model.model_id)])
+    client.log_outputs(run_id, [entities.LoggedModelOutput(model.model_id, step=4)])
+    run = client.get_run(run_id)
+    assert [one.model_id for one in run.inputs.model_inputs] == [model.model_id]
+    assert [(one.model_id, one.step) for one in run.outputs.model_outputs] == [(model.model_id, 4)]
+    client.log_batch(run_id, metrics=[entities.Metric("acc", 0.5, 1, 0, model_id=model.model_id, dataset_name="rows", dataset_digest="d1")])
+    ready = client.finalize_logged_model(model.model_id, "READY")
+    assert (ready.status, ready.params, ready.tags, ready.metrics[0].dataset_name) == ("READY", {"depth": "3"}, {"t": "1"}, "rows")
+    client.log_model_params(model.model_id, {"width": "9"})
+    client.delete_logged_model_tag(model.model_id, "t")
+    for asked in (
+        "name = 'net'",
+        "params.depth = '3'",
+        "params.width IN ('9', '8')",
+        "metrics.acc >= 0.5",
+        "model_type = 'agent'",
+    ):
+        assert [one.model_id for one in client.search_logged_models(["0"], filter_string=asked)] == [model.model_id], asked
+    assert client.search_logged_models(["0"], filter_string="tags.t = '1'") == []
+    with pytest.raises(mlflow.MlflowException, match="not found"):
+        client.log_metric(run_id, "acc", 1.0, model_id="m-" + "0" * 32)
+
+
+def test_what_is_outside_does_not_get_in_the_way(client: Any) -> None:
+    with pytest.raises(mlflow.MlflowException) as caught:
+        client.search_traces(locations=["0"])
+    assert caught.value.error_code == "ENDPOINT_NOT_FOUND"
+    with mlflow.start_run() as run:
+        mlflow.log_metric("m", 1.0)
+    assert mlflow.get_run(run.info.run_id).data.metrics == {"m": 1.0}
+    assert client.get_metric_history(run.info.run_id, "nothing") == []

@@ -64,17 +64,22 @@ def test_an_ordinary_path_stays_as_it_is(path: str) -> None:
 
 
 def test_a_folder_may_end_in_a_slash_and_the_root_is_empty() -> None:
-    assert [checked_folder(path) for path in (None, "", "/", "a/", "a/b")] == ["", "", "", "a", "a/b"]
+    assert [checked_folder(path) for path in (None, "", "/", ".", "a/", "./a/./b", "a/.")] == ["", "", "", "", "a", "a/b", "a"]
     with pytest.raises(PathRefused):
         checked_folder("//")
+    with pytest.raises(PathRefused):
+        checked_folder("./../a")
 
 
-@pytest.mark.parametrize(
-    "path", ["x", f"0/{RUN}", f"0/{RUN}/other/x", "artifacts/x", f"0/{RUN[1:]}/artifacts/x", f"{RUN.upper()}/artifacts/x"]
-)
-def test_a_proxied_path_that_is_nobodys_is_refused(path: str) -> None:
+@pytest.mark.parametrize("path", [f"0/{RUN}", f"0/{RUN}/other/x", f"{RUN.upper()}/artifacts/x", f"0/models/m-{RUN}/x", ""])
+def test_a_proxied_path_past_a_runs_artifacts_is_refused(path: str) -> None:
     with pytest.raises(PathRefused):
         owned_path(path)
+
+
+@pytest.mark.parametrize("path", ["x", "dir/a.txt", "artifacts/x", f"0/{RUN[1:]}/artifacts/x"])
+def test_a_proxied_path_that_is_nobodys_is_shared(path: str) -> None:
+    assert (owned_path(path).owner, owned_path(path).path) == ("shared", path)
 
 
 def test_a_listing_shows_one_level() -> None:
@@ -112,8 +117,8 @@ def test_a_time_is_not_negative_and_fits_microseconds() -> None:
 
 
 def test_an_experiment_id_is_a_number_in_one_form() -> None:
-    assert [checked_experiment_id(text) for text in ("0", "007", "12")] == ["0", "7", "12"]
-    for text in ("", "a", "-1", "٣", "1.0", "9" * 65):
+    assert [checked_experiment_id(text) for text in ("0", "007", "12", " +3 ", "-1")] == ["0", "7", "12", "3", "-1"]
+    for text in ("", "a", "-", "٣", "1.0", "1_0", "9" * 65):
         with pytest.raises(InvalidInput):
             checked_experiment_id(text)
 

@@ -239,7 +239,6 @@ READS: list[Callable[[Snapshot, Principal, RunId], Any]] = [
     service.curves,
     service.list_run_files,
     lambda s, p, run: service.find_file(s, p, run, "a"),
-    lambda s, p, run: service.samples(s, p, [run], "m", service.Window(most=5)),
     lambda s, p, run: service.get_proxied(s, p, f"0/{run}/artifacts/a"),
 ]
 WRITES: list[Callable[[Transaction, Principal, RunId], Any]] = [
@@ -262,6 +261,7 @@ def test_a_stranger_sees_no_run_and_a_reader_changes_none(database: Database, ru
         with pytest.raises(NoSuchRun):
             read(database, reading, run, by=STRANGER)
     assert read(database, service.histories, [run], "m", by=STRANGER) == {}
+    assert read(database, service.samples, [run], "m", service.Window(most=9), by=STRANGER) == {}
     for writing in WRITES:
         with pytest.raises(NotAllowed):
             write(database, writing, run, by=READER)
@@ -335,7 +335,9 @@ def test_a_logged_model_has_its_life(database: Database, run: RunId) -> None:
     ready = write(database, service.finalize_model, model.id, ModelStatus.READY)
     assert events(database)[-1].digest == ready.content_digest
     write(database, service.set_model_tags, model.id, {"t": "y"})
-    write(database, service.log_model_params, model.id, {"b": "2", "a": "other"})
+    write(database, service.log_model_params, model.id, {"b": "2", "a": "1"})
+    with pytest.raises(ParamIsSet):
+        write(database, service.log_model_params, model.id, {"c": "3", "a": "other"})
     found = read(database, service.get_logged_model, model.id)
     assert (found.tags, found.params, found.status) == ({"t": "y"}, {"a": "1", "b": "2"}, ModelStatus.READY)
     assert (found.metrics[0].value, found.metrics[0].dataset_name, found.metrics[0].run_id) == (0.9, "d", run)

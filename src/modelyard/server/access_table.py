@@ -20,6 +20,8 @@ GET /setup/{secret}
 POST /welcome
 GET /assets/{name}
 POST /preferences/theme
+GET /health
+GET /version
 """
 
 _VIEWER = """
@@ -214,8 +216,10 @@ POST /api/v1/teams
 
 # MLflow's interface: what it answers below /api, it answers below /ajax-api by the same rule.
 _MLFLOW_VIEWER = """
+GET /get-artifact
 GET /api/2.0/mlflow-artifacts/artifacts
 GET /api/2.0/mlflow-artifacts/artifacts/{path}
+GET /api/2.0/mlflow-artifacts/presigned/{path}
 GET /api/2.0/mlflow/artifacts/list
 GET /api/2.0/mlflow/experiments/get
 GET /api/2.0/mlflow/experiments/get-by-name
@@ -246,6 +250,13 @@ GET /api/3.0/mlflow/server-info
 _MLFLOW_CONTRIBUTOR = """
 DELETE /api/2.0/mlflow-artifacts/artifacts/{path}
 PUT /api/2.0/mlflow-artifacts/artifacts/{path}
+POST /api/2.0/mlflow-artifacts/mpu/abort/{path}
+POST /api/2.0/mlflow-artifacts/mpu/complete/{path}
+POST /api/2.0/mlflow-artifacts/mpu/create/{path}
+PUT /api/2.0/mlflow-artifacts/mpu/parts/{upload_id}/{number}
+POST /api/2.0/mlflow/artifacts/presigned-download-url
+POST /api/2.0/mlflow/artifacts/presigned-upload-url
+POST /api/2.0/mlflow/upload-artifact
 POST /api/2.0/mlflow/experiments/create
 POST /api/2.0/mlflow/experiments/delete
 POST /api/2.0/mlflow/experiments/delete-experiment-tag

@@ -46,6 +46,7 @@ from modelyard.storage.online import OnlineStore
 from modelyard.storage.tables import Tables
 from modelyard.tracking.wire.app import PREFIXES as MLFLOW
 from modelyard.tracking.wire.app import mlflow_app
+from modelyard.tracking.wire.content import PATHS as MLFLOW_PATHS
 from modelyard.web.assets import asset_route, load_assets
 from modelyard.web.binding import Resources, pooled
 from modelyard.web.bounds import Paced
@@ -113,9 +114,9 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
     check_rules(app.routes, mlflow.templates)
     settings = installation.settings
     hosts = allowed_hosts(settings.server.host, settings.server.port, settings.server.allowed_hosts)
-    shapes = tuple((prefix, mlflow_refusal) for prefix in MLFLOW)
+    shapes = tuple((prefix, mlflow_refusal) for prefix in (*MLFLOW, "/get-artifact"))
     gate = Gate(database=installation.database, pool=pool, hosts=hosts, asks_login=settings.login, shapes=shapes)
-    mounted = Mounts(cast("Any", app), [(MLFLOW, mlflow)])
+    mounted = Mounts(cast("Any", app), [(MLFLOW, MLFLOW_PATHS, mlflow)])
     guarded: Any = secured(cast("ASGIApp", Access(Paced(mounted), gate)))
     traced = Traced(guarded) if settings.telemetry.endpoint else guarded
     return ControlPlane(app=cast("ASGIApp", Observed(traced, registry)), hub=hub, contents=site.resources.values[Contents])

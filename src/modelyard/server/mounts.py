@@ -21,9 +21,9 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Mounts:
-    """An ASGI app that hands a request to the mounted app whose prefix its path begins with, any other to `app`."""
+    """An ASGI app that hands a request to the mounted app of its path: one of the app's own, or below one of its prefixes."""
 
-    def __init__(self, app: AsgiApp, mounted: Sequence[tuple[tuple[str, ...], AsgiApp]]) -> None:
+    def __init__(self, app: AsgiApp, mounted: Sequence[tuple[tuple[str, ...], tuple[str, ...], AsgiApp]]) -> None:
         self._app = app
         self._mounted = tuple(mounted)
 
@@ -31,8 +31,8 @@ class Mounts:
         """Answers one request."""
         path = scope.get("path", "")
         if scope["type"] == "http":
-            for prefixes, app in self._mounted:
-                if path.startswith(prefixes):
+            for prefixes, paths, app in self._mounted:
+                if path.startswith(prefixes) or path in paths:
                     await app(scope, receive, send)
                     return
         await self._app(scope, receive, send)

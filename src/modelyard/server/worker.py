@@ -29,6 +29,7 @@ from modelyard.server.spools import tick as spools_tick
 from modelyard.server.tuning import Hands
 from modelyard.serving.service import tick as log_tick
 from modelyard.storage.idempotency import forget_answers
+from modelyard.tracking.service import expire_uploads
 from modelyard.tracking.service import tick as tracking_tick
 
 TRACER = trace.get_tracer("modelyard")
@@ -154,6 +155,7 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
         _Tick("ledger", LEDGER_S, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
         _Tick("tracking", TICK_S, lambda: tracking_tick(database)),
         _Tick("spools", TICK_S, lambda: spools_tick(installation)),
+        _Tick("uploads", ANSWERS_S, lambda: expire_uploads(database, installation.blobs)),
         _Tick("kept answers", ANSWERS_S, lambda: forget_answers(database)),
         _Tick("attestations", TICK_S, lambda: governance_tick(database, installation.blobs, installation.role_keys)),
     ]

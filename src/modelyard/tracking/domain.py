@@ -223,6 +223,26 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     put_at: Instant
 
 
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that is on its way in parts, which are numbered from 1. It is its maker's alone, and gone when it has expired."""
+
+    id: str
+    owner_id: str
+    team_id: TeamId
+    path: str
+    created_by: str
+    parts: int
+    expires_at: Instant
+
+
+class UploadPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part that has arrived. The digest is that of its sealed blob."""
+
+    number: int
+    digest: Digest
+    size_bytes: int
+
+
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A file or folder in a listing. A folder has neither size nor digest."""
 
@@ -331,6 +351,10 @@ class NoSuchTag(NotFound):
 
 class NoSuchArtifact(NotFound):
     """There is no such file."""
+
+
+class NoSuchUpload(NotFound):
+    """There is no such upload: it was completed, given up, has expired, or is somebody else's."""
 
 
 class ExperimentExists(Conflict):

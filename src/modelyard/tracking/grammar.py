@@ -1,8 +1,8 @@
 """MLflow's filter and order-by grammar: text to typed comparisons. Owns the syntax; which names are known is a vocabulary.
 
-A filter is comparisons joined by AND. A name is `entity.key` or an attribute's name alone; a key with characters beyond
-letters, digits, `_` and `.` stands in backticks or double quotes. Texts stand in single or double quotes and are taken as
-they are, without escapes.
+A filter is comparisons joined by AND, which MLflow takes where it is missing, doubled or at an end. A name is `entity.key` or an
+attribute's name alone; a key with characters beyond letters, digits, `_` and `.` stands in backticks or quotes. Texts stand in
+single or double quotes and are taken as they are, without escapes.
 """
 
 import re
@@ -36,7 +36,8 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     """The names that a search knows: entities by the words for them, attributes by kind, and what each may be compared by.
 
     `aliases` are other words for attributes in a filter, `order_aliases` in an order. `lists` are the attributes that IN
-    takes. `operators` holds those of every entity but attributes, whose operators follow from their kind.
+    takes. `operators` holds those of every entity but attributes, whose operators follow from their kind. Numeric attributes
+    compare with whole numbers only where `has_whole_numbers` says so.
     """
 
     entities: Mapping[str, Entity]
@@ -48,6 +49,9 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     aliases: Mapping[str, str] = {}
     order_aliases: Mapping[str, str] = {}
     dataset_keys: frozenset[str] = frozenset({"name", "digest", "context"})
+    has_whole_numbers: bool = False
+    may_repeat_order: bool = False
+    nullable: str = "tags and params, not for '{}' '{}'"
     unknown_entity: str = "Invalid entity type '{}'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']"
 
 
@@ -71,6 +75,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 class _Token(msgspec.Struct, frozen=True):
     kind: str
     text: str
+    start: int = 0
+    end: int = 0
 
 
 _PART = r"(?:\w+|`[^`]*`|\"[^\"]*\")"
@@ -78,7 +84,7 @@ _TOKENS = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<text>'(?:''|\\'|[^'])*')"
     r"|(?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w`\"]))"
-    rf"|(?P<name>{_PART}(?:\.{_PART})*)"
+    rf"|(?P<name>{_PART}(?:\.(?:{_PART}|'[^']*'))*)"
     r"|(?P<operator><=|>=|!=|==|<>|=|<|>)"
     r"|(?P<mark>[(),;])"
     r"|(?P<other>.)",
@@ -96,27 +102,29 @@ def parse_filter(text: str, vocabulary: Vocabulary) -> tuple[Comparison, ...]:
         return ()
     if len(text) > LONGEST_FILTER:
         raise FilterInvalid(f"the filter has {len(text)} characters, more than {LONGEST_FILTER}")
-    tokens = [_Token(str(m.lastgroup), m.group()) for m in _TOKENS.finditer(text) if m.lastgroup != "space"]
+    tokens = [_Token(str(m.lastgroup), m.group(), *m.span()) for m in _TOKENS.finditer(text) if m.lastgroup != "space"]
     if not tokens:
         raise FilterInvalid(f"Invalid filter '{text}'. Could not be parsed.")
     if any(token.text == ";" and token.kind == "mark" for token in tokens[:-1]):
         raise FilterInvalid(f"Search filter contained multiple expression {text!r}. Provide AND-ed expression list.")
-    reader = _Reader([token for token in tokens if token.text != ";" or token.kind != "mark"], vocabulary)
-    return reader.comparisons()
+    return _Reader(text, tokens, vocabulary).comparisons()
 
 
 class _Reader:
     """Reads comparisons off a list of tokens, left to right."""
 
-    def __init__(self, tokens: list[_Token], vocabulary: Vocabulary) -> None:
+    def __init__(self, text: str, tokens: list[_Token], vocabulary: Vocabulary) -> None:
+        self._text = text
         self._tokens = tokens
         self._at = 0
         self._vocabulary = vocabulary
 
     def comparisons(self) -> tuple[Comparison, ...]:
-        found = [self._comparison()]
+        found: list[Comparison] = []
         while self._at < len(self._tokens):
-            self._keyword("AND")
+            if self._tokens[self._at].text.upper() == "AND":
+                self._at += 1
+                continue
             found.append(self._comparison())
             if len(found) > MOST_COMPARISONS:
                 raise FilterInvalid(f"the filter has more than {MOST_COMPARISONS} comparisons")
@@ -124,15 +132,14 @@ class _Reader:
 
     def _comparison(self) -> Comparison:
         start = self._at
+        if self._tokens[start].kind in ("text", "number"):
+            raise FilterInvalid(f"Invalid comparison clause. Expected 'Identifier' found '{self._tokens[start].text[:80]}'")
         name = self._take("name")
         operator = self._operator()
         entity, key = named(name.text, self._vocabulary, self._vocabulary.aliases)
         if operator in ("IS NULL", "IS NOT NULL"):
             if "IS NULL" not in self._vocabulary.operators.get(entity, ()):
-                nullable = " and ".join(
-                    f"{e}s" if e != "parameter" else "params" for e, o in self._vocabulary.operators.items() if "IS NULL" in o
-                )
-                raise FilterInvalid(f"IS NULL / IS NOT NULL is only supported for {nullable}, not for '{entity}' '{key}'")
+                raise FilterInvalid(f"IS NULL / IS NOT NULL is only supported for {self._vocabulary.nullable.format(entity, key)}")
             return Comparison(entity=entity, key=key, operator=operator, value=None)
         if self._at >= len(self._tokens):
             raise self._invalid(start)
@@ -151,21 +158,22 @@ class _Reader:
     def _operator(self) -> Operator:
         token = self._tokens[self._at] if self._at < len(self._tokens) else _Token("end", "")
         word = token.text.upper()
-        if token.kind == "operator" or (token.kind == "name" and word in ("LIKE", "ILIKE", "IN")):
+        if token.kind == "operator" or (token.kind == "name" and word in ("LIKE", "ILIKE", "IN", "RLIKE")):
             self._at += 1
             return word  # type: ignore[return-value]  # `_allowed` refuses what is no operator
         words = [t.text.upper() for t in self._tokens[self._at : self._at + 3]]
-        for phrase in (["IS", "NOT", "NULL"], ["NOT", "IN"], ["IS", "NULL"]):
+        for phrase in (["IS", "NOT", "NULL"], ["NOT", "IN"], ["IS", "NULL"], ["NOT", "LIKE"], ["NOT", "ILIKE"]):
             if words[: len(phrase)] == phrase:
                 self._at += len(phrase)
-                return " ".join(phrase)  # type: ignore[return-value]  # the three phrases are operators
+                return " ".join(phrase)  # type: ignore[return-value]  # `_allowed` refuses what is no operator
         raise self._invalid(self._at - 1)
 
     def _list(self, entity: Entity, key: str) -> tuple[str, ...]:
-        if entity in ("parameter", "tag"):
+        if entity in ("parameter", "tag") and "IN" not in self._vocabulary.operators[entity]:
             raise FilterInvalid(f"Expected a quoted string value for {entity} (e.g. 'my-value'). Got value {self._rest()}")
-        if entity == "metric" or key in self._vocabulary.numbers:
-            raise FilterInvalid(f"Expected numeric value type for {entity} '{key}'. Found {self._rest()}")
+        if entity == "metric" or (entity == "attribute" and key in self._vocabulary.numbers):
+            what = "metric" if entity == "metric" else f"numeric attribute: {key}"
+            raise FilterInvalid(f"Expected numeric value type for {what}. Found {self._rest()}")
         if entity == "attribute" and key not in self._vocabulary.lists:
             raise FilterInvalid(f"Only {sorted(self._vocabulary.lists)} attributes support comparison with a list of quoted string values.")
         return self._items()
@@ -194,15 +202,10 @@ class _Reader:
         self._at += 1
         return self._tokens[self._at - 1]
 
-    def _keyword(self, word: str) -> None:
-        if self._tokens[self._at].text.upper() != word:
-            raise self._invalid(self._at)
-        self._at += 1
-        if self._at >= len(self._tokens):
-            raise self._invalid(self._at - 1)
-
     def _rest(self) -> str:
-        return " ".join(token.text for token in self._tokens[self._at : self._at + 8])
+        """The list that begins here, as it was written."""
+        closing = next((token.end for token in self._tokens[self._at :] if token.text == ")"), len(self._text))
+        return self._text[self._tokens[self._at].start : closing][:200]
 
     def _invalid(self, start: int) -> FilterInvalid:
         clauses = ", ".join(f"'{token.text[:80]}'" for token in self._tokens[max(start, 0) : start + 4])
@@ -251,7 +254,10 @@ def _value(entity: Entity, key: str, token: _Token, vocabulary: Vocabulary) -> s
         if token.kind != "number":
             what = "metric" if entity == "metric" else f"numeric attribute: {key}"
             raise FilterInvalid(f"Expected numeric value type for {what}. Found {token.text}")
-        return int(token.text) if entity != "metric" and re.fullmatch(r"-?\d+", token.text) else float(token.text)
+        is_whole = re.fullmatch(r"-?\d+", token.text) is not None
+        if entity == "attribute" and vocabulary.has_whole_numbers and not is_whole:
+            raise FilterInvalid(f"Invalid value for numeric attribute '{key}': '{token.text}'")
+        return int(token.text) if entity != "metric" and is_whole else float(token.text)
     if token.kind == "text" or _is_quoted(token):
         return token.text[1:-1]
     if token.kind == "name":
@@ -273,7 +279,7 @@ def _allowed(entity: Entity, key: str, operator: Operator, vocabulary: Vocabular
     return operator
 
 
-_ORDER = re.compile(rf"\s*(?P<name>{_PART}(?:\.{_PART})*)(?:\s+(?P<direction>\w+))?\s*;?\s*")
+_ORDER = re.compile(rf"\s*(?P<name>{_PART}(?:\.{_PART})*)(?:\s+(?P<direction>\w+))?\s*")
 
 
 def parse_order(text: str, vocabulary: Vocabulary) -> Order:
@@ -291,7 +297,7 @@ def parse_order(text: str, vocabulary: Vocabulary) -> Order:
 def parse_orders(texts: tuple[str, ...], vocabulary: Vocabulary) -> tuple[Order, ...]:
     """The keys of an order, most significant first. Raises FilterInvalid, also where a key comes twice."""
     orders = tuple(parse_order(text, vocabulary) for text in texts)
-    if len({(order.entity, order.key) for order in orders}) < len(orders):
+    if len({(order.entity, order.key) for order in orders}) < len(orders) and not vocabulary.may_repeat_order:
         raise FilterInvalid(f"`order_by` contains duplicate fields: {list(texts)}")
     return orders
 
@@ -316,15 +322,18 @@ EXPERIMENTS = Vocabulary(
     lists=frozenset({"experiment_id"}),
     operators={"tag": _NULLABLE},
     unknown_entity="Invalid entity type '{}'. Valid entity types are ('attribute', 'tag', 'tags')",
+    nullable="tags, not for {} '{}'",
+    has_whole_numbers=True,
+    may_repeat_order=True,
 )
 """What a search of experiments knows."""
 
 MODELS = Vocabulary(
     entities={"attributes": "attribute", "metrics": "metric", "params": "parameter", "tags": "tag"},
     numbers=frozenset({"creation_timestamp_ms", "last_updated_timestamp_ms"}),
-    texts=frozenset({"name", "model_id", "model_type", "source_run_id", "status"}),
-    lists=frozenset({"name", "model_id", "model_type", "source_run_id", "status"}),
-    operators={"metric": NUMBERS, "parameter": TEXTS, "tag": TEXTS},
+    texts=frozenset({"name", "model_id", "model_type", "source_run_id", "status", "experiment_id"}),
+    lists=frozenset({"name", "model_id", "model_type", "source_run_id", "status", "experiment_id"}),
+    operators={"metric": NUMBERS, "parameter": TEXTS | {"IN", "NOT IN"}, "tag": TEXTS | {"IN", "NOT IN"}},
     unknown_entity="Invalid entity type: '{}'. Expected one of ['attributes', 'metrics', 'params', 'tags'].",
     aliases={
         "creation_time": "creation_timestamp_ms",

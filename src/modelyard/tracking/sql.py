@@ -4,6 +4,7 @@ Texts compare by code point; LIKE minds case, ILIKE does not for ASCII letters; 
 """
 
 import base64
+import contextlib
 import math
 import re
 import sys
@@ -155,6 +156,14 @@ def fingerprint(*asked: Any) -> str:
 def token_of(mark: str, values: Sequence[Any]) -> str:
     """The page token that goes on behind the row with those sort values."""
     return base64.urlsafe_b64encode(msgspec.json.encode([mark, *values])).decode()
+
+
+def mark_of(token: str) -> str:
+    """The digest of the search that a token carries; empty where it carries none."""
+    with contextlib.suppress(ValueError, msgspec.DecodeError):
+        found = msgspec.json.decode(base64.urlsafe_b64decode(token.encode("ascii")), type=list[str | int | float | bool])
+        return str(found[0]) if found else ""
+    return ""
 
 
 def values_of(token: str, mark: str) -> list[Any] | None:

@@ -4,6 +4,7 @@ import json
 import posixpath
 import re
 from collections.abc import Sequence
+from urllib.parse import unquote, urlparse
 
 from modelyard.core.clock import Instant
 from modelyard.core.errors import InvalidInput
@@ -24,6 +25,9 @@ LATEST_MILLISECOND = (2**63 - 1) // MILLISECOND
 _KEY = re.compile(r"[/\w.\- :]*")
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
 _BAD_CHARACTERS = "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)."
+_NAMING_A_HOST = frozenset({"ftp", "sftp", "hdfs", "viewfs", "http", "https", "r2", "b2", "abfss"})
+_INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
+_LONGEST_EXPERIMENT_ID = 64
 _known_keys: set[str] = set()
 _MOST_KNOWN = 65_536
 
@@ -35,7 +39,7 @@ def checked_key(key: str | None, path: str, what: str = "") -> str:
     """
     if key in _known_keys:
         return key
-    if key is None or key == "":
+    if key is None:
         raise InvalidInput(f"Missing value for required parameter '{path}'.")
     if not _KEY.fullmatch(key):
         raise InvalidInput(_invalid(path, key, _BAD_CHARACTERS))
@@ -76,6 +80,11 @@ def checked_tag(key: str | None, value: str | None, path: str) -> tuple[str, str
     return checked_key(key, f"{path}key"), checked_text((value or "")[:LONGEST_TAG], f"{path}value")
 
 
+def checked_new_tag(key: str, value: str) -> tuple[str, str]:
+    """A tag that a run is made with: there MLflow takes any characters in a key and any length of a value."""
+    return checked_text(checked_length(key, "key", LONGEST_KEY), "key"), checked_text(value, "value")
+
+
 def checked_experiment_tag(key: str | None, value: str | None) -> tuple[str, str]:
     """An experiment's tag within the limits; it is not cut."""
     text = checked_length(value or "", "value", LONGEST_EXPERIMENT_TAG)
@@ -91,13 +100,35 @@ def checked_experiment_name(name: str | None) -> str:
 
 def checked_location(location: str) -> str:
     """`location` where artifacts may be said to lie there. It is told to clients and never opened here."""
-    if location.startswith("runs:"):
-        raise InvalidInput(f"Artifact location cannot be a runs:/ URI. Given: '{location}'")
-    if "#" in location or ";" in location:
+    if len(location) > LONGEST_LOCATION:
+        raise InvalidInput(
+            f"Invalid artifact path length. The length of the artifact path cannot be greater than {LONGEST_LOCATION} characters."
+        )
+    try:
+        parsed = urlparse(location)
+    except ValueError as error:
+        raise InvalidInput(f"Invalid artifact location '{location}': {error}") from error
+    if parsed.fragment or parsed.params:
         raise InvalidInput("'artifact_location' URL can't include fragments or params.")
-    if any(part == ".." for part in location.replace("%2e", ".").replace("%2E", ".").replace("\\", "/").split("/")):
+    if ".." in _unquoted(parsed.query):
+        raise InvalidInput("Invalid query string")
+    if parsed.scheme in _NAMING_A_HOST or (parsed.scheme == "mlflow-artifacts" and parsed.netloc):
+        raise InvalidInput(
+            f"'artifact_location' cannot use the '{parsed.scheme}' scheme: the '{parsed.scheme}' scheme addresses a host other than the "
+            "tracking server's configured artifact storage."
+        )
+    if parsed.scheme == "runs":
+        raise InvalidInput(f"Artifact location cannot be a runs:/ URI. Given: '{location}'")
+    if ".." in _unquoted(location).replace("\\", "/").split("/"):
         raise InvalidInput("'artifact_location' must not leave its folder with '..'.")
-    return checked_text(checked_length(location, "artifact_location", LONGEST_LOCATION), "artifact_location")
+    return checked_text(location, "artifact_location")
+
+
+def _unquoted(text: str) -> str:
+    """`text` with its percent signs decoded, also where it was encoded several times over."""
+    while (further := unquote(text)) != text:
+        text = further
+    return text
 
 
 def checked_run_id(run_id: str) -> str:
@@ -109,9 +140,9 @@ def checked_run_id(run_id: str) -> str:
 
 def checked_experiment_id(experiment_id: str) -> str:
     """`experiment_id` in its normal form. Raises InvalidInput where it is no number."""
-    if not (experiment_id.isascii() and experiment_id.isdigit() and len(experiment_id) <= 64):
+    if not (len(experiment_id) <= _LONGEST_EXPERIMENT_ID and _INTEGER.fullmatch(experiment_id)):
         raise InvalidInput(f"Invalid experiment ID '{experiment_id}'. Experiment ID must be a valid integer.")
-    return experiment_id.lstrip("0") or "0"
+    return str(int(experiment_id))
 
 
 def instant_of(milliseconds: int, what: str) -> Instant:
@@ -155,8 +186,8 @@ def check_metrics(metrics: Sequence[Metric], path: str) -> None:
                     f"metric '{metric.key}' (value={metric.value}). Timestamp must be a nonnegative long (64-bit integer) ",
                 )
             )
-        if metric.dataset_name is not None or metric.dataset_digest is not None:
-            checked_text((metric.dataset_name or "") + (metric.dataset_digest or ""), "dataset_name")
+        if metric.dataset_name is not None or metric.model_id is not None:
+            checked_text(f"{metric.dataset_name}{metric.dataset_digest}{metric.model_id}", "model_id or dataset_name")
 
 
 def check_dataset(dataset: Dataset, *, longest_digest: int = 36) -> None:
@@ -164,7 +195,7 @@ def check_dataset(dataset: Dataset, *, longest_digest: int = 36) -> None:
     for name, value, most in (
         ("name", dataset.name, 500),
         ("digest", dataset.digest, longest_digest),
-        ("source_type", dataset.source_type, 36),
+        ("source_type", dataset.source_type, 65_535),
         ("source", dataset.source, 65_535),
         ("schema", dataset.schema or "", 1_048_575),
         ("profile", dataset.profile or "", 16_777_215),

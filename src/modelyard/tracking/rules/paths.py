@@ -17,6 +17,9 @@ LONGEST_SEGMENT_BYTES = 255
 ARTIFACTS = "artifacts"
 SCHEME = "mlflow-artifacts:/"
 
+SHARED = "shared"
+"""The owner of files behind the proxy's address that are of no run and no model."""
+
 _OWNER = re.compile(r"(m-)?[0-9a-f]{32}")
 _DECODINGS = 8
 _DRIVE_OR_SCHEME = re.compile(r"[A-Za-z]:|file:|[A-Za-z][A-Za-z0-9+.\-]*:/", re.IGNORECASE)
@@ -62,13 +65,19 @@ def _check(path: str, given: str) -> None:
 
 
 def checked_folder(path: str | None) -> str:
-    """`path` of a folder to list, without a slash at its end; the root is the empty text. Raises PathRefused."""
-    text = (path or "").rstrip("/") if path != "/" else ""
-    return checked_path(text) if text or path not in (None, "", "/") else ""
+    """`path` of a folder to list, without parts that are a dot and without a slash at its end; the root is the empty text.
+
+    Raises PathRefused.
+    """
+    path = "/".join(part for part in (path or "").split("/") if part != ".")
+    text = path.rstrip("/") if path != "/" else ""
+    return checked_path(text) if text or path not in ("", "/") else ""
 
 
 def owned_path(path: str) -> OwnedPath:
-    """Whose artifact `path`, as it stands behind the proxy's address, is. Raises PathRefused where it is nobody's.
+    """Whose artifact `path`, as it stands behind the proxy's address, is. What names no run and no model is shared.
+
+    Raises PathRefused, also for a path through a run or model that is not below its artifacts.
 
     >>> owned_path("0/" + "a" * 32 + "/artifacts/model/MLmodel").path
     'model/MLmodel'
@@ -79,7 +88,9 @@ def owned_path(path: str) -> OwnedPath:
         if parts[index + 1] == ARTIFACTS and _OWNER.fullmatch(part):
             below = "/".join(parts[index + 2 :])
             return OwnedPath(root=SCHEME + "/".join(parts[: index + 2]), owner=part, path=checked_path(below) if below else "")
-    raise _refused(path, "artifacts lie below EXPERIMENT/RUN/artifacts or EXPERIMENT/models/MODEL/artifacts")
+    if any(_OWNER.fullmatch(part.lower()) for part in parts):
+        raise _refused(path, "artifacts lie below EXPERIMENT/RUN/artifacts or EXPERIMENT/models/MODEL/artifacts")
+    return OwnedPath(root=SCHEME, owner=SHARED, path=checked)
 
 
 def listing(files: Iterable[FileEntry], folder: str) -> tuple[FileEntry, ...]:

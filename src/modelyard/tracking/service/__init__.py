@@ -1,10 +1,11 @@
 """What others do with tracking: experiments, runs, logging, points, artifacts, logged models. Each change checks who may."""
 
 from modelyard.tracking.domain import Asked, Curve, ExperimentPage, History, RunPage, RunSearch
-from modelyard.tracking.rules.paths import checked_folder
+from modelyard.tracking.rules.paths import SHARED, checked_folder
 from modelyard.tracking.service.artifacts import (
     Content,
     Owner,
+    check_writable,
     delete_files,
     find_file,
     get_owner,
@@ -91,10 +92,23 @@ from modelyard.tracking.service.runs import (
     update_run,
 )
 from modelyard.tracking.service.sources import deliver_batch
+from modelyard.tracking.service.uploads import (
+    UPLOAD_LIFE_S,
+    abort_upload,
+    begin_upload,
+    check_part,
+    complete_upload,
+    expire_uploads,
+    get_upload,
+    sealed,
+    store_part,
+)
 from modelyard.tracking.store.modelsearch import DatasetFilter, ModelOrder
 
 __all__ = [
     "MOST_RESULTS",
+    "SHARED",
+    "UPLOAD_LIFE_S",
     "Asked",
     "AskedModels",
     "Content",
@@ -111,10 +125,15 @@ __all__ = [
     "RunPage",
     "SeriesDigest",
     "Window",
+    "abort_upload",
     "append_to_tag",
+    "begin_upload",
+    "check_part",
+    "check_writable",
     "checked_batch",
     "checked_source",
     "checked_folder",
+    "complete_upload",
     "count_runs",
     "create_experiment",
     "create_model",
@@ -132,6 +151,7 @@ __all__ = [
     "digest_tags",
     "end_import",
     "ensure_default",
+    "expire_uploads",
     "finalize_model",
     "find_experiment_by_name",
     "find_file",
@@ -145,6 +165,7 @@ __all__ = [
     "get_proxied",
     "get_run",
     "get_run_facts",
+    "get_upload",
     "History",
     "get_history",
     "list_run_files",
@@ -179,9 +200,11 @@ __all__ = [
     "search_experiments",
     "search_models",
     "search_runs",
+    "sealed",
     "set_experiment_tag",
     "set_model_tags",
     "store_file",
+    "store_part",
     "tick",
     "update_run",
 ]

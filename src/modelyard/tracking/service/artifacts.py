@@ -7,15 +7,16 @@ from pathlib import Path
 
 import msgspec
 
-from modelyard.access.domain import Principal, Role, TeamId
+from modelyard.access.domain import DEFAULT_TEAM, Principal, Role, TeamId
 from modelyard.access.service import require
 from modelyard.core.digests import Digest
+from modelyard.core.errors import InvalidInput
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database, Snapshot, Transaction
 from modelyard.tracking.domain import Artifact, FileEntry, Lifecycle, LoggedModelId, NoSuchArtifact, NotActive, RunId
-from modelyard.tracking.rules.paths import OwnedPath, checked_folder, checked_path, listing, owned_path
+from modelyard.tracking.rules.paths import SCHEME, SHARED, OwnedPath, checked_folder, checked_path, listing, owned_path
 from modelyard.tracking.service.guard import get_facts, get_model
 from modelyard.tracking.store import artifacts
 
@@ -37,7 +38,13 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def get_owner(snapshot: Snapshot, principal: Principal, owner_id: str, least: Role = Role.VIEWER) -> Owner:
-    """The run or logged model of that id. Raises NoSuchRun, NoSuchModel, NotAllowed; NotActive for writing to one in the bin."""
+    """The run or logged model of that id. Raises NoSuchRun, NoSuchModel, NotAllowed; NotActive for writing to one in the bin.
+
+    What is shared belongs to the default team.
+    """
+    if owner_id == SHARED:
+        require(principal, least, DEFAULT_TEAM)
+        return Owner(id=SHARED, team_id=DEFAULT_TEAM, artifact_uri=SCHEME, lifecycle=Lifecycle.ACTIVE)
     if owner_id.startswith("m-"):
         model = get_model(snapshot, principal, LoggedModelId(owner_id), least)
         owner = Owner(id=model.id, team_id=model.team_id, artifact_uri=model.artifact_uri, lifecycle=model.lifecycle)
@@ -53,7 +60,7 @@ def get_proxied(snapshot: Snapshot, principal: Principal, path: str, least: Role
     """Whose the path behind the artifact proxy is. Raises PathRefused, NoSuchArtifact and what `get_owner` raises."""
     owned = owned_path(path)
     owner = get_owner(snapshot, principal, owned.owner, least)
-    if owner.artifact_uri.rstrip("/") != owned.root:
+    if owner.artifact_uri.rstrip("/") != owned.root.rstrip("/"):
         raise NoSuchArtifact(f"No such artifact: '{path}'", hint="the path names a run or model of another experiment")
     return owner, owned
 
@@ -62,9 +69,17 @@ def find_file(snapshot: Snapshot, principal: Principal, owner_id: str, path: str
     """An artifact of a run or logged model. Raises NoSuchArtifact."""
     owner = get_owner(snapshot, principal, owner_id)
     found = artifacts.find_artifact(snapshot, owner.id, checked_path(path))
+    if found is None and artifacts.list_artifacts(snapshot, owner.id, path):
+        raise InvalidInput(f"Artifact path refers to a directory, not a file: '{path}'", hint="list the artifacts below it")
     if found is None:
         raise NoSuchArtifact(f"No such artifact: '{path}'", hint="list the artifacts that are there")
     return found
+
+
+def check_writable(snapshot: Snapshot, principal: Principal, owner_id: str, path: str) -> None:
+    """Passes where the principal may put an artifact there. Raises PathRefused and what `get_owner` raises."""
+    checked_path(path)
+    get_owner(snapshot, principal, owner_id, Role.CONTRIBUTOR)
 
 
 def list_files(snapshot: Snapshot, principal: Principal, owner_id: str, folder: str = "") -> tuple[FileEntry, ...]:
@@ -112,7 +127,8 @@ def delete_files(tx: Transaction, principal: Principal, owner_id: str, path: str
     require(principal, Role.CONTRIBUTOR, owner.team_id)
     gone = artifacts.remove_artifacts(tx, owner.id, checked)
     if gone:
-        subject = f"logged_model:{owner.id}" if owner.id.startswith("m-") else f"run:{owner.id}"
+        kind = "artifacts" if owner.id == SHARED else "logged_model" if owner.id.startswith("m-") else "run"
+        subject = f"{kind}:{owner.id}"
         data = {"path": checked, "count": str(len(gone))}
         record(tx, NewEntry(type="tracking.artifacts_deleted", subject=subject, actor=principal.id, data=data, team_id=owner.team_id))
     return gone

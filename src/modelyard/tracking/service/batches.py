@@ -3,13 +3,14 @@
 `log_batches` is the hot path: whatever came in while the last commit was under way becomes a handful of statements.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from modelyard.access.domain import Principal, Role
+from modelyard.access.domain import Principal, Role, TeamId
 from modelyard.access.service import require
 from modelyard.core.digests import Digest
 from modelyard.core.errors import InvalidInput, ModelyardError
@@ -27,7 +28,7 @@ from modelyard.tracking.domain import (
     RunId,
 )
 from modelyard.tracking.rules.names import check_batch, check_metrics, checked_param, checked_run_id, checked_tag, checked_text
-from modelyard.tracking.service.guard import get_writable, no_run, not_active_run
+from modelyard.tracking.service.guard import get_writable, no_model, no_run, not_active_run
 from modelyard.tracking.store import models, runs, series
 from modelyard.tracking.store.runs import RunHead
 from modelyard.tracking.store.series import Owner
@@ -42,15 +43,17 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Item(NamedTuple):
-    """A checked batch and who logs it."""
+    """A checked batch, who logs it, and whether errors are about one thing rather than about a batch of things."""
 
     principal: Principal
     batch: Batch
+    is_single: bool = False
 
 
 def checked_batch(batch: Batch, *, is_single: bool = False) -> Batch:
     """`batch` within MLflow's limits, its long values cut. `is_single` says that errors name no index. Raises InvalidInput."""
-    checked_run_id(batch.run_id)
+    # Of a single thing MLflow looks the run up, whatever its id looks like.
+    (checked_text(batch.run_id, "run_id") if is_single else checked_run_id(batch.run_id))
     check_metrics(batch.metrics, "" if is_single else "metrics[{}].")
     params = tuple(checked_param(key, value, "" if is_single else f"params[{n}].") for n, (key, value) in enumerate(batch.params))
     tags = tuple(checked_tag(key, value, "" if is_single else f"tags[{n}].") for n, (key, value) in enumerate(batch.tags))
@@ -80,6 +83,7 @@ def log_batches(tx: Transaction, items: Sequence[Item]) -> list[ModelyardError |
     """
     heads = runs.find_heads(tx, list({item.batch.run_id for item in items}))
     errors = [_refusal(item, heads) for item in items]
+    _refuse_foreign_models(tx, items, errors)
     _refuse_changed_params(tx, items, errors)
     _refuse_changed_digests(items, heads, errors)
     kept = [item.batch for item, error in zip(items, errors, strict=True) if error is None]
@@ -102,8 +106,13 @@ def _refusal(item: Item, heads: Mapping[RunId, RunHead]) -> ModelyardError | Non
         return no_run(item.batch.run_id)
     if run.lifecycle != Lifecycle.ACTIVE:
         return not_active_run(run.id, run.lifecycle)
+    return _not_allowed(item.principal, run.team_id)
+
+
+def _not_allowed(principal: Principal, team: TeamId) -> ModelyardError | None:
+    """The error of a principal that may not write to the team."""
     try:
-        require(item.principal, Role.CONTRIBUTOR, run.team_id)
+        require(principal, Role.CONTRIBUTOR, team)
     except ModelyardError as error:
         return error
     return None
@@ -122,22 +131,35 @@ def _refuse_changed_params(tx: Transaction, items: Sequence[Item], errors: list[
         known = values.setdefault(item.batch.run_id, {})
         changed = [(key, known[key], value) for key, value in item.batch.params if known.get(key, value) != value]
         if changed:
-            errors[n] = _param_is_set(item.batch, changed)
+            errors[n] = _param_is_set(item.batch.run_id, changed, is_single=item.is_single)
         else:
             known.update(item.batch.params)
 
 
-def _param_is_set(batch: Batch, changed: Sequence[tuple[str, str, str]]) -> ParamIsSet:
-    hint = "params keep their value; log it under another key, or start another run"
-    if len(batch.params) == 1:
+def _param_is_set(run_id: RunId, changed: Sequence[tuple[str, str, str]], *, is_single: bool) -> ParamIsSet:
+    if is_single:
         key, old, new = changed[0]
-        return ParamIsSet(
-            f"Changing param values is not allowed. Param with key='{key}' was already logged with value='{old}' for run "
-            f"ID='{batch.run_id}'. Attempted logging new value '{new}'.",
-            hint=hint,
-        )
-    told = [{"key": key, "old_value": old, "new_value": new} for key, old, new in changed]
-    return ParamIsSet(f"Changing param values is not allowed. Params were already logged='{told}' for run ID='{batch.run_id}'.", hint=hint)
+        told = f"Param with key='{key}' was already logged with value='{old}' for run ID='{run_id}'. Attempted logging new value '{new}'."
+    else:
+        params = [{"key": key, "old_value": old, "new_value": new} for key, old, new in changed]
+        told = f"Params were already logged='{params}' for run ID='{run_id}'."
+    hint = "params keep their value; log it under another key, or start another run"
+    return ParamIsSet(f"Changing param values is not allowed. {told}", hint=hint)
+
+
+def _refuse_foreign_models(tx: Transaction, items: Sequence[Item], errors: list[ModelyardError | None]) -> None:
+    """Notes an error for each item that measures a logged model which is not there or which its principal may not write to."""
+    wanted = [sorted({metric.model_id for metric in item.batch.metrics if metric.model_id}) for item in items]
+    if not any(wanted):
+        return
+    teams = models.find_teams(tx, list({model for some in wanted for model in some}))
+    for n, item in enumerate(items):
+        for model in wanted[n] if errors[n] is None else ():
+            team = teams.get(model)
+            if team is None or not item.principal.may(Role.VIEWER, team):
+                errors[n] = no_model(model)
+            else:
+                errors[n] = errors[n] or _not_allowed(item.principal, team)
 
 
 def _refuse_changed_digests(items: Sequence[Item], heads: Mapping[RunId, RunHead], errors: list[ModelyardError | None]) -> None:
@@ -166,7 +188,7 @@ def _put_params(tx: Transaction, batches: Sequence[Batch], owners: Mapping[RunId
     stands = runs.list_texts(tx, RUN_PARAMS, list({run for run, _ in fresh}), list({key for _, key in fresh}))
     for (run, key), value in fresh.items():
         if stands[run][key] != value:
-            raise _param_is_set(Batch(run_id=run, params=((key, value),)), [(key, stands[run][key], value)])
+            raise _param_is_set(run, [(key, stands[run][key], value)], is_single=True)
 
 
 def _put_tags(tx: Transaction, batches: Sequence[Batch], owners: Mapping[RunId, Owner]) -> None:
@@ -198,7 +220,7 @@ def append_to_tag(tx: Transaction, principal: Principal, run_id: RunId, key: str
         listed = [*msgspec.json.decode(stands, type=list[object]), value]
     except msgspec.DecodeError:
         listed = [value]
-    text = checked_text(msgspec.json.encode(listed).decode(), key)
+    text = checked_text(json.dumps(listed), key)  # blanks as MLflow has them, since some compare the text
     runs.put_texts(tx, RUN_TAGS, [(run_id, key, text)], {run_id: Owner(facts.team_id, facts.experiment_id)})
 
 

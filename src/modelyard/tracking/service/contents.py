@@ -38,7 +38,7 @@ def read_run_contents(snapshot: Snapshot, principal: Principal, run_ids: tuple[R
     seen = [known[one] for one in dict.fromkeys(run_ids) if one in known and principal.may(Role.VIEWER, known[one].team_id)]
     found = []
     for run in runs.load_runs(snapshot, seen):
-        rows = series.list_series(snapshot, [run.facts.id])[run.facts.id]
+        rows = series.list_series(snapshot, run.facts.id)
         points = series.load_points(snapshot, [row.id for row in rows]) if rows else {}
         held = {row.facts.key: by_step(points[row.id]) for row in rows}
         contents = {key: SeriesContent(points=len(one.step), digest=content_digest(one)) for key, one in held.items()}
@@ -65,7 +65,7 @@ def read_points(snapshot: Snapshot, principal: Principal, run_id: RunId, after: 
     There is nothing more where the answer is empty. Raises NoSuchRun.
     """
     get_facts(snapshot, principal, run_id)
-    rows = [row for row in series.list_series(snapshot, [run_id])[run_id] if row.facts.key > after]
+    rows = [row for row in series.list_series(snapshot, run_id) if row.facts.key > after]
     found: list[PackedSeries] = []
     count = 0
     for row in sorted(rows, key=lambda row: row.facts.key):

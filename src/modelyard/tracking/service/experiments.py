@@ -1,6 +1,8 @@
 """Use cases of experiments: make, rename, put into the bin and back, tag, search. Each change of state writes its entry."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlparse
 
 import msgspec
 
@@ -61,7 +63,7 @@ def create_experiment(tx: Transaction, principal: Principal, new: NewExperiment)
     tags = dict(checked_experiment_tag(key, value) for key, value in new.tags.items())
     team = new.team_id or home_team(principal)
     require(principal, Role.CONTRIBUTOR, team)
-    checked = NewExperiment(name=name, artifact_location=checked_location(new.artifact_location), tags=tags)
+    checked = NewExperiment(name=name, artifact_location=_resolved(checked_location(new.artifact_location)), tags=tags)
     experiment = _experiment(tx, ExperimentId(decimal_id()), checked, team)
     if not experiments.insert_experiment(tx, experiment):
         raise ExperimentExists(
@@ -69,6 +71,11 @@ def create_experiment(tx: Transaction, principal: Principal, new: NewExperiment)
         )
     _record(tx, principal, experiment, "created", {"name": name})
     return experiment
+
+
+def _resolved(location: str) -> str:
+    """A relative path as one below the server's working folder, as MLflow has it: each client would else take another place for it."""
+    return str(Path.cwd() / location) if location and not urlparse(location).scheme else location
 
 
 def _experiment(tx: Transaction, experiment_id: ExperimentId, new: NewExperiment, team: TeamId) -> Experiment:

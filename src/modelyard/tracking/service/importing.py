@@ -252,7 +252,7 @@ def _put_runs(tx: Transaction, source: SourceName, kept: Sequence[tuple[Imported
 
 def _chunks(tx: Snapshot, one: ImportedRun, *, is_new: bool) -> dict[str, Chunk]:
     """The points that are not here yet, ready to be appended."""
-    rows = [] if is_new or not one.series else series.list_series(tx, [one.id])[one.id]
+    rows = [] if is_new or not one.series else series.list_series(tx, one.id)
     sent = {packed.key for packed in one.series}
     ids = {row.facts.key: row.id for row in rows if row.facts.key in sent}
     known = series.load_points(tx, list(ids.values())) if ids else {}

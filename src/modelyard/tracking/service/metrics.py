@@ -10,7 +10,7 @@ from modelyard.core.errors import InvalidInput
 from modelyard.storage.database import Database, Snapshot
 from modelyard.tracking.domain import Curve, History, RunId, TokenInvalid
 from modelyard.tracking.rules.series import Points, between, by_time, part, sampled, unpacked
-from modelyard.tracking.service.guard import get_facts, no_run
+from modelyard.tracking.service.guard import get_facts
 from modelyard.tracking.sql import fingerprint, token_of, values_of
 from modelyard.tracking.store import runs, series
 
@@ -78,10 +78,13 @@ def histories(
     snapshot: Snapshot, principal: Principal, run_ids: Sequence[RunId], key: str, limit: int | None = None
 ) -> dict[RunId, Points]:
     """One metric's points in several runs, by instant, step and value; runs that are not there have none."""
-    known = runs.find_facts(snapshot, run_ids)
-    visible = [run_id for run_id in sorted(known) if principal.may(Role.VIEWER, known[run_id].team_id)]
-    found = load_points(snapshot, visible, key)
+    found = load_points(snapshot, _visible(snapshot, principal, run_ids), key)
     return {run_id: part(by_time(points), 0, limit) for run_id, points in found.items()}
+
+
+def _visible(snapshot: Snapshot, principal: Principal, run_ids: Sequence[RunId]) -> list[RunId]:
+    known = runs.find_facts(snapshot, run_ids)
+    return [run_id for run_id in sorted(known) if principal.may(Role.VIEWER, known[run_id].team_id)]
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,12 +95,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def samples(snapshot: Snapshot, principal: Principal, run_ids: Sequence[RunId], key: str, window: Window) -> dict[RunId, Points]:
-    """One metric in several runs, by step, evenly thinned out to the window. Raises NoSuchRun."""
-    known = runs.find_facts(snapshot, run_ids)
-    for run_id in run_ids:
-        if run_id not in known or not principal.may(Role.VIEWER, known[run_id].team_id):
-            raise no_run(run_id)
-    found = load_points(snapshot, list(dict.fromkeys(run_ids)), key)
+    """One metric in several runs, by step, evenly thinned out to the window; runs that are not there are left out."""
+    found = load_points(snapshot, _visible(snapshot, principal, run_ids), key)
     wanted = {run_id: points if window.steps is None else between(points, *window.steps) for run_id, points in found.items()}
     return {run_id: sampled(points, window.most) for run_id, points in wanted.items()}
 

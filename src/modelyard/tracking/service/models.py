@@ -17,21 +17,24 @@ from modelyard.tracking.domain import (
     LoggedModelId,
     ModelStatus,
     NoSuchTag,
+    ParamIsSet,
     TokenInvalid,
 )
-from modelyard.tracking.grammar import MODELS, Order, parse_filter, parse_order
-from modelyard.tracking.rules.names import checked_key, checked_text
+from modelyard.tracking.grammar import MODELS, Order, parse_filter
+from modelyard.tracking.rules.names import checked_new_tag, checked_text
 from modelyard.tracking.rules.words import random_name
 from modelyard.tracking.service.content import model_digest
 from modelyard.tracking.service.experiments import checked_limit
 from modelyard.tracking.service.guard import get_model, get_writable_experiment, no_model, visible_ids
-from modelyard.tracking.sql import fingerprint, token_of, values_of
+from modelyard.tracking.sql import fingerprint, mark_of, token_of, values_of
 from modelyard.tracking.store import artifacts, models, runs
 from modelyard.tracking.store.modelsearch import DatasetFilter, ModelOrder, ModelSearch
 from modelyard.tracking.store.modelsearch import search_models as search_rows
 from modelyard.tracking.store.series import Owner
 from modelyard.tracking.store.tables import LOGGED_MODEL_PARAMS, LOGGED_MODEL_TAGS
 
+_MARKED = ("Experiment IDs", "Filter string", "Order by", "Datasets")
+_PARAM_HINT = "params keep their value; log it under another key, or make another model"
 _NEVER_IN_A_NAME = ("/", ":", ".", "%", '"', "'")
 
 
@@ -90,7 +93,7 @@ def create_model(tx: Transaction, principal: Principal, new: NewModel) -> Logged
 
 
 def _checked(texts: Mapping[str, str]) -> dict[str, str]:
-    return {checked_key(key, "key"): checked_text(value, "value") for key, value in texts.items()}
+    return dict(checked_new_tag(key, value) for key, value in texts.items())
 
 
 def get_logged_model(snapshot: Snapshot, principal: Principal, model_id: LoggedModelId, *, include_deleted: bool = False) -> LoggedModel:
@@ -137,8 +140,11 @@ def delete_model_tag(tx: Transaction, principal: Principal, model_id: LoggedMode
 
 
 def log_model_params(tx: Transaction, principal: Principal, model_id: LoggedModelId, params: Mapping[str, str]) -> None:
-    """Adds params; one that is set keeps its value."""
+    """Adds params. Raises ParamIsSet where one has another value."""
     found = get_model(tx, principal, model_id, Role.CONTRIBUTOR)
+    changed = sorted(key for key, value in params.items() if found.params.get(key, value) != value)
+    if changed:
+        raise ParamIsSet(f"Changing param values is not allowed. Logged model {model_id} has other values for {changed}.", hint=_PARAM_HINT)
     texts = [(found.id, key, value) for key, value in _checked(params).items()]
     runs.put_texts(tx, LOGGED_MODEL_PARAMS, texts, {found.id: Owner(found.team_id, found.experiment_id)}, overwrites=False)
 
@@ -148,7 +154,7 @@ def search_models(snapshot: Snapshot, principal: Principal, experiment_ids: tupl
     limit = checked_limit(asked.limit)
     if any(not one.dataset_name for one in asked.datasets):
         raise InvalidInput("`dataset_name` in the `datasets` clause must be specified.")
-    mark = fingerprint(experiment_ids, asked.filter, asked.order_by, asked.datasets)
+    mark = _mark(experiment_ids, asked)
     search = ModelSearch(
         comparisons=parse_filter(asked.filter, MODELS),
         datasets=asked.datasets,
@@ -162,21 +168,29 @@ def search_models(snapshot: Snapshot, principal: Principal, experiment_ids: tupl
     return ModelPage(models=tuple(one for one, _ in found[:limit]), next=following)
 
 
+def _mark(experiment_ids: tuple[ExperimentId, ...], asked: AskedModels) -> str:
+    """What a page token is of, part by part, so that a refusal can name the part that differs."""
+    return ".".join(map(fingerprint, (experiment_ids, asked.filter, asked.order_by, asked.datasets)))
+
+
 def _values(page: str, mark: str) -> Sequence[object] | None:
-    try:
-        return values_of(page, mark)
-    except TokenInvalid as error:
-        raise TokenInvalid(f"{error.message}; the search must be the one that gave the token") from error
+    found = mark_of(page)
+    for what, one, other in zip(_MARKED, found.split("."), mark.split("."), strict=False):
+        if found and one != other:
+            raise TokenInvalid(f"{what} in the page token {'do' if what.endswith('s') else 'does'} not match those of the request.")
+    return values_of(page, mark)
 
 
 def _checked_order(one: ModelOrder) -> Order:
-    entity = one.field_name.partition(".")[0]
-    if "." in one.field_name and entity != "metrics":
+    entity, dot, key = one.field_name.partition(".")
+    if dot and entity != "metrics":
         raise InvalidInput(f"Invalid order by field name: {one.field_name}. Only metrics are supported.")
-    if "." in one.field_name:
-        return Order(entity="metric", key=one.field_name.partition(".")[2].strip("`"), is_ascending=one.is_ascending)
-    order = parse_order(one.field_name, MODELS)
-    return msgspec.structs.replace(order, is_ascending=one.is_ascending)
+    if dot:
+        return Order(entity="metric", key=key.strip("`"), is_ascending=one.is_ascending)
+    known = MODELS.order_aliases.get(one.field_name, one.field_name)
+    if known not in MODELS.numbers | MODELS.texts:
+        raise InvalidInput(f"Invalid order by field name: {one.field_name}")
+    return Order(entity="attribute", key=known, is_ascending=one.is_ascending)
 
 
 def _record(tx: Transaction, principal: Principal, model: LoggedModel, what: str, data: dict[str, str]) -> None:

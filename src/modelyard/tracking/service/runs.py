@@ -30,7 +30,7 @@ from modelyard.tracking.domain import (
     SeriesId,
 )
 from modelyard.tracking.grammar import RUNS, parse_filter, parse_orders
-from modelyard.tracking.rules.names import check_dataset, checked_tag
+from modelyard.tracking.rules.names import check_dataset, checked_new_tag, checked_text
 from modelyard.tracking.rules.words import random_name
 from modelyard.tracking.service.content import SeriesDigest, run_digest, series_digests
 from modelyard.tracking.service.experiments import checked_limit
@@ -47,14 +47,14 @@ LONG_SERIES = 1000
 
 def create_run(tx: Transaction, principal: Principal, new: NewRun, run_id: RunId | None = None) -> Run:
     """A new run that is under way, under an id of its own or a free one that is given. Raises NoSuchExperiment, NotAllowed, NotActive."""
-    tags = dict(checked_tag(key, value, "tags.") for key, value in new.tags.items())
+    tags = dict(checked_new_tag(key, value) for key, value in new.tags.items())
     named = tags.get(RUN_NAME_TAG, "")
     if new.name and named and new.name != named:
         raise InvalidInput(
             "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
             f"(run_name='{new.name}', mlflow.runName='{named}')."
         )
-    _, name = checked_tag(RUN_NAME_TAG, new.name or named or random_name(), "tags.")
+    name = checked_text(new.name or named or random_name(), "run_name")
     experiment = get_writable_experiment(tx, principal, new.experiment_id)
     run_id = run_id or RunId(hex_id())
     facts = RunFacts(
@@ -62,7 +62,7 @@ def create_run(tx: Transaction, principal: Principal, new: NewRun, run_id: RunId
         experiment_id=experiment.id,
         team_id=experiment.team_id,
         name=name,
-        user=checked_tag("user_id", new.user, "")[1],
+        user=checked_text(new.user, "user_id"),
         status=RunStatus.RUNNING,
         started_at=tx.now() if new.started_at is None else new.started_at,
         artifact_uri=f"{experiment.artifact_location.rstrip('/')}/{run_id}/artifacts",
@@ -97,7 +97,7 @@ def update_run(
     if change.ended_at is not None:
         values["ended_at"] = change.ended_at
     if change.name:
-        _, name = checked_tag(RUN_NAME_TAG, change.name, "")
+        name = checked_text(change.name, "run_name")
         values["name"] = name
         runs.put_texts(tx, RUN_TAGS, [(run_id, RUN_NAME_TAG, name)], {run_id: Owner(facts.team_id, facts.experiment_id)})
     changed = msgspec.structs.replace(facts, **values)

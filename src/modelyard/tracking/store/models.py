@@ -84,6 +84,12 @@ def update_model(tx: Transaction, model_id: LoggedModelId, values: Mapping[str, 
     tx.connection.execute(sa.update(LOGGED_MODELS).where(LOGGED_MODELS.c.model_id == model_id).values(dict(values)))
 
 
+def find_teams(snapshot: Snapshot, ids: Sequence[LoggedModelId]) -> dict[LoggedModelId, TeamId]:
+    """The team of each of the models that are there, whatever their lifecycle."""
+    query = sa.select(LOGGED_MODELS.c.model_id, LOGGED_MODELS.c.team_id).where(LOGGED_MODELS.c.model_id.in_(ids))
+    return {LoggedModelId(model): TeamId(team) for model, team in snapshot.connection.execute(query)}
+
+
 def put_model_metrics(tx: Transaction, metrics: Sequence[tuple[RunId, Metric]], owners: Mapping[RunId, Owner]) -> None:
     """Notes what runs measured on logged models; a point of the same model, key, instant, step and run stays as it is."""
     rows = {

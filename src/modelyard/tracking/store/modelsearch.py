@@ -20,23 +20,24 @@ _COLUMNS: dict[str, sa.Column[Any]] = {
     "model_type": LOGGED_MODELS.c.model_type,
     "source_run_id": LOGGED_MODELS.c.source_run_id,
     "status": LOGGED_MODELS.c.status,
+    "experiment_id": LOGGED_MODELS.c.experiment_id,
     "creation_timestamp_ms": LOGGED_MODELS.c.created_at,
     "last_updated_timestamp_ms": LOGGED_MODELS.c.updated_at,
 }
 _TIMES = frozenset({"creation_timestamp_ms", "last_updated_timestamp_ms"})
 
 
-class DatasetFilter(msgspec.Struct, frozen=True, kw_only=True):
+class DatasetFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A dataset that a metric was measured on, of any digest where none is given."""
 
     dataset_name: str = ""
     dataset_digest: str | None = None
 
 
-class ModelOrder(msgspec.Struct, frozen=True, kw_only=True):
+class ModelOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key of an order as MLflow's wire has it: an attribute, or `metrics.` and a metric, perhaps on one dataset."""
 
-    field_name: str
+    field_name: str = ""
     is_ascending: bool = msgspec.field(default=True, name="ascending")
     dataset_name: str | None = None
     dataset_digest: str | None = None

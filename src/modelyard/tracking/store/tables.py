@@ -181,6 +181,29 @@ RUN_ARTIFACTS = sa.Table(
     sa.Index(None, "digest"),
 )
 
+# A file that is on its way in parts. Each part is a blob of its own, sealed so that no other content has its digest.
+RUN_UPLOADS = sa.Table(
+    "run_uploads",
+    METADATA,
+    _column("upload_id", is_key=True),
+    _column("team_id"),
+    _column("owner_id"),
+    _column("path"),
+    _column("created_by"),
+    sa.Column("parts", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+)
+
+RUN_UPLOAD_PARTS = sa.Table(
+    "run_upload_parts",
+    METADATA,
+    _column("upload_id", is_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    _column("team_id"),
+    _column("digest"),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+)
+
 LOGGED_MODELS = sa.Table(
     "logged_models",
     METADATA,

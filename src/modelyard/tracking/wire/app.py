@@ -19,15 +19,15 @@ from modelyard.storage.database import Database, Snapshot, Transaction
 from modelyard.tracking import service
 from modelyard.tracking.service import Item
 from modelyard.tracking.wire import experiments, files, metrics, models, runs
-from modelyard.tracking.wire.codec import LARGEST_BODY, Request, check_content_type, decode_body, decode_query
+from modelyard.tracking.wire.codec import LARGEST_BODY, Request, check_content_type, check_path, decode_body, decode_query
+from modelyard.tracking.wire.content import OPEN, TEMPLATES, ContentApp, answer_open, find_content
 from modelyard.tracking.wire.errors import MlflowError
 from modelyard.tracking.wire.http import ClientGone, Message, Receive, Scope, Send, headers_of, read_body, send_error, send_json
 from modelyard.tracking.wire.ingest import Ingest
-from modelyard.tracking.wire.proxy import ArtifactProxy
 from modelyard.tracking.wire.routing import Found, Log, MlflowRoute, Read, Router, Write
 
 PREFIXES = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/2.0/mlflow", "/ajax-api/3.0/mlflow")
-"""What the server hands to this app: every path that begins so, the artifact proxy included."""
+"""What the server hands to this app: every path that begins so, the artifact proxy included, and each of `content.PATHS`."""
 
 TEMPLATE = "path_template"
 """The key in a scope under which the app leaves the template of the route, empty where there is none, before it asks who calls."""
@@ -40,15 +40,7 @@ ROUTES: tuple[MlflowRoute, ...] = (*experiments.ROUTES, *runs.ROUTES, *metrics.R
 
 MOST_IN_FLIGHT = 512
 READERS = 8
-_PROXY = "/mlflow-artifacts/artifacts/"
-_MODEL_FILES = "/mlflow/logged-models/"
-_CONTENT = (
-    ("DELETE", "/api/2.0/mlflow-artifacts/artifacts/{path}"),
-    ("GET", "/api/2.0/mlflow-artifacts/artifacts/{path}"),
-    ("PUT", "/api/2.0/mlflow-artifacts/artifacts/{path}"),
-    ("GET", "/api/2.0/mlflow/get-artifact"),
-    ("GET", "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files"),
-)
+MOVERS = 16
 _log = logging.getLogger("modelyard.tracking")
 
 
@@ -60,16 +52,19 @@ class MlflowApp:
         self._authenticate = authenticate
         rows = tuple(routes)
         self._router = Router(rows)
-        self.templates = frozenset({*((row.method, row.template) for row in rows), *_CONTENT})
-        """The method and template of every route; each also answers below `/ajax-api`."""
+        self.templates = frozenset({*((row.method, row.template) for row in rows), *TEMPLATES})
+        """The method and template of every route; each below `/api` also answers below `/ajax-api`."""
         self._pool = ThreadPoolExecutor(READERS, "mlflow-reader")
+        # An upload keeps a thread as long as its body takes to come: it must not keep those that answer questions.
+        self._movers = ThreadPoolExecutor(MOVERS, "mlflow-mover")
         self._ingest = Ingest(database)
-        self._proxy = ArtifactProxy(database, blobs, self._pool)
+        self._content = ContentApp(database, blobs, self._movers)
         self._in_flight = 0
 
     def close(self) -> None:
         """Ends the readers; what they are doing is finished."""
         self._pool.shutdown()
+        self._movers.shutdown()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -100,27 +95,24 @@ class MlflowApp:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
         found = self._router.find(method, path)
-        scope[TEMPLATE] = _content_template(method, path) if found is None else found.route.template
-        principal = await self._authenticate(scope)
-        if found is None:
-            await self._answer_raw(scope, receive, send, principal)
+        content = find_content(method, path) if found is None else None
+        scope[TEMPLATE] = found.route.template if found else content.template if content else ""
+        if content is not None and content.template in OPEN:
+            await answer_open(send, content.template)
             return
-        request = await self._request(found, scope, receive)
-        answer = await self._act(found.route, principal, request)
-        await send_json(send, answer if isinstance(answer, bytes) else msgspec.json.encode(answer))
-
-    async def _answer_raw(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
-        """Answers a request for the content of an artifact; anything else is no endpoint."""
-        below, template = _below(scope["path"]), scope[TEMPLATE]
-        if not template:
-            raise MlflowError("ENDPOINT_NOT_FOUND", f"No endpoint answers {scope['method']} {scope['path'][:200]}.")
-        if template.endswith("{path}"):
-            await self._proxy.proxied(scope, receive, send, principal, below.removeprefix(_PROXY))
+        principal = await self._authenticate(scope)
+        if found is not None:
+            answer = await self._act(found.route, principal, await self._request(found, scope, receive))
+            await send_json(send, answer if isinstance(answer, bytes) else msgspec.json.encode(answer))
+        elif content is not None:
+            if not content.template.endswith("{path}"):  # what an artifact's path may hold is looked at with the rest of it
+                check_path(content.names)
+            await self._content.answer(scope, receive, send, content, principal)
         else:
-            model_id = below.removeprefix(_MODEL_FILES).partition("/")[0] if "{model_id}" in template else None
-            await self._proxy.attachment(scope, send, principal, model_id)
+            raise MlflowError("ENDPOINT_NOT_FOUND", f"No endpoint answers {method} {path[:200]}.")
 
     async def _request(self, found: Found, scope: Scope, receive: Receive) -> Request:
+        check_path(found.values.values())
         method, query = scope["method"], scope["query_string"]
         if method == "GET" and query:
             return decode_query(found.route.request, query, found.values)
@@ -131,7 +123,7 @@ class MlflowApp:
     async def _act(self, route: MlflowRoute, principal: Principal, request: Request) -> Any:
         action = route.action
         if isinstance(action, Log):
-            await self._ingest.log(Item(principal, action.batch(request)))
+            await self._ingest.log(Item(principal, action.batch(request), action.is_single))
             return b"{}"
         if isinstance(action, Read):
             return await self._read(functools.partial(_encoded, action.function, principal, request))
@@ -144,23 +136,6 @@ class MlflowApp:
     def _with_snapshot(self, work: Callable[[Snapshot], Any]) -> Any:
         with self._database.read() as snapshot:
             return work(snapshot)
-
-
-def _below(path: str) -> str:
-    """The path without `/api/2.0`, or whatever stands there."""
-    return "/" + path.split("/", 3)[-1]
-
-
-def _content_template(method: str, path: str) -> str:
-    """The template of the route that answers with an artifact's content, or takes it; empty where there is none."""
-    below = _below(path)
-    if below.startswith(_PROXY):
-        template = "/api/2.0/mlflow-artifacts/artifacts/{path}"
-    elif below.startswith(_MODEL_FILES) and below.endswith("/artifacts/files"):
-        template = "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files"
-    else:
-        template = f"/api/2.0{below}"
-    return template if ("GET" if method == "HEAD" else method, template) in _CONTENT else ""
 
 
 def _unforeseen(scope: Scope) -> MlflowError:

@@ -3,7 +3,7 @@
 import msgspec
 
 from modelyard.core.errors import Kind, ModelyardError
-from modelyard.tracking.domain import ExperimentExists, ExperimentNotActive, NotActive
+from modelyard.tracking.domain import ExperimentExists, ExperimentNotActive, NotActive, PathRefused
 
 STATUS = {
     "BAD_REQUEST": 400,
@@ -83,7 +83,9 @@ def error_answer(error: ModelyardError) -> tuple[int, bytes]:
     """The status and JSON of an error."""
     code = error_code(error)
     state, name = _STATES.get(code, (None, None))
-    return STATUS[code], msgspec.json.encode(MlflowErrorBody(code, error.message, state, name))
+    # MLflow's clients and tests know these words and no others.
+    message = "Invalid path" if isinstance(error, PathRefused) else error.message
+    return STATUS[code], msgspec.json.encode(MlflowErrorBody(code, message, state, name))
 
 
 def missing(path: str) -> MlflowError:

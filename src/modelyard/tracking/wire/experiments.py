@@ -1,15 +1,15 @@
 """MLflow's routes about experiments."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
 from modelyard.access.domain import Principal, TeamId
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking import service
-from modelyard.tracking.domain import ExperimentId, View
-from modelyard.tracking.wire.codec import Int64, KeyValue, Request
-from modelyard.tracking.wire.errors import invalid
+from modelyard.tracking.domain import ExperimentExists, ExperimentId, View
+from modelyard.tracking.wire.codec import Int64, KeyValue, Request, wrong
+from modelyard.tracking.wire.errors import MlflowError
 from modelyard.tracking.wire.messages import Empty, ExperimentMessage, experiment_message
 from modelyard.tracking.wire.routing import MlflowRoute, Read, Write
 
@@ -88,14 +88,13 @@ class ExperimentsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     next_page_token: str | None = None
 
 
-def view_of(value: Any) -> View:
-    """A view as the wire has it: its name, its number, or absent. Raises MlflowError."""
-    if value is None:
-        return View.ACTIVE_ONLY
-    try:
-        return _VIEWS[int(value)] if str(value).isdecimal() else View(value)
-    except (KeyError, ValueError) as error:
-        raise invalid(f"Invalid value {value!r} for parameter 'view_type' supplied.") from error
+def view_of(value: int | str | None, name: str = "view_type") -> View:
+    """A view as the wire has it: its name or its number. Another name counts as absent. Raises MlflowError for another number."""
+    if isinstance(value, str) and not value.isdecimal():
+        return next((view for view in View if view == value), View.ACTIVE_ONLY)
+    if value is not None and int(value) not in _VIEWS:
+        raise wrong(name, value)
+    return View.ACTIVE_ONLY if value is None else _VIEWS[int(value)]
 
 
 def given(value: str | None) -> str:
@@ -125,7 +124,10 @@ def _get_by_name(snapshot: Snapshot, principal: Principal, request: ExperimentBy
 
 
 def _update(tx: Transaction, principal: Principal, request: UpdateExperiment) -> Empty:
-    service.rename_experiment(tx, principal, ExperimentId(given(request.experiment_id)), given(request.new_name))
+    try:
+        service.rename_experiment(tx, principal, ExperimentId(given(request.experiment_id)), given(request.new_name))
+    except ExperimentExists as error:
+        raise MlflowError("BAD_REQUEST", error.message) from error
     return Empty()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -17,6 +17,7 @@ Send = Callable[[Message], Awaitable[None]]
 _JSON_HEADERS = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
 _PARTS_AHEAD = 8
 _READ_AT_ONCE = 1 << 20
+_BLANK_EACH_S = 10.0
 
 
 class ClientGone(Exception):
@@ -28,51 +29,76 @@ def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
     return dict(scope["headers"])
 
 
-async def read_body(receive: Receive, most: int) -> bytes:
-    """A request's whole body. Raises MlflowError beyond `most` bytes, ClientGone."""
+async def read_body(receive: Receive, most: int, refusal: str = "") -> bytes:
+    """A request's whole body. Raises MlflowError beyond `most` bytes, with the refusal's words where it has some; ClientGone."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         body: bytes = message.get("body", b"")
-        _check_size(len(body), most)
+        _check_size(len(body), most, refusal)
         return body
-    parts = [part async for part in _parts(message, receive, most)]
+    total, parts = 0, []
+    async for part in _parts(message, receive):
+        total += len(part)
+        _check_size(total, most, refusal)
+        parts.append(part)
     return b"".join(parts)
 
 
 async def body_parts(receive: Receive) -> AsyncIterator[bytes]:
     """A request's body as it comes. Raises ClientGone."""
-    async for part in _parts(await receive(), receive, None):
+    async for part in _parts(await receive(), receive):
         yield part
 
 
-async def _parts(message: Message, receive: Receive, most: int | None) -> AsyncIterator[bytes]:
-    total = 0
+async def _parts(message: Message, receive: Receive) -> AsyncIterator[bytes]:
     while True:
         if message["type"] != "http.request":
             raise ClientGone
-        part = message.get("body", b"")
-        total += len(part)
-        if most is not None:
-            _check_size(total, most)
-        if part:
+        if part := message.get("body", b""):
             yield part
         if not message.get("more_body"):
             return
         message = await receive()
 
 
-def _check_size(size: int, most: int) -> None:
+def _check_size(size: int, most: int, refusal: str) -> None:
     if size > most:
-        raise MlflowError("INVALID_PARAMETER_VALUE", f"The request's body has more than {most} bytes.")
+        raise MlflowError("INVALID_PARAMETER_VALUE", refusal or f"The request's body has more than {most} bytes.")
 
 
-async def send_json(send: Send, content: bytes, status: int = 200) -> None:
+async def send_json(send: Send, content: bytes, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
     """Answers JSON."""
-    headers = [*_JSON_HEADERS, (b"content-length", str(len(content)).encode())]
+    headers = [*_JSON_HEADERS, *headers, (b"content-length", str(len(content)).encode())]
     if status in RETRIED:
         headers.append((b"retry-after", RETRY_AFTER_S.encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+async def send_text(send: Send, content: bytes) -> None:
+    """Answers a plain text."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(content)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def send_slowly(send: Send, work: Awaitable[object]) -> None:
+    """Answers an empty object once `work` is done, with a blank now and then before it, so that no client gives up waiting.
+
+    An error of the first seconds is raised and can be told; a later one breaks the answer off.
+    """
+    task = asyncio.ensure_future(work)
+    await asyncio.wait([task], timeout=_BLANK_EACH_S)
+    if task.done():
+        await task
+        await send_json(send, b"{}")
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": _JSON_HEADERS})
+    while not task.done():
+        await send({"type": "http.response.body", "body": b" ", "more_body": True})
+        await asyncio.wait([task], timeout=_BLANK_EACH_S)
+    await task
+    await send({"type": "http.response.body", "body": b"{}"})
 
 
 async def send_error(send: Send, error: ModelyardError) -> None:

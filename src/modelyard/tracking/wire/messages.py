@@ -20,7 +20,7 @@ class Tag(msgspec.Struct, frozen=True):
 
 
 class ExperimentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An experiment."""
+    """An experiment. MLflow's workspaces are not kept here: all lies in the one that it calls `default`."""
 
     experiment_id: str
     name: str
@@ -28,6 +28,7 @@ class ExperimentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     lifecycle_stage: str
     last_update_time: int
     creation_time: int
+    workspace: str
     tags: list[Tag] = []
 
 
@@ -197,6 +198,7 @@ def experiment_message(experiment: Experiment) -> ExperimentMessage:
         lifecycle_stage=experiment.lifecycle,
         last_update_time=milliseconds(experiment.updated_at),
         creation_time=milliseconds(experiment.created_at),
+        workspace="default",
         tags=tags_message(experiment.tags),
     )
 

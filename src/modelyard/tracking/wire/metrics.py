@@ -75,6 +75,12 @@ class HistoryAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     next_page_token: str | None = None
 
 
+class BulkAnswer(msgspec.Struct, frozen=True):
+    """Points of a metric in several runs; MLflow tells an empty list as one."""
+
+    metrics: list[RunPointMessage]
+
+
 def _columns(points: Points) -> tuple[list[Any], list[int], list[int]]:
     """Values, milliseconds and steps; a NaN as the word that protobuf's JSON has for it."""
     values: list[Any] = points.value.tolist()
@@ -93,7 +99,7 @@ def _history(snapshot: Snapshot, principal: Principal, request: GetHistory) -> H
     return HistoryAnswer([PointMessage(key, *row) for row in zip(*_columns(page.points), strict=True)], page.next or None)
 
 
-def _bulk(snapshot: Snapshot, principal: Principal, request: GetHistoryBulk) -> HistoryAnswer:
+def _bulk(snapshot: Snapshot, principal: Principal, request: GetHistoryBulk) -> BulkAnswer:
     if not request.run_id:
         raise invalid("GetMetricHistoryBulk request must specify at least one run_id.")
     if len(request.run_id) > MOST_BULK_RUNS:
@@ -105,7 +111,7 @@ def _bulk(snapshot: Snapshot, principal: Principal, request: GetHistoryBulk) -> 
     most = min(MOST_BULK_POINTS if request.max_results is None else request.max_results, MOST_BULK_POINTS)
     runs = tuple(map(RunId, request.run_id))
     found = service.histories(snapshot, principal, runs, request.metric_key, most)
-    return HistoryAnswer(_of_runs(request.metric_key, found.items())[:most])
+    return BulkAnswer(_of_runs(request.metric_key, found.items())[:most])
 
 
 def _samples(snapshot: Snapshot, principal: Principal, request: GetHistorySamples) -> HistoryAnswer:
@@ -123,7 +129,7 @@ def _samples(snapshot: Snapshot, principal: Principal, request: GetHistorySample
         raise invalid(f"max_results must be between 1 and {MOST_SAMPLED}. See the API docs for more information about request parameters.")
     runs = tuple(map(RunId, request.run_ids))
     found = service.samples(snapshot, principal, runs, request.metric_key, service.Window(most=most, steps=_steps(request)))
-    return HistoryAnswer(_of_runs(request.metric_key, [(run_id, found[run_id]) for run_id in runs]))
+    return HistoryAnswer(_of_runs(request.metric_key, [(run_id, found[run_id]) for run_id in runs if run_id in found]))
 
 
 def _steps(request: GetHistorySamples) -> tuple[int, int] | None:

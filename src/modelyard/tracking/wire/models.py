@@ -9,7 +9,7 @@ from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking import service
 from modelyard.tracking.domain import ExperimentId, LoggedModelId, ModelStatus
 from modelyard.tracking.wire.codec import Int64, KeyValue, Request
-from modelyard.tracking.wire.errors import invalid
+from modelyard.tracking.wire.errors import MlflowError, invalid
 from modelyard.tracking.wire.experiments import given
 from modelyard.tracking.wire.messages import Empty, LoggedModelAnswer, LoggedModelMessage, model_message
 from modelyard.tracking.wire.routing import MlflowRoute, Read, Write
@@ -92,13 +92,21 @@ def _pairs(items: tuple[KeyValue, ...]) -> dict[str, str]:
     return {given(one.key): given(one.value) for one in items}
 
 
+def _params(items: tuple[KeyValue, ...]) -> dict[str, str]:
+    """Params by key. Raises MlflowError where one comes twice: which value was meant is not for the server to guess."""
+    params = _pairs(items)
+    if len(params) < len(items):
+        raise MlflowError("BAD_REQUEST", "A param of a logged model comes twice in the request.")
+    return params
+
+
 def _create(tx: Transaction, principal: Principal, request: CreateModel) -> LoggedModelAnswer:
     new = service.NewModel(
         experiment_id=ExperimentId(given(request.experiment_id)),
         name=request.name or None,
         model_type=request.model_type or "",
         source_run_id=request.source_run_id or "",
-        params=_pairs(request.params),
+        params=_params(request.params),
         tags=_pairs(request.tags),
     )
     return LoggedModelAnswer(model_message(service.create_model(tx, principal, new)))
@@ -136,7 +144,7 @@ def _delete_tag(tx: Transaction, principal: Principal, request: ModelTag) -> Emp
 
 
 def _log_params(tx: Transaction, principal: Principal, request: ModelParams) -> Empty:
-    service.log_model_params(tx, principal, model_id_of(request), _pairs(request.params))
+    service.log_model_params(tx, principal, model_id_of(request), _params(request.params))
     return Empty()
 
 

@@ -27,9 +27,13 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Log(msgspec.Struct, frozen=True):
-    """A route that logs a batch; batches of concurrent requests share a transaction and its statements."""
+    """A route that logs a batch; batches of concurrent requests share a transaction and its statements.
+
+    `is_single` says that a request is about one thing, which errors then name as MLflow does.
+    """
 
     batch: Callable[[Any], Batch]
+    is_single: bool = False
 
 
 class MlflowRoute(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking import service
 from modelyard.tracking.domain import (
     MODEL_HISTORY_TAG,
+    RUN_NAME_TAG,
     Batch,
     Dataset,
     DatasetInput,
@@ -22,7 +23,7 @@ from modelyard.tracking.domain import (
     RunId,
     RunStatus,
 )
-from modelyard.tracking.rules.names import check_dataset, checked_key, checked_length, instant_of
+from modelyard.tracking.rules.names import check_dataset, checked_length, checked_run_id, instant_of
 from modelyard.tracking.rules.series import bounded
 from modelyard.tracking.wire.codec import Int64, KeyValue, Request, RunRequest, wrong
 from modelyard.tracking.wire.errors import invalid, missing
@@ -30,10 +31,10 @@ from modelyard.tracking.wire.experiments import given, view_of
 from modelyard.tracking.wire.messages import Empty, RunInfoMessage, RunMessage, info_message, run_message
 from modelyard.tracking.wire.routing import Log, MlflowRoute, Read, Write
 
-_STATUSES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
+_STATUSES = {1: RunStatus.RUNNING, 2: RunStatus.SCHEDULED, 3: RunStatus.FINISHED, 4: RunStatus.FAILED, 5: RunStatus.KILLED}
 _LONGEST_DIGEST = 36
 _MODEL_FIELDS = ("artifact_path", "flavors", "utc_time_created", "run_id")
-_HISTORY_FIELDS = ("run_id", "utc_time_created", "artifact_path", "model_uuid")
+_HISTORY_FIELDS = ("run_id", "artifact_path", "utc_time_created", "model_uuid")
 
 
 class CreateRun(Request, kw_only=True):
@@ -75,7 +76,7 @@ class LogKeyed(RunRequest, kw_only=True):
     value: str | None = None
 
 
-class MetricItem(msgspec.Struct):
+class MetricItem(msgspec.Struct, forbid_unknown_fields=True):
     """A metric of a batch."""
 
     key: str | None = None
@@ -102,7 +103,7 @@ class LogModel(RunRequest, kw_only=True):
     model_json: str | None = None
 
 
-class DatasetItem(msgspec.Struct):
+class DatasetItem(msgspec.Struct, forbid_unknown_fields=True):
     """A dataset."""
 
     name: str | None = None
@@ -113,14 +114,14 @@ class DatasetItem(msgspec.Struct):
     profile: str | None = None
 
 
-class DatasetInputItem(msgspec.Struct):
+class DatasetInputItem(msgspec.Struct, forbid_unknown_fields=True):
     """A dataset that a run reads."""
 
     dataset: DatasetItem | None = None
     tags: tuple[KeyValue, ...] = ()
 
 
-class ModelItem(msgspec.Struct):
+class ModelItem(msgspec.Struct, forbid_unknown_fields=True):
     """A logged model that a run reads or makes."""
 
     model_id: str | None = None
@@ -187,13 +188,13 @@ def _create(tx: Transaction, principal: Principal, request: CreateRun) -> RunAns
     return RunAnswer(run_message(service.create_run(tx, principal, new), is_new=True))
 
 
-def _status(value: Any) -> RunStatus | None:
-    if value is None:
-        return None
-    try:
-        return RunStatus(_STATUSES.get(int(value), value) if str(value).isdecimal() else value)
-    except ValueError as error:
-        raise wrong("status", value) from error
+def _status(value: int | str | None) -> RunStatus | None:
+    """A status by its name or number; an unknown name, which may be of a later release, is passed over as MLflow does."""
+    if isinstance(value, str) and not value.isdecimal():
+        return next((status for status in RunStatus if status == value), None)
+    if value is not None and int(value) not in _STATUSES:
+        raise wrong("status", value)
+    return None if value is None else _STATUSES[int(value)]
 
 
 def _series_before(snapshot: Snapshot, principal: Principal, request: UpdateRun) -> Any:
@@ -230,7 +231,7 @@ def _search(snapshot: Snapshot, principal: Principal, request: SearchRuns) -> Ru
     asked = service.Asked(
         filter=request.filter or "",
         order_by=request.order_by,
-        view=view_of(request.run_view_type),
+        view=view_of(request.run_view_type, "run_view_type"),
         limit=request.max_results,
         page=request.page_token or "",
     )
@@ -239,10 +240,12 @@ def _search(snapshot: Snapshot, principal: Principal, request: SearchRuns) -> Ru
 
 
 def _metric(item: MetricItem | LogMetric, path: str) -> Metric:
-    if item.key is None or item.value is None or item.timestamp is None:
+    if not item.key or item.value is None or item.timestamp is None:
         for name in ("key", "value", "timestamp"):
-            if getattr(item, name) is None:
+            if getattr(item, name) in (None, ""):
                 raise missing(f"{path}{name}")
+    if bool(item.dataset_name) != bool(item.dataset_digest):
+        raise invalid("Both dataset_name and dataset_digest must be provided if one is provided")
     return Metric(
         key=item.key or "",
         value=bounded(item.value or 0.0),
@@ -263,7 +266,10 @@ def _param_batch(request: LogKeyed) -> Batch:
 
 
 def _tag_batch(request: LogKeyed) -> Batch:
-    return service.checked_batch(Batch(run_id=run_id_of(request), tags=((given(request.key), given(request.value)),)), is_single=True)
+    key, value = given(request.key), given(request.value)
+    # A name that is set to nothing stays as it is.
+    tags = () if key == RUN_NAME_TAG and not value else ((key, value),)
+    return service.checked_batch(Batch(run_id=run_id_of(request), tags=tags), is_single=True)
 
 
 def _log_batch(request: LogBatch) -> Batch:
@@ -283,6 +289,7 @@ def _delete_tag(tx: Transaction, principal: Principal, request: LogKeyed) -> Emp
 
 
 def _log_inputs(tx: Transaction, principal: Principal, request: LogInputs) -> Empty:
+    checked_run_id(run_id_of(request))
     datasets = [_dataset_input(one, f"datasets[{index}]") for index, one in enumerate(request.datasets)]
     models = [LoggedModelId(given(one.model_id)) for one in request.models]
     service.log_inputs(tx, principal, run_id_of(request), datasets, models)
@@ -306,7 +313,7 @@ def _dataset_input(item: DatasetInputItem, path: str) -> DatasetInput:
     for tag in item.tags:
         checked_length(given(tag.key), "key", 255)
         checked_length(given(tag.value), "value", 500)
-    return DatasetInput(dataset=dataset, tags={checked_key(tag.key, "key"): given(tag.value) for tag in item.tags})
+    return DatasetInput(dataset=dataset, tags={given(tag.key): given(tag.value) for tag in item.tags})
 
 
 def _log_outputs(tx: Transaction, principal: Principal, request: LogOutputs) -> Empty:
@@ -347,9 +354,9 @@ ROUTES = (
     _post("restore", RunRequest, Write(_restore)),
     MlflowRoute(method="GET", path="/mlflow/runs/get", request=RunRequest, action=Read(_get)),
     _post("search", SearchRuns, Read(_search)),
-    _post("log-metric", LogMetric, Log(_metric_batch)),
-    _post("log-parameter", LogKeyed, Log(_param_batch)),
-    _post("set-tag", LogKeyed, Log(_tag_batch)),
+    _post("log-metric", LogMetric, Log(_metric_batch, is_single=True)),
+    _post("log-parameter", LogKeyed, Log(_param_batch, is_single=True)),
+    _post("set-tag", LogKeyed, Log(_tag_batch, is_single=True)),
     _post("delete-tag", LogKeyed, Write(_delete_tag)),
     _post("log-batch", LogBatch, Log(_log_batch)),
     _post("log-inputs", LogInputs, Write(_log_inputs)),
