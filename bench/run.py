@@ -24,6 +24,7 @@ FOLDER = Path(__file__).resolve().parent
 BENCHES: Mapping[str, tuple[str, ...]] = {
     "ledger": (),
     "tracking": ("--peers",),
+    "pages": (),
     "features": ("--peers", "--sizes", "1m,10m"),
     "serving": ("--peers", "--out", "OUT"),
     "monitoring": ("--quick",),

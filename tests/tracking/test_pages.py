@@ -27,7 +27,7 @@ from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
 from tests.tracking.conftest import WRITER
 
-INJECTABLE = frozenset({Principal})
+INJECTABLE = frozenset({Principal, Blobs})
 EVIL = "<script>alert('x')</script>\"'"
 Client = TestClient[Litestar]
 
@@ -40,11 +40,11 @@ def answered(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
 
 
 @pytest.fixture
-def client(database: Database) -> Iterator[Client]:
+def client(database: Database, blobs: Blobs) -> Iterator[Client]:
     """A browser in front of tracking's pages and operations, logged in as the writer."""
     database.write(service.ensure_default)
     with ThreadPoolExecutor(2) as pool:
-        resources = Resources(database=database, values={}, pool=pool)
+        resources = Resources(database=database, values={Blobs: blobs}, pool=pool)
         shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: "")
         site = Site(
             shell=shell,

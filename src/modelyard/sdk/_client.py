@@ -16,7 +16,7 @@ from modelyard.monitoring.domain.watching import ModelMonitoring
 from modelyard.registry.domain import Alias, AliasMove, AliasName, Comparison, Lineage, Model, ModelDetail, ModelName, ModelVersion, NewModel, NewVersion, RiskTier, VersionDetail
 from modelyard.sdk.transport import Transport
 from modelyard.serving.domain import Assignment, Endpoint, FoundPrediction, GatewayLease, Heartbeat, LogPosition, LoggedSegment, Proposal, RevisionDetail, RolloutStep, Seal
-from modelyard.tracking.domain import Curve, Experiment, ExperimentId, ExperimentPage, FileEntry, History, Run, RunId, RunPage, RunSearch
+from modelyard.tracking.domain import Curve, Experiment, ExperimentId, ExperimentPage, FileEntry, History, Run, RunId, RunPage, RunSearch, SavedView, SavedViewId
 
 
 class Client(Transport):
@@ -70,6 +70,11 @@ class Client(Transport):
     def delete_alias(self, model: ModelName, alias: AliasName) -> None:
         """Removes an alias; its moves stay on record. Raises NoSuchAlias."""
         self.call("DELETE", "/models/{model}/aliases/{alias}", {"path": {"model": model, "alias": alias}}, None)
+
+    def delete_view(self, experiment_id: ExperimentId, view_id: SavedViewId) -> SavedView:
+        """Deletes a saved view of an experiment, or of its team; what it was. Raises NoSuchExperiment, NoSuchView and NotAllowed."""
+        answer: SavedView = self.call("DELETE", "/experiments/{experiment_id}/views/{view_id}", {"path": {"experiment_id": experiment_id, "view_id": view_id}}, SavedView)
+        return answer
 
     def disable_user(self, user: str) -> None:
         """Disables an account at once: its sessions end, its tokens are revoked, its link is void. Raises LastAdmin."""
@@ -345,6 +350,11 @@ class Client(Transport):
         answer: tuple[FileEntry, ...] = self.call("GET", "/runs/{run_id}/artifacts", {"path": {"run_id": run_id}, "query": {"folder": folder}}, tuple[FileEntry, ...])
         return answer
 
+    def list_saved_views(self, experiment_id: ExperimentId) -> list[SavedView]:
+        """The saved views of an experiment, those of all its team's experiments included, by name. Raises NoSuchExperiment."""
+        answer: list[SavedView] = self.call("GET", "/experiments/{experiment_id}/views", {"path": {"experiment_id": experiment_id}}, list[SavedView])
+        return answer
+
     def list_segments(self, *, before: str | None = None, limit: int = 50) -> list[LoggedSegment]:
         """Segments of the prediction log, newest first."""
         answer: list[LoggedSegment] = self.call("GET", "/prediction-log/segments", {"query": {"before": before, "limit": limit}}, list[LoggedSegment])
@@ -465,6 +475,11 @@ class Client(Transport):
     def rollback(self, model: ModelName, *, to: int | None = None, cause: str = '') -> RevisionDetail:
         """A new revision without the canary, under version `to`, which was champion once, or the champion before."""
         answer: RevisionDetail = self.call("POST", "/endpoints/{model}/rollback", {"path": {"model": model}, "body": {"to": to, "cause": cause}}, RevisionDetail)
+        return answer
+
+    def save_view(self, experiment_id: ExperimentId, name: str, query: str, *, is_for_team: bool = False) -> SavedView:
+        """A view under its name, over the one that had it. `query` is that of the page's address; what no view has is left out of it."""
+        answer: SavedView = self.call("POST", "/experiments/{experiment_id}/views", {"path": {"experiment_id": experiment_id}, "body": {"name": name, "query": query, "is_for_team": is_for_team}}, SavedView)
         return answer
 
     def search_runs(self, body: RunSearch) -> RunPage:

@@ -45,6 +45,7 @@ from modelyard.storage.database import Database
 from modelyard.storage.online import OnlineStore
 from modelyard.storage.tables import Tables
 from modelyard.tracking.api import OPERATIONS as TRACKING_OPERATIONS
+from modelyard.tracking.pages import ACTIONS as TRACKING_ACTIONS
 from modelyard.tracking.pages import PAGES as TRACKING_PAGES
 from modelyard.web.operations import Operation
 from modelyard.web.pages import Action, Page
@@ -99,6 +100,7 @@ ACTIONS: tuple[Action, ...] = (
     *GOVERNANCE_ACTIONS,
     *REGISTRY_ACTIONS,
     *SERVING_ACTIONS,
+    *TRACKING_ACTIONS,
     *MONITORING_ACTIONS,
 )
 ACTORS = Actors(names=lambda snapshot, ids: {str(one): name for one, name in principal_names(snapshot, map(PrincipalId, ids)).items()})

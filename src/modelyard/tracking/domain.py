@@ -22,6 +22,9 @@ LoggedModelId = NewType("LoggedModelId", str)
 SeriesId = NewType("SeriesId", int)
 """One metric key of one run."""
 
+SavedViewId = NewType("SavedViewId", str)
+"""`vew_` and 32 hexadecimal digits."""
+
 DEFAULT_EXPERIMENT = ExperimentId("0")
 DEFAULT_EXPERIMENT_NAME = "Default"
 
@@ -281,6 +284,18 @@ class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str = ""
 
 
+class SavedView(msgspec.Struct, frozen=True, kw_only=True):
+    """A view of a table of runs under a name: the query of its address. Without an experiment it is for all of the team's."""
+
+    id: SavedViewId
+    team_id: TeamId
+    experiment_id: ExperimentId | None
+    name: str
+    query: str
+    saved_by: str
+    saved_at: Instant
+
+
 class RunSearch(Asked, frozen=True, kw_only=True):
     """A search of runs in those experiments."""
 
@@ -327,6 +342,10 @@ class NoSuchModel(NotFound):
 
 class NoSuchTag(NotFound):
     """The run, experiment or model has no such tag."""
+
+
+class NoSuchView(NotFound):
+    """There is no such saved view."""
 
 
 class NoSuchArtifact(NotFound):

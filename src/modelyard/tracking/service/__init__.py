@@ -16,7 +16,17 @@ from modelyard.tracking.service.artifacts import (
     store_file,
 )
 from modelyard.tracking.service.batches import Item, append_to_tag, checked_batch, delete_tag, digest_tags, log_batch, log_batches
+from modelyard.tracking.service.comparing import (
+    ENVIRONMENT_FILE,
+    MOST_COMPARED,
+    SOURCE_FILE,
+    SourceChanges,
+    get_runs,
+    list_packages,
+    source_changes,
+)
 from modelyard.tracking.service.content import SeriesDigest
+from modelyard.tracking.service.curves import CurvesAsked, DrawnLine, courses, drawn_lines
 from modelyard.tracking.service.experiments import (
     MOST_RESULTS,
     NewExperiment,
@@ -33,6 +43,7 @@ from modelyard.tracking.service.experiments import (
     search_experiments,
     set_experiment_tag,
 )
+from modelyard.tracking.service.exports import ExportAsked, export_history, export_runs
 from modelyard.tracking.service.metrics import (
     HistoryPage,
     Window,
@@ -73,6 +84,19 @@ from modelyard.tracking.service.runs import (
     search_runs,
     update_run,
 )
+from modelyard.tracking.service.table import (
+    MOST_COUNTED,
+    MOST_MEASURED,
+    Group,
+    Grouping,
+    Groups,
+    Spread,
+    count_found,
+    group_runs,
+    list_columns,
+    not_there,
+)
+from modelyard.tracking.service.views import delete_view, list_views, save_view
 from modelyard.tracking.store.modelsearch import DatasetFilter, ModelOrder
 
 __all__ = [
@@ -152,4 +176,31 @@ __all__ = [
     "store_file",
     "tick",
     "update_run",
+    "ENVIRONMENT_FILE",
+    "MOST_COMPARED",
+    "SOURCE_FILE",
+    "SourceChanges",
+    "get_runs",
+    "list_packages",
+    "source_changes",
+    "CurvesAsked",
+    "DrawnLine",
+    "drawn_lines",
+    "courses",
+    "MOST_MEASURED",
+    "ExportAsked",
+    "export_history",
+    "export_runs",
+    "MOST_COUNTED",
+    "Group",
+    "Grouping",
+    "Groups",
+    "Spread",
+    "count_found",
+    "group_runs",
+    "list_columns",
+    "not_there",
+    "delete_view",
+    "list_views",
+    "save_view",
 ]

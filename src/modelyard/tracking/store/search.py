@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from modelyard.access.domain import TeamId
 from modelyard.storage.database import Dialect, Snapshot
-from modelyard.tracking.domain import Experiment, ExperimentId, FilterInvalid, RunFacts, View
+from modelyard.tracking.domain import Experiment, ExperimentId, FilterInvalid, Lifecycle, RunFacts, View
 from modelyard.tracking.grammar import Comparison, Order
 from modelyard.tracking.rules.names import checked_experiment_id
 from modelyard.tracking.sql import (
@@ -75,6 +75,15 @@ def search_runs(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], sear
         return found
     rest = msgspec.structs.replace(search, after=search.after if is_behind else None, limit=search.limit - len(found))
     return found + _found_runs(snapshot, experiment_ids, rest, has_value=False)
+
+
+def matching(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], comparisons: Sequence[Comparison]) -> sa.Select[tuple[str]]:
+    """The query for the ids of active runs of those experiments for which all the comparisons hold."""
+    where = (_one_of(RUNS.c.experiment_id, experiment_ids), RUNS.c.lifecycle == Lifecycle.ACTIVE)
+    query: sa.Select[Any] = sa.select(RUNS.c.run_id).where(*where)
+    for number, comparison in enumerate(comparisons):
+        query = _narrowed(query, comparison, _Scope(experiment_ids, snapshot.dialect, may_join=number < MOST_JOINS))
+    return query
 
 
 def _found_runs(
