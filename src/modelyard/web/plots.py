@@ -10,9 +10,10 @@ from typing import Literal
 
 import msgspec
 
-from modelyard.web.charts import CONFIG, WIDTH, Chart, Json
+from modelyard.web.charts import CONFIG, Chart, Json
 
 HUES = 8
+WIDTH = 1140
 DASHES = ([1, 0], [7, 3], [2, 2])
 CLASSES = 5
 """How many classes a value's rank sets the colour of a run by, from the lowest fifth to the highest."""
@@ -80,7 +81,7 @@ class Spot(msgspec.Struct, frozen=True, kw_only=True):
     rank: int | None = None
 
 
-def curves(label: str, lines: Sequence[CurveLine], plane: CurvePlane) -> Chart:
+def curves(label: str, lines: Sequence[CurveLine], plane: CurvePlane, width: int = WIDTH) -> Chart:
     """Lines over one axis, told apart by colour and then by dashes. A range of x can be chosen in it: `data-zoom` takes it up."""
     rows, places, values = [], [], []
     for number, line in enumerate(lines):
@@ -99,7 +100,8 @@ def curves(label: str, lines: Sequence[CurveLine], plane: CurvePlane) -> Chart:
         "transform": [{"lookup": "s", "from": {"data": {"values": names}, "key": "s", "fields": ["name", "c", "d"]}}],
         "layer": _curve_layers(x, y, any(line.raw is not None for line in lines)),
     }
-    return _chart(label, spec, plane.height, tuple((line.name, key_of(n)) for n, line in enumerate(lines)))
+    keys = tuple((line.name, key_of(n)) for n, line in enumerate(lines))
+    return msgspec.structs.replace(_chart(label, spec, plane.height, keys), width=width)
 
 
 def key_of(number: int) -> str:
@@ -181,7 +183,8 @@ def _x_encoding(x: Scale) -> Json:
 
 
 def _y_encoding(y: Scale) -> Json:
-    scale: Json = {"type": "log", "nice": False} if y.is_log else {"zero": False}
+    kind: Json = {"type": "log"} if y.is_log else {"zero": False}
+    scale: Json = {**kind, "nice": False, "domain": list(padded(y))}
     return {"field": "y", "type": "quantitative", "scale": scale, "axis": {"title": y.title or None, "tickCount": 5}}
 
 
@@ -195,6 +198,18 @@ def _x_tip(x: Scale) -> Json:
             "timeUnit": "utcyearmonthdatehoursminutesseconds",
         }
     return {"field": "x", "title": "seconds" if x.unit else "step", "format": ",.6~g"}
+
+
+def padded(scale: Scale) -> tuple[float, float]:
+    """The ends of a scale with some room beyond its values."""
+    low, high = scale.low, scale.high
+    if scale.is_log:
+        low = low if low > 0 else 1e-12
+        high = max(high, low)
+        room = (high / low) ** 0.04 if high > low else 2.0
+        return low / room, high * room
+    room = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
+    return low - room, high + room
 
 
 def size_of(unit: str) -> float:
@@ -223,10 +238,19 @@ def ranks(values: Sequence[float | None]) -> tuple[int | None, ...]:
 
 def parallel(label: str, rails: Sequence[Rail], threads: Sequence[Thread], height: int = 320) -> Chart:
     """Runs as lines across several axes, coloured by their class; a run that has no value on an axis has a gap there."""
-    values = [_thread_row(thread) for thread in threads]
+    values = [_thread_row(n, thread) for n, thread in enumerate(threads)]
     names = [{"k": f"v{n}", "rail": rail.name} for n, rail in enumerate(rails)]
     tip = [{"field": "n", "title": "run"}, *({"field": f"t{n}", "title": rail.name} for n, rail in enumerate(rails))]
-    rail_axis: Json = {"title": None, "labelAngle": 0, "labelLimit": 130, "grid": True, "domain": False, "ticks": False, "orient": "top"}
+    rail_axis: Json = {
+        "title": None,
+        "labelAngle": 0,
+        "labelLimit": 130,
+        "grid": True,
+        "domain": False,
+        "ticks": False,
+        "orient": "top",
+        "offset": 12,
+    }
     x: Json = {"field": "rail", "type": "nominal", "sort": [rail.name for rail in rails], "scale": {"padding": 0.08}, "axis": rail_axis}
     y: Json = {"field": "v", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": None}
     wide: Json = {"condition": {"param": "hover", "empty": False, "value": 3}, "value": 1.2}
@@ -251,8 +275,8 @@ def parallel(label: str, rails: Sequence[Rail], threads: Sequence[Thread], heigh
     return _chart(label, spec, height, ())
 
 
-def _thread_row(thread: Thread) -> Json:
-    row: Json = {"n": thread.name, "g": -1 if thread.rank is None else thread.rank}
+def _thread_row(number: int, thread: Thread) -> Json:
+    row: Json = {"i": number, "n": thread.name, "g": -1 if thread.rank is None else thread.rank}
     row |= {f"v{n}": place for n, place in enumerate(thread.places)}
     return row | {f"t{n}": text for n, text in enumerate(thread.texts)}
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from markupsafe import Markup
 
-from modelyard.web.plots import CLASSES, DASHES, HUES, Rail, Scale, size_of, time_format
+from modelyard.web.plots import CLASSES, DASHES, HUES, Rail, Scale, padded, size_of, time_format
 
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 22.0, 36.0
 RAIL_ROOM = 92.0
@@ -126,18 +126,6 @@ def _spots(spec: Spec, width: float, height: float) -> list[Markup]:
 def class_colour(rank: int) -> str:
     """The colour of a run's class, that of text for a run without one."""
     return f"var(--ramp-{rank + 1})" if 0 <= rank < CLASSES else "var(--ink-3)"
-
-
-def padded(scale: Scale) -> tuple[float, float]:
-    """The ends of a scale with some room beyond its values."""
-    low, high = scale.low, scale.high
-    if scale.is_log:
-        low = low if low > 0 else 1e-12
-        high = max(high, low)
-        room = (high / low) ** 0.04 if high > low else 2.0
-        return low / room, high * room
-    room = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
-    return low - room, high + room
 
 
 def _place(low: float, high: float, start: float, end: float, *, is_log: bool = False) -> Place:

@@ -13,13 +13,12 @@ from modelyard.tracking.rules.curves import MOST_SMOOTHING, Axis
 from modelyard.tracking.rules.table import query_text
 from modelyard.web.charts import Chart
 from modelyard.web.parts import Choice
-from modelyard.web.plots import CurveLine, CurvePlane, curves
+from modelyard.web.plots import WIDTH, CurveLine, CurvePlane, curves
 from modelyard.web.words import plural
 
-POINTS_OF_A_CHART = 4000
-LEAST_OF_A_LINE = 60
-MOST_OF_A_LINE = 1600
+POINTS_OF_A_PAGE = 4000
 MOST_CHARTS = 4
+NARROW = 740
 AXES: Mapping[Axis, str] = {"step": "step", "relative": "time since the start", "wall": "wall clock"}
 
 
@@ -69,10 +68,7 @@ def curves_of(snapshot: Snapshot, principal: Principal, names: Mapping[RunId, st
     chosen = [key for key in dict.fromkeys(view.metric) if key in known][:MOST_CHARTS] or list(known[:1])
     smooth = min(max(view.smooth, 0.0), MOST_SMOOTHING) if view.smooth == view.smooth else 0.0
     first, last, error = _range(view)
-    most = POINTS_OF_A_CHART // max(len(names) * len(chosen) * (2 if smooth else 1), 1)
-    asked = service.CurvesAsked(
-        axis=view.axis, smoothing=smooth, first=first, last=last, most=min(max(most, LEAST_OF_A_LINE), MOST_OF_A_LINE)
-    )
+    asked = service.CurvesAsked(axis=view.axis, smoothing=smooth, first=first, last=last, most=POINTS_OF_A_PAGE // max(len(chosen), 1))
     settled = msgspec.structs.replace(view, metric=tuple(chosen), smooth=smooth)
     return Curves(
         view=settled,
@@ -128,7 +124,8 @@ def _chart(
         for run_id, name in names.items()
     ]
     plane = CurvePlane(y=key, axis=view.axis, is_log=view.log, first=asked.first, last=asked.last)
-    chart = curves(f"{key} by {AXES[view.axis]}", shown, plane)
+    width = WIDTH if len(names) > 1 else NARROW
+    chart = curves(f"{key} by {AXES[view.axis]}", shown, plane, width)
     if len(names) == 1:
         chart = msgspec.structs.replace(chart, keys=())
     return CurveChart(metric=key, chart=chart, note=_note(lines, view))

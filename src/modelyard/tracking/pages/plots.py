@@ -1,11 +1,11 @@
 """Runs as a picture: parallel coordinates and dots over params and metrics, coloured by a metric's rank."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from modelyard.tracking.domain import Run
-from modelyard.tracking.rules.table import Cell, ColumnName, TableView, cell, column_of, kind_of, number_of
+from modelyard.tracking.rules.table import Cell, ColumnName, TableView, column_of, kind_of, number_of
 from modelyard.web.charts import Chart
 from modelyard.web.parts import Choice
 from modelyard.web.plots import CLASSES, Rail, Scale, Spot, Thread, parallel, ranks, spans_decades, spots
@@ -13,7 +13,10 @@ from modelyard.web.words import number, plural
 
 PLOTTED = 300
 MOST_RAILS = 10
-MOST_TICKS = 60
+MOST_LISTED = 60
+PLOTTABLE = ("metric", "param")
+NOTHING = "Show a param or a metric first."
+Columns = Mapping[str, Sequence[Cell]]
 
 
 class Plotted(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,32 +32,49 @@ class Plotted(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[tuple[str, ...], ...]
 
 
-def plotted(runs: tuple[Run, ...], view: TableView, shown: tuple[ColumnName, ...]) -> Plotted:
-    """The runs as the view's plot, over the params and metrics among the columns shown."""
-    names = [one.name for one in shown if one.kind in ("metric", "param")]
+class Drawable(msgspec.Struct, frozen=True, kw_only=True):
+    """Which columns a view's plot is of: its axes, what colours it, and what all could be."""
+
+    axes: tuple[str, ...]
+    colour: str
+    names: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column whose values are needed."""
+        return tuple(dict.fromkeys((*self.axes, *((self.colour,) if self.colour else ()))))
+
+
+def drawable(view: TableView, shown: tuple[ColumnName, ...]) -> Drawable:
+    """What the view's plot is of: what its address says, else the params and metrics among the columns shown."""
+    names = tuple(one.name for one in shown if one.kind in PLOTTABLE)
     metrics = [name for name in names if kind_of(name) == "metric"]
-    colour = view.colour if kind_of(view.colour) else next(iter(metrics), "")
-    values = [number_of(cell(run, colour)) for run in runs] if colour else [None] * len(runs)
-    x = view.x if kind_of(view.x) else next((name for name in names if kind_of(name) == "param"), next(iter(names), ""))
-    y = view.y if kind_of(view.y) else next((name for name in metrics if name != x), x)
-    is_scatter = view.plot == "scatter"
-    axes = [x, y] if is_scatter else names[:MOST_RAILS]
-    chart, note = (
-        (_dots if is_scatter else _across)(runs, axes, ranks(values)) if all(axes) and axes else (None, "Show a param or a metric first.")
-    )
+    colour = view.colour if kind_of(view.colour) in PLOTTABLE else next(iter(metrics), "")
+    if view.plot != "scatter":
+        return Drawable(axes=names[:MOST_RAILS], colour=colour, names=names)
+    x = view.x if kind_of(view.x) in PLOTTABLE else next((name for name in names if name not in metrics), next(iter(names), ""))
+    y = view.y if kind_of(view.y) in PLOTTABLE else next((name for name in metrics if name != x), x)
+    return Drawable(axes=(x, y) if x else (), colour=colour, names=names)
+
+
+def plotted(plot: str, asked: Drawable, runs: Sequence[str], columns: Columns) -> Plotted:
+    """Runs, by their names, as a plot of what their columns hold."""
+    values = [number_of(value) for value in columns[asked.colour]] if asked.colour else [None] * len(runs)
+    is_scatter = plot == "scatter"
+    chart, note = (_dots if is_scatter else _across)(runs, asked.axes, columns, ranks(values)) if asked.axes else (None, NOTHING)
     return Plotted(
         chart=chart,
         note=note,
-        legend=_legend(values, colour),
-        x_choices=_choices(names, x),
-        y_choices=_choices(names, y),
-        colour_choices=_choices(names, colour),
-        heads=("Run", *(column_of(name).label for name in axes if name)),
-        rows=tuple((run.facts.name, *(_text(cell(run, name)) for name in axes if name)) for run in runs[:MOST_TICKS]),
+        legend=_legend(values, asked.colour),
+        x_choices=_choices(asked.names, asked.axes[0]) if is_scatter and asked.axes else (),
+        y_choices=_choices(asked.names, asked.axes[1]) if is_scatter and asked.axes else (),
+        colour_choices=_choices(asked.names, asked.colour),
+        heads=("Run", *(column_of(name).label for name in asked.axes)),
+        rows=tuple((run, *(_text(columns[name][n]) for name in asked.axes)) for n, run in enumerate(runs[:MOST_LISTED])),
     )
 
 
-def _choices(names: list[str], chosen: str) -> tuple[Choice, ...]:
+def _choices(names: Sequence[str], chosen: str) -> tuple[Choice, ...]:
     listed = names if chosen in names or not chosen else [*names, chosen]
     return tuple(Choice(name, name, name == chosen) for name in listed)
 
@@ -77,10 +97,10 @@ def _text(value: Cell) -> str:
     return "" if value is None else number(value) if isinstance(value, float) else str(value)
 
 
-def _dots(runs: tuple[Run, ...], axes: list[str], classes: tuple[int | None, ...]) -> tuple[Chart, str]:
-    pairs = [(number_of(cell(run, axes[0])), number_of(cell(run, axes[1]))) for run in runs]
+def _dots(runs: Sequence[str], axes: Sequence[str], columns: Columns, classes: Sequence[int | None]) -> tuple[Chart, str]:
+    pairs = [(number_of(x), number_of(y)) for x, y in zip(columns[axes[0]], columns[axes[1]], strict=True)]
     dots = [
-        Spot(name=run.facts.name, x=x, y=y, rank=rank)
+        Spot(name=run, x=x, y=y, rank=rank)
         for run, (x, y), rank in zip(runs, pairs, classes, strict=True)
         if x is not None and y is not None
     ]
@@ -100,14 +120,14 @@ def _scale(title: str, values: list[float]) -> Scale:
     return Scale(title=f"{title} (log)" if is_log else title, low=min(values, default=0.0), high=max(values, default=1.0), is_log=is_log)
 
 
-def _across(runs: tuple[Run, ...], axes: list[str], classes: tuple[int | None, ...]) -> tuple[Chart, str]:
-    cells = [[cell(run, name) for run in runs] for name in axes]
+def _across(runs: Sequence[str], axes: Sequence[str], columns: Columns, classes: Sequence[int | None]) -> tuple[Chart, str]:
+    cells = [columns[name] for name in axes]
     made = [_rail(column_of(name).label, values) for name, values in zip(axes, cells, strict=True)]
     # The best stand out where lines of the highest and lowest class are drawn over those between.
     order = sorted(range(len(runs)), key=lambda n: -1 if classes[n] is None else abs((classes[n] or 0) - CLASSES // 2))
     threads = [
         Thread(
-            name=runs[n].facts.name,
+            name=runs[n],
             places=tuple(places[n] for _, places in made),
             texts=tuple(_text(values[n]) for values in cells),
             rank=classes[n],
@@ -128,7 +148,7 @@ def _apart(rails: list[Rail]) -> list[Rail]:
     return named
 
 
-def _rail(label: str, values: list[Cell]) -> tuple[Rail, list[float | None]]:
+def _rail(label: str, values: Sequence[Cell]) -> tuple[Rail, list[float | None]]:
     """An axis and where each value meets it: numbers by size, on a logarithmic scale over three decades, else words by letter."""
     numbers = [number_of(value) for value in values]
     known = [value for value in numbers if value is not None]

@@ -19,7 +19,7 @@ from modelyard.tracking.domain import (
 )
 from modelyard.tracking.pages.groups import GroupsTable, grouped
 from modelyard.tracking.pages.looks import TONES, address
-from modelyard.tracking.pages.plots import PLOTTED, Plotted, plotted
+from modelyard.tracking.pages.plots import PLOTTED, Plotted, drawable, plotted
 from modelyard.tracking.rules.table import (
     Cell,
     ColumnName,
@@ -280,8 +280,9 @@ def _plot(
     snapshot: Snapshot, principal: Principal, ids: tuple[ExperimentId, ...], asked: tuple[TableView, tuple[ColumnName, ...]]
 ) -> Plotted:
     view, shown = asked
-    search = Asked(filter=view.filter, order_by=order_by(view.sort), limit=PLOTTED)
-    return plotted(service.search_runs(snapshot, principal, ids, search).runs, view, shown)
+    search, wanted = Asked(filter=view.filter, order_by=order_by(view.sort), limit=PLOTTED), drawable(view, shown)
+    names, columns = service.plotted_cells(snapshot, principal, ids, search, wanted.columns)
+    return plotted(view.plot, wanted, names, columns)
 
 
 def _saved(

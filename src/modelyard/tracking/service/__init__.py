@@ -95,6 +95,7 @@ from modelyard.tracking.service.table import (
     group_runs,
     list_columns,
     not_there,
+    plotted_cells,
 )
 from modelyard.tracking.service.views import delete_view, list_views, save_view
 from modelyard.tracking.store.modelsearch import DatasetFilter, ModelOrder
@@ -200,6 +201,7 @@ __all__ = [
     "group_runs",
     "list_columns",
     "not_there",
+    "plotted_cells",
     "delete_view",
     "list_views",
     "save_view",

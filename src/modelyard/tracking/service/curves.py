@@ -13,6 +13,8 @@ from modelyard.tracking.service.guard import get_facts, no_run
 from modelyard.tracking.service.metrics import load_points
 from modelyard.tracking.store import runs, series
 
+LEAST_OF_A_LINE = 60
+MOST_OF_A_LINE = 2400
 POINTS_IN_SMALL = 80
 MOST_IN_SMALL = 2_000_000
 Course = tuple[list[float], list[float | None]]
@@ -20,13 +22,13 @@ Course = tuple[list[float], list[float | None]]
 
 
 class CurvesAsked(msgspec.Struct, frozen=True, kw_only=True):
-    """How lines are wanted: over which axis, smoothed by which weight, from where to where, and about how many points each."""
+    """How lines are wanted: over which axis, smoothed by which weight, from where to where, and about how many points in all."""
 
     axis: Axis = "step"
     smoothing: float = 0.0
     first: float | None = None
     last: float | None = None
-    most: int = 1000
+    most: int = 4000
 
 
 class DrawnLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +51,10 @@ def drawn_lines(snapshot: Snapshot, principal: Principal, run_ids: Sequence[RunI
         if run_id not in known or not principal.may(Role.VIEWER, known[run_id].team_id):
             raise no_run(run_id)
     found = load_points(snapshot, list(dict.fromkeys(run_ids)), key)
-    return [_drawn(run_id, placed(found[run_id], asked.axis), asked) for run_id in run_ids if len(found[run_id].at)]
+    there = [run_id for run_id in run_ids if len(found[run_id].at)]
+    most = asked.most // (max(len(there), 1) * (2 if asked.smoothing else 1))
+    each = msgspec.structs.replace(asked, most=min(max(most, LEAST_OF_A_LINE), MOST_OF_A_LINE))
+    return [_drawn(run_id, placed(found[run_id], asked.axis), each) for run_id in there]
 
 
 def _drawn(run_id: RunId, line: Line, asked: CurvesAsked) -> DrawnLine:

@@ -1,17 +1,19 @@
 """Use cases of the table of runs: which columns there are, how many runs a filter finds, groups of them, one column's values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from modelyard.access.domain import Principal
 from modelyard.core.errors import InvalidInput
 from modelyard.storage.database import Snapshot
-from modelyard.tracking.domain import ExperimentId, RunId
-from modelyard.tracking.grammar import RUNS, parse_filter
-from modelyard.tracking.rules.table import ATTRIBUTES, GROUPABLE, ColumnName, column_of, kind_of, unknown_names
+from modelyard.tracking.domain import Asked, ExperimentId
+from modelyard.tracking.grammar import RUNS, parse_filter, parse_orders
+from modelyard.tracking.rules.groups import Spreads, ordered, partition, spreads
+from modelyard.tracking.rules.table import ATTRIBUTES, GROUPABLE, Cell, ColumnName, column_of, kind_of, unknown_names
 from modelyard.tracking.service.guard import visible_ids
 from modelyard.tracking.store import columns, groups
+from modelyard.tracking.store.search import Search, search_runs
 
 MOST_COUNTED = 100_000
 MOST_GROUPED = 100_000
@@ -81,42 +83,31 @@ def group_runs(snapshot: Snapshot, principal: Principal, experiment_ids: tuple[E
     ids = visible_ids(snapshot, principal, experiment_ids)
     comparisons = parse_filter(asked.filter, RUNS)
     found = groups.list_matching(snapshot, ids, comparisons, MOST_GROUPED) if ids else []
-    texts = groups.column_texts(snapshot, ids, asked.column)
-    members: dict[str | None, list[RunId]] = {}
-    for run_id in found:
-        members.setdefault(texts.get(run_id), []).append(run_id)
-    numbers = [groups.column_numbers(snapshot, ids, key) for key in asked.metrics[:MOST_MEASURED]]
+    parts = partition(found, groups.column_texts(snapshot, ids, asked.column) if found else {})
+    metrics = asked.metrics[:MOST_MEASURED]
+    measured = {key: spreads(parts, groups.column_numbers(snapshot, ids, key)) for key in metrics} if found else {}
+    by = measured.get(asked.by.removeprefix("-").partition(".")[2])
+    order = ordered(parts, asked.by, None if by is None else by.mean)
     made = [
-        Group(value=value, runs=len(runs), spreads=tuple(_spread(runs, values) for values in numbers)) for value, runs in members.items()
+        Group(value=parts.values[n], runs=int(parts.counts[n]), spreads=tuple(_spread(measured[key], n) for key in metrics))
+        for n in order[:MOST_GROUPS]
     ]
-    ordered = _ordered(made, asked)
-    return Groups(groups=tuple(ordered[:MOST_GROUPS]), more=max(len(ordered) - MOST_GROUPS, 0), runs=len(found))
+    return Groups(groups=tuple(made), more=max(len(order) - MOST_GROUPS, 0), runs=len(found))
 
 
-def _spread(runs: Sequence[RunId], values: Mapping[RunId, float]) -> Spread | None:
-    known = [values[run_id] for run_id in runs if run_id in values]
-    if not known:
+def _spread(found: Spreads, place: int) -> Spread | None:
+    runs = int(found.runs[place])
+    if not runs:
         return None
-    return Spread(least=min(known), mean=sum(known) / len(known), greatest=max(known), runs=len(known))
+    return Spread(least=float(found.least[place]), mean=float(found.mean[place]), greatest=float(found.greatest[place]), runs=runs)
 
 
-def _ordered(made: list[Group], asked: Grouping) -> list[Group]:
-    """The groups in the order asked for; those without a value in it last, ties by value."""
-    name, is_falling = asked.by.removeprefix("-"), asked.by.startswith("-")
-    ordered = sorted(made, key=lambda one: (one.value is None, _as_people_sort(one.value or "")))
-    if name == "value":
-        return ordered[::-1] if is_falling else ordered
-    place = next((n for n, key in enumerate(asked.metrics) if name == f"metrics.{key}"), None)
-    if place is None:
-        return sorted(ordered, key=lambda one: -one.runs if is_falling or name != "runs" else one.runs)
-    means = {id(one): spread.mean for one in ordered if (spread := one.spreads[place]) is not None}
-    return sorted(ordered, key=lambda one: (id(one) not in means, means.get(id(one), 0.0) * (-1 if is_falling else 1)))
-
-
-def _as_people_sort(text: str) -> tuple[int, float, str]:
-    """Numbers by size, before words by letter."""
-    try:
-        number = float(text)
-    except ValueError:
-        return (1, 0.0, text)
-    return (0, number, text) if number == number else (1, 0.0, text)
+def plotted_cells(
+    snapshot: Snapshot, principal: Principal, experiment_ids: tuple[ExperimentId, ...], asked: Asked, names: tuple[str, ...]
+) -> tuple[list[str], dict[str, list[Cell]]]:
+    """The names of the runs that a search finds, and what they have in some metric and param columns. Raises FilterInvalid."""
+    ids = visible_ids(snapshot, principal, experiment_ids)
+    search = Search(comparisons=parse_filter(asked.filter, RUNS), orders=parse_orders(asked.order_by, RUNS), limit=asked.limit)
+    found = [facts for facts, _ in search_runs(snapshot, ids, search)] if ids else []
+    cells = groups.cells_of(snapshot, [facts.id for facts in found], names)
+    return [facts.name for facts in found], {name: [cells[name].get(facts.id) for facts in found] for name in names}

@@ -79,7 +79,7 @@ def search_runs(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], sear
 
 def matching(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], comparisons: Sequence[Comparison]) -> sa.Select[tuple[str]]:
     """The query for the ids of active runs of those experiments for which all the comparisons hold."""
-    where = (_one_of(RUNS.c.experiment_id, experiment_ids), RUNS.c.lifecycle == Lifecycle.ACTIVE)
+    where = (one_of(RUNS.c.experiment_id, experiment_ids), RUNS.c.lifecycle == Lifecycle.ACTIVE)
     query: sa.Select[Any] = sa.select(RUNS.c.run_id).where(*where)
     for number, comparison in enumerate(comparisons):
         query = _narrowed(query, comparison, _Scope(experiment_ids, snapshot.dialect, may_join=number < MOST_JOINS))
@@ -90,7 +90,7 @@ def _found_runs(
     snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], search: Search, has_value: bool | None
 ) -> list[tuple[RunFacts, tuple[Any, ...]]]:
     """Runs and sort values; with `has_value`, only those that have a value for the metric that they are ordered by, or none."""
-    query = sa.select(RUNS).where(_one_of(RUNS.c.experiment_id, experiment_ids), _one_of(RUNS.c.lifecycle, search.view.lifecycles))
+    query = sa.select(RUNS).where(one_of(RUNS.c.experiment_id, experiment_ids), one_of(RUNS.c.lifecycle, search.view.lifecycles))
     for number, comparison in enumerate(search.comparisons):
         query = _narrowed(query, comparison, _Scope(experiment_ids, snapshot.dialect, may_join=number < MOST_JOINS))
     keys: list[SortKey] = []
@@ -112,8 +112,8 @@ class _Scope(NamedTuple):
     may_join: bool
 
 
-def _one_of(column: sa.ColumnElement[Any], values: Sequence[str]) -> Condition:
-    # An index gives its order only below an equality.
+def one_of(column: sa.ColumnElement[Any], values: Sequence[str]) -> Condition:
+    """Whether the column has one of the values; for a single one an equality, for an index gives its order only below one."""
     return column == values[0] if len(values) == 1 else column.in_(values)
 
 
@@ -134,7 +134,7 @@ def _narrowed(query: sa.Select[Any], comparison: Comparison, scope: _Scope) -> s
     else:
         table = (RUN_PARAMS if comparison.entity == "parameter" else RUN_TAGS).alias()
         matches = _text_matches(table.c, comparison, scope.dialect)
-    keyed = _one_of(table.c.experiment_id, scope.experiment_ids) & (table.c.key == comparison.key) & matches
+    keyed = one_of(table.c.experiment_id, scope.experiment_ids) & (table.c.key == comparison.key) & matches
     if scope.may_join:
         return query.join(table, (table.c.run_id == run_id) & keyed)
     return query.where(run_id.in_(sa.select(table.c.run_id).where(keyed)))
@@ -166,7 +166,7 @@ def text_condition(
 ) -> Condition:
     """Whether an owner has a param or tag that compares so."""
     name = table.primary_key.columns[0]
-    matches = sa.select(name).where(_one_of(table.c.experiment_id, experiment_ids), table.c.key == comparison.key)
+    matches = sa.select(name).where(one_of(table.c.experiment_id, experiment_ids), table.c.key == comparison.key)
     if comparison.operator == "IS NULL":
         return owner.not_in(matches)
     if comparison.operator == "IS NOT NULL":
@@ -204,7 +204,7 @@ def _metric_order(
     same = (series.c.run_id == RUNS.c.run_id) & (series.c.key == order.key)
     value, is_nan = series.c.latest_value, series.c.latest_is_nan == sa.true()
     if has_value:
-        there = _one_of(series.c.experiment_id, experiment_ids) & (series.c.latest_is_nan == sa.false())
+        there = one_of(series.c.experiment_id, experiment_ids) & (series.c.latest_is_nan == sa.false())
         return query.join(series, same & there), [SortKey(sa.literal_column("0"), is_constant=True), SortKey(value, order.is_ascending)]
     rank = sa.case((is_nan, 1), (value.is_(None), 2), else_=0)
     joined = query.outerjoin(series, same)
