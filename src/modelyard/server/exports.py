@@ -9,6 +9,7 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 
+from modelyard.core.errors import InvalidInput
 from modelyard.server.guard import principal_of
 from modelyard.storage.database import Database
 from modelyard.tracking.domain import ExperimentId, RunId
@@ -19,7 +20,7 @@ from modelyard.web.binding import gathered, pooled
 from modelyard.web.http import transfer_handler
 from modelyard.web.operations import Transfer
 
-MEDIA: dict[Format, str] = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+MEDIA: dict[Format, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 RUNS = Transfer(
     method="GET",
     path="/exports/runs",
@@ -62,6 +63,8 @@ def runs_export_route(database: Database, pool: ThreadPoolExecutor) -> HTTPRoute
     async def export(request: Request[Any, Any, Any]) -> Stream:
         given = request.query_params.dict()
         query, view = gathered(RunsQuery, given), tidied(gathered(TableView, given))
+        if not query.experiment:
+            raise InvalidInput("the query names no experiment", hint="?experiment=ID, which may come several times")
         asked = ExportAsked(experiment_ids=query.experiment, view=view, format=query.format)
         principal = principal_of(request)
         return await _streamed(pool, lambda: export_runs(database, principal, asked), "runs", query.format)

@@ -89,7 +89,7 @@ def export_history(database: Database, principal: Principal, run_id: RunId, key:
 
 def _points_frame(key: str, points: Points, part: slice) -> pl.DataFrame:
     columns = {"step": points.step[part], "time": points.at[part], "value": points.value[part]}
-    return pl.DataFrame(columns).with_columns(pl.lit(key).alias("key")).select(*_HISTORY).cast(dict(_HISTORY))
+    return pl.DataFrame(columns).with_columns(pl.lit(key).alias("key")).select(*_HISTORY).cast(_HISTORY)
 
 
 def _csv(columns: list[str], parts: Iterable[Iterable[list[Cell] | tuple[Cell, ...]]]) -> Iterator[bytes]:

@@ -78,6 +78,6 @@ def _plain(snapshot: Snapshot, query: sa.Select[Any]) -> list[Any]:
     """The rows as the driver gives them: SQLAlchemy's own take twice as long as the scan, and none of these columns needs them."""
     result = snapshot.connection.execute(query)
     assert result.cursor is not None  # a select has one
-    rows: list[Any] = result.cursor.fetchall()
+    rows = list(result.cursor.fetchall())
     result.close()
     return rows

@@ -1,8 +1,5 @@
 """Rows of saved views."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 import sqlalchemy as sa
 
@@ -49,7 +46,7 @@ def remove_view(tx: Transaction, view_id: SavedViewId) -> None:
     tx.connection.execute(sa.delete(RUN_VIEWS).where(RUN_VIEWS.c.view_id == view_id))
 
 
-def _view(row: Mapping[str, Any]) -> SavedView:
+def _view(row: sa.RowMapping) -> SavedView:
     return SavedView(
         id=SavedViewId(row["view_id"]),
         team_id=TeamId(row["team_id"]),
