@@ -83,21 +83,20 @@ class Spot(msgspec.Struct, frozen=True, kw_only=True):
 
 def curves(label: str, lines: Sequence[CurveLine], plane: CurvePlane, width: int = WIDTH) -> Chart:
     """Lines over one axis, told apart by colour and then by dashes. A range of x can be chosen in it: `data-zoom` takes it up."""
-    rows, places, values = [], [], []
+    rows: list[Json] = []
     for number, line in enumerate(lines):
-        for kind, course in ((1, line.course), (0, line.raw)):
-            if course is not None:
-                found = _curve_rows(number, kind, course, plane)
-                rows += found
-                places += [row["x"] for row in found]
-                values += [row["y"] for row in found if row["y"] is not None]
+        rows += _curve_rows(number, 1, line.course, plane)
+        if line.raw is not None:
+            rows += _curve_rows(number, 0, line.raw, plane)
+    places = [float(at) for row in rows if isinstance(at := row["x"], int | float)]
+    values = [float(value) for row in rows if isinstance(value := row["y"], int | float)]
     x = _placed(plane, places)
     y = Scale(title=plane.y, low=min(values, default=0.0), high=max(values, default=1.0), is_log=plane.is_log)
-    names = [{"s": n, "name": line.name, "c": n % HUES, "d": n // HUES % len(DASHES)} for n, line in enumerate(lines)]
+    names = [{"s": n, "run": line.name, "c": n % HUES, "d": n // HUES % len(DASHES)} for n, line in enumerate(lines)]
     spec: Json = {
         "usermeta": {"still": "curves", "x": msgspec.to_builtins(x), "y": msgspec.to_builtins(y), "zoom": plane.axis},
         "data": {"values": rows},
-        "transform": [{"lookup": "s", "from": {"data": {"values": names}, "key": "s", "fields": ["name", "c", "d"]}}],
+        "transform": [{"lookup": "s", "from": {"data": {"values": names}, "key": "s", "fields": ["run", "c", "d"]}}],
         "layer": _curve_layers(x, y, any(line.raw is not None for line in lines)),
     }
     keys = tuple((line.name, key_of(n)) for n, line in enumerate(lines))
@@ -125,10 +124,9 @@ def _curve_rows(number: int, kind: int, course: tuple[Sequence[float], Sequence[
     return rows
 
 
-def _placed(plane: CurvePlane, places: Sequence[object]) -> Scale:
-    known = [place for place in places if isinstance(place, int | float)]
-    low = min(known, default=0.0) if plane.first is None else plane.first
-    high = max(known, default=1.0) if plane.last is None else plane.last
+def _placed(plane: CurvePlane, places: Sequence[float]) -> Scale:
+    low = min(places, default=0.0) if plane.first is None else plane.first
+    high = max(places, default=1.0) if plane.last is None else plane.last
     if plane.axis == "wall":
         return Scale(title="", low=low, high=high, is_time=True)
     if plane.axis == "step":
@@ -160,13 +158,12 @@ def _curve_layers(x: Scale, y: Scale, has_raw: bool) -> list[Json]:
     layers.append({"transform": [{"filter": "datum.o === 1"}], "mark": lone, "encoding": encoding})
     seen: Json = {"condition": {"param": "hover", "value": 1, "empty": False}, "value": 0}
     select: Json = {"type": "point", "nearest": True, "on": "pointerover", "clear": "pointerout"}
-    tip = [{"field": "name", "title": "run"}, _x_tip(x), {"field": "y", "title": y.title, "format": ".5~g"}]
     layers.append(
         {
             "params": [{"name": "hover", "select": select}],
             "transform": [shown, {"filter": "datum.y !== null"}],
             "mark": {"type": "point", "filled": True, "size": 40, "clip": True},
-            "encoding": {**encoding, "opacity": seen, "tooltip": tip},
+            "encoding": {**encoding, "opacity": seen, "tooltip": {"value": {"expr": _tip(x)}}},
         }
     )
     return layers
@@ -188,16 +185,15 @@ def _y_encoding(y: Scale) -> Json:
     return {"field": "y", "type": "quantitative", "scale": scale, "axis": {"title": y.title or None, "tickCount": 5}}
 
 
-def _x_tip(x: Scale) -> Json:
-    if x.is_time:
-        return {
-            "field": "x",
-            "type": "temporal",
-            "title": "at",
-            "format": "%-d %b %Y %H:%M:%S",
-            "timeUnit": "utcyearmonthdatehoursminutesseconds",
-        }
-    return {"field": "x", "title": "seconds" if x.unit else "step", "format": ",.6~g"}
+def _tip(x: Scale) -> str:
+    """What is told of the nearest point, as an expression over names of our own only.
+
+    The areas that find it hold the point as `datum`, which the library's own tips leave out before a text.
+    """
+    point = "(datum.datum || datum)"
+    place = f"utcFormat({point}.x, '%-d %b %Y %H:%M:%S')" if x.is_time else f"format({point}.x, ',.6~g')"
+    word = "at" if x.is_time else "seconds" if x.unit else "step"
+    return f"{{'run': {point}.run, '{word}': {place}, 'value': format({point}.y, '.5~g')}}"
 
 
 def padded(scale: Scale) -> tuple[float, float]:
@@ -262,7 +258,8 @@ def parallel(label: str, rails: Sequence[Rail], threads: Sequence[Thread], heigh
     }
     ends = [{"rail": rail.name, "v": place, "text": text} for rail in rails for place, text in ((0, rail.low), (1, rail.high))]
     text: Json = {"type": "text", "align": "left", "dx": 6, "fontSize": 11, "fill": "var(--ink-2)", "limit": 110}
-    words: Json = {"data": {"values": ends}, "mark": text, "encoding": {"x": x, "y": y, "text": {"field": "text"}}}
+    halo: Json = {**text, "stroke": "var(--card)", "strokeWidth": 3}
+    words: Json = {"data": {"values": ends}, "transform": [], "encoding": {"x": x, "y": y, "text": {"field": "text"}}}
     spec: Json = {
         "usermeta": {"still": "parallel", "rails": msgspec.to_builtins(rails)},
         "data": {"values": values},
@@ -270,7 +267,7 @@ def parallel(label: str, rails: Sequence[Rail], threads: Sequence[Thread], heigh
             {"fold": [f"v{n}" for n in range(len(rails))], "as": ["k", "v"]},
             {"lookup": "k", "from": {"data": {"values": names}, "key": "k", "fields": ["rail"]}},
         ],
-        "layer": [line, {**words, "transform": []}],
+        "layer": [line, {**words, "mark": halo}, {**words, "mark": text}],
     }
     return _chart(label, spec, height, ())
 

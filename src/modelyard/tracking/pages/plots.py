@@ -59,7 +59,7 @@ def drawable(view: TableView, shown: tuple[ColumnName, ...]) -> Drawable:
 
 def plotted(plot: str, asked: Drawable, runs: Sequence[str], columns: Columns) -> Plotted:
     """Runs, by their names, as a plot of what their columns hold."""
-    values = [number_of(value) for value in columns[asked.colour]] if asked.colour else [None] * len(runs)
+    values = [number_of(value) for value in columns[asked.colour]] if asked.colour else [number_of(None)] * len(runs)
     is_scatter = plot == "scatter"
     chart, note = (_dots if is_scatter else _across)(runs, asked.axes, columns, ranks(values)) if asked.axes else (None, NOTHING)
     return Plotted(

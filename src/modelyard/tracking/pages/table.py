@@ -155,7 +155,6 @@ def _page(
     shown = tuple(map(column_of, view.show or _first(runs, len(ids) > 1)))
     offered, more = _offers(known, shown, view, asking.find)
     total = found if not view.filter else service.count_found(snapshot, principal, ids, "")
-    saved = _saved(snapshot, principal, experiments, view, (path, asking.saved))
     here = query_of(view)
     return RunsPage(
         experiments=experiments,
@@ -185,7 +184,7 @@ def _page(
         group_choices=_group_choices(known, view),
         groups=None if error or not view.group else grouped(snapshot, principal, ids, (view, shown), (path, fixed)),
         plot=None if error or not view.plot else _plot(snapshot, principal, ids, (view, shown)),
-        saved=saved,
+        saved=_saved(snapshot, principal, experiments, view, (path, asking.saved)),
         exports=_exports(ids, here),
         compare_all=address("/runs/compare", query_text(run=tuple(run.facts.id for run in runs))),
         may_save=principal.may(Role.CONTRIBUTOR, experiments[0].team_id),

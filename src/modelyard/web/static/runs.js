@@ -50,8 +50,9 @@
     try { view.addSignalListener("range", (_, value) => { asked = value?.x ?? null; }); } catch { return; }
     event.target.addEventListener("pointerup", () => setTimeout(() => {
       if (!asked || !(asked[1] > asked[0])) return;
-      form.elements.first.value = String(+asked[0]);
-      form.elements.last.value = String(+asked[1]);
+      const [from, to] = asked.map(Number), read = (at) => String(to - from > 100 ? Math.round(at) : Number(at.toPrecision(6)));
+      form.elements.first.value = read(from);
+      form.elements.last.value = read(to);
       form.requestSubmit();
     }, 60));
   });
