@@ -16,7 +16,7 @@ from modelyard.web.parts import Choice
 from modelyard.web.plots import WIDTH, CurveLine, CurvePlane, curves
 from modelyard.web.words import plural
 
-POINTS_OF_A_PAGE = 4000
+POINTS_OF_A_PAGE = 3200
 MOST_CHARTS = 4
 NARROW = 740
 AXES: Mapping[Axis, str] = {"step": "step", "relative": "time since the start", "wall": "wall clock"}
