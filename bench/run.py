@@ -25,6 +25,7 @@ BENCHES: Mapping[str, tuple[str, ...]] = {
     "ledger": (),
     "tracking": ("--peers",),
     "sdk": (),
+    "pages": (),
     "features": ("--peers", "--sizes", "1m,10m"),
     "serving": ("--peers", "--out", "OUT"),
     "monitoring": ("--quick",),

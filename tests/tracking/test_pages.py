@@ -3,59 +3,25 @@
 import html
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
-from litestar import Litestar, Request, Response
-from litestar.testing import TestClient
 
-from modelyard.access.domain import Principal
 from modelyard.core.clock import Instant
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.tracking import service
-from modelyard.tracking.api import OPERATIONS
 from modelyard.tracking.domain import Batch, Dataset, DatasetInput, ExperimentId, Metric, NewRun, RunId
-from modelyard.tracking.pages import PAGES
-from modelyard.web.assets import load_assets
-from modelyard.web.binding import Resources
-from modelyard.web.frame import Shell
-from modelyard.web.http import described, error_response, operation_handler
-from modelyard.web.operations import bind
-from modelyard.web.rendering import templates
-from modelyard.web.routes import Site, page_routes
+from tests.tracking.browsing import EVIL, Client, browsing, page, twin
 from tests.tracking.conftest import WRITER
-
-INJECTABLE = frozenset({Principal})
-EVIL = "<script>alert('x')</script>\"'"
-Client = TestClient[Litestar]
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-def answered(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """An error in the one JSON shape."""
-    return error_response(*described(error))
-
-
 @pytest.fixture
-def client(database: Database) -> Iterator[Client]:
+def client(database: Database, blobs: Blobs) -> Iterator[Client]:
     """A browser in front of tracking's pages and operations, logged in as the writer."""
-    database.write(service.ensure_default)
-    with ThreadPoolExecutor(2) as pool:
-        resources = Resources(database=database, values={}, pool=pool)
-        shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: "")
-        site = Site(
-            shell=shell,
-            templates=templates(load_assets(), PAGES),
-            resources=resources,
-            injectable=INJECTABLE,
-            request_values=lambda _: {Principal: WRITER},
-        )
-        handlers = [operation_handler(bind(item, INJECTABLE), resources, lambda _: {Principal: WRITER}) for item in OPERATIONS]
-        with TestClient(Litestar([*handlers, *page_routes(site, PAGES)], exception_handlers={Exception: answered})) as opened:
-            yield opened
+    with browsing(database, blobs) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -73,19 +39,6 @@ def run_id(client: Client, database: Database, blobs: Blobs) -> RunId:
     service.store_file(database, blobs, WRITER, (run_id, "a b/ü&.txt"), b"hello")
     database.write(lambda tx: service.finish_run(tx, WRITER, run_id))
     return run_id
-
-
-def page(client: Client, path: str) -> str:
-    """What a page shows; never with markup of a user's."""
-    answer = client.get(path, headers={"accept": "text/html"})
-    assert answer.status_code == 200, answer.text
-    assert "<script>alert" not in answer.text
-    return answer.text
-
-
-def twin(client: Client, path: str) -> Any:
-    """The page's JSON twin."""
-    return client.get(path, headers={"accept": "application/json"}).json()
 
 
 def test_an_empty_list_says_what_to_do_first(client: Client, database: Database) -> None:

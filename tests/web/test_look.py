@@ -15,7 +15,8 @@ PAIRS = [
     *((name, f"{name}-soft", TEXT) for name in ("accent", "good", "warn", "bad")),
     *((ink, f"{name}-soft", TEXT) for ink in ("ink", "ink-2") for name in ("accent", "good", "warn", "bad")),
     *(("card", fill, TEXT) for fill in ("accent", "accent-deep", "bad")),
-    *((f"series-{i}", surface, TEXT) for i in range(1, 5) for surface in ("card", "paper")),
+    *((f"series-{i}", surface, TEXT) for i in range(1, 9) for surface in ("card", "paper")),
+    *((f"ramp-{i}", "card", SHAPE) for i in range(1, 6)),
     *(("edge", surface, SHAPE) for surface in SURFACES),
     *((f"series-{i}", "band", SHAPE) for i in range(1, 5)),
     ("ink-3", "accent-soft", TEXT),
@@ -66,7 +67,7 @@ def test_every_token_in_use_exists() -> None:
 def test_every_class_that_a_template_gives_is_styled(path: Path) -> None:
     text = re.sub(r"{%.*?%}|{{.*?}}", "\0", path.read_text())
     given = {name for value in re.findall(r'class="([^"]*)"', text) for name in value.replace("\0", " ").split()}
-    styled = set(re.findall(r"\.([a-z][\w-]*)", CSS)) | {"of-", "pin-"}
+    styled = set(re.findall(r"\.([a-z][\w-]*)", CSS)) | {"of-", "pin-", "stick-"}
     assert given <= styled
 
 

@@ -17,7 +17,7 @@ from modelyard.registry.domain import Alias, AliasMove, AliasName, Comparison, L
 from modelyard.registry.imports import ModelHere, ModelImport, ModelRecord
 from modelyard.sdk.transport import Transport
 from modelyard.serving.domain import Assignment, Endpoint, FoundPrediction, GatewayLease, Heartbeat, LogPosition, LoggedSegment, Proposal, RevisionDetail, RolloutStep, Seal
-from modelyard.tracking.domain import Curve, Experiment, ExperimentId, ExperimentPage, FileEntry, History, LoggedModelId, Run, RunId, RunPage, RunSearch, View
+from modelyard.tracking.domain import Curve, Experiment, ExperimentId, ExperimentPage, FileEntry, History, LoggedModelId, Run, RunId, RunPage, RunSearch, SavedView, SavedViewId, View
 from modelyard.tracking.imports import ExperimentHere, Finished, ImportEnd, ImportedExperiment, ImportedModel, ImportedRun, Mark, ModelContent, PackedSeries, Refusal, RunContent, SourceName
 from modelyard.tracking.spooled import SourceId, SpooledBatch, Taken
 from modelyard.tuning.domain import NewStudy, Study, StudyDetail, StudyId
@@ -75,6 +75,11 @@ class Client(Transport):
     def delete_alias(self, model: ModelName, alias: AliasName) -> None:
         """Removes an alias; its moves stay on record. Raises NoSuchAlias."""
         self.call("DELETE", "/models/{model}/aliases/{alias}", {"path": {"model": model, "alias": alias}}, None)
+
+    def delete_view(self, experiment_id: ExperimentId, view_id: SavedViewId) -> SavedView:
+        """Deletes a saved view of an experiment, or of its team; what it was. Raises NoSuchExperiment, NoSuchView and NotAllowed."""
+        answer: SavedView = self.call("DELETE", "/experiments/{experiment_id}/views/{view_id}", {"path": {"experiment_id": experiment_id, "view_id": view_id}}, SavedView)
+        return answer
 
     def deliver_batch(self, run_id: RunId, source: SourceId, sequence: int, body: SpooledBatch) -> Taken:
         """Takes a batch of a spool in, once: sent again, it is answered and not logged again."""
@@ -403,6 +408,11 @@ class Client(Transport):
         answer: tuple[FileEntry, ...] = self.call("GET", "/runs/{run_id}/artifacts", {"path": {"run_id": run_id}, "query": {"folder": folder}}, tuple[FileEntry, ...])
         return answer
 
+    def list_saved_views(self, experiment_id: ExperimentId) -> list[SavedView]:
+        """The saved views of an experiment, those of all its team's experiments included, by name. Raises NoSuchExperiment."""
+        answer: list[SavedView] = self.call("GET", "/experiments/{experiment_id}/views", {"path": {"experiment_id": experiment_id}}, list[SavedView])
+        return answer
+
     def list_segments(self, *, before: str | None = None, limit: int = 50) -> list[LoggedSegment]:
         """Segments of the prediction log, newest first."""
         answer: list[LoggedSegment] = self.call("GET", "/prediction-log/segments", {"query": {"before": before, "limit": limit}}, list[LoggedSegment])
@@ -548,6 +558,11 @@ class Client(Transport):
     def rollback(self, model: ModelName, *, to: int | None = None, cause: str = '') -> RevisionDetail:
         """A new revision without the canary, under version `to`, which was champion once, or the champion before."""
         answer: RevisionDetail = self.call("POST", "/endpoints/{model}/rollback", {"path": {"model": model}, "body": {"to": to, "cause": cause}}, RevisionDetail)
+        return answer
+
+    def save_view(self, experiment_id: ExperimentId, name: str, query: str, *, is_for_team: bool = False) -> SavedView:
+        """A view under its name, over the one that had it. `query` is that of the page's address; what no view has is left out of it."""
+        answer: SavedView = self.call("POST", "/experiments/{experiment_id}/views", {"path": {"experiment_id": experiment_id}, "body": {"name": name, "query": query, "is_for_team": is_for_team}}, SavedView)
         return answer
 
     def search_runs(self, body: RunSearch) -> RunPage:

@@ -60,6 +60,9 @@ GET /api/v1/endpoints/{model}/revisions
 GET /api/v1/endpoints/{model}/revisions/{number}
 GET /api/v1/experiments
 GET /api/v1/experiments/{experiment_id}
+GET /api/v1/experiments/{experiment_id}/views
+GET /api/v1/exports/runs
+GET /api/v1/exports/runs/{run_id}/history
 GET /api/v1/feature-materializations
 GET /api/v1/feature-sets
 GET /api/v1/feature-sets/{feature_set}
@@ -126,6 +129,9 @@ GET /models/{model}/versions/{version}
 GET /models/{model}/versions/{version}/card
 GET /governance
 GET /governance/dossiers/{dossier}
+GET /runs
+GET /runs/compare
+GET /runs/diff
 GET /runs/{run_id}
 GET /studies/{study}
 GET /serving
@@ -156,6 +162,10 @@ POST /api/v1/endpoints/{model}/rollback
 POST /api/v1/feature-materializations
 POST /api/v1/feature-sets/{feature_set}/join
 POST /api/v1/gateways/{gateway}/heartbeat
+POST /api/v1/experiments/{experiment_id}/views
+DELETE /api/v1/experiments/{experiment_id}/views/{view_id}
+POST /experiments/{experiment_id}/views
+POST /experiments/{experiment_id}/views/{view_id}/delete
 POST /api/v1/models
 POST /api/v1/models/{model}/versions
 PUT /api/v1/runs/{run_id}/sources/{source}/batches/{sequence}

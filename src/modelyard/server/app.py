@@ -29,6 +29,7 @@ from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
 from modelyard.server.bundles import BUNDLE, PDF, bundle_route, pdf_route
 from modelyard.server.contents import contents_of
+from modelyard.server.exports import HISTORY, RUNS, history_export_route, runs_export_route
 from modelyard.server.guard import caller_of, check_rules, found_of, guard, request_values, teams_of
 from modelyard.server.installation import Installation
 from modelyard.server.joins import JOIN, join_route
@@ -61,7 +62,9 @@ from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, fault_handler, page_routes
 
 MOST_BODY_BYTES = 60_000_000
-DESCRIBED = document([bind(item, INJECTABLE) for item in OPERATIONS], modelyard.__version__, (BUNDLE, CONTENT, PDF, JOIN, SOURCE))
+DESCRIBED = document(
+    [bind(item, INJECTABLE) for item in OPERATIONS], modelyard.__version__, (BUNDLE, CONTENT, PDF, JOIN, SOURCE, RUNS, HISTORY)
+)
 PAGES = (*OWN_PAGES, reference_page(DESCRIBED))
 
 
@@ -209,4 +212,5 @@ def _plain_routes(installation: Installation, registry: CollectorRegistry, pool:
         return Response(described, media_type="application/json")
 
     archives = [bundle_route(installation, pool), pdf_route(installation, pool), version_file_route(installation, pool)]
+    archives += [runs_export_route(installation.database, pool), history_export_route(installation.database, pool)]
     return [health, ready, metrics, openapi, source_route(installation), join_route(installation.database, pool), *archives]

@@ -45,6 +45,7 @@ from modelyard.storage.database import Database
 from modelyard.storage.online import OnlineStore
 from modelyard.storage.tables import Tables
 from modelyard.tracking.api import OPERATIONS as TRACKING_OPERATIONS
+from modelyard.tracking.pages import ACTIONS as TRACKING_ACTIONS
 from modelyard.tracking.pages import PAGES as TRACKING_PAGES
 from modelyard.tuning.api import OPERATIONS as TUNING_OPERATIONS
 from modelyard.tuning.pages import ACTIONS as TUNING_ACTIONS
@@ -105,6 +106,7 @@ ACTIONS: tuple[Action, ...] = (
     *GOVERNANCE_ACTIONS,
     *REGISTRY_ACTIONS,
     *SERVING_ACTIONS,
+    *TRACKING_ACTIONS,
     *MONITORING_ACTIONS,
     *TUNING_ACTIONS,
 )

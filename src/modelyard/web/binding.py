@@ -7,9 +7,9 @@ import asyncio
 import contextvars
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import msgspec
 
@@ -79,6 +79,30 @@ def converted(values: Mapping[str, Any], types: Mapping[str, Any], where: str) -
         except msgspec.ValidationError as error:
             raise InvalidInput(f"{where} parameter {name}={value!r}: {error}", hint="see /docs for what it takes") from error
     return result
+
+
+def gathered(kind: type[T], given: Mapping[str, Sequence[str]]) -> T:
+    """A struct whose fields come from a query by their names; one left empty counts as not given. Raises InvalidInput.
+
+    A field of several values takes all of its name, any other the last.
+    """
+    hints = typing.get_type_hints(kind)
+    found = {name: [value for value in given.get(name, ()) if value != ""] for name in hints}
+    values = {name: some if is_many(hints[name]) else some[-1] for name, some in found.items() if some}
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the query: {error}", hint="leave the parameter out, or choose another value") from error
+
+
+def is_many(hint: Any) -> bool:
+    """Whether a type takes several values of one name."""
+    return get_origin(hint) in (list, tuple)
+
+
+def is_gathered(hint: Any) -> bool:
+    """Whether a parameter of that type is made of several of the query's: a struct."""
+    return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
 
 
 def called(binding: Binding, resources: Resources, extra: Mapping[type, Any], arguments: Mapping[str, Any]) -> Awaitable[Any]:

@@ -3,8 +3,8 @@
 Access is checked before a request arrives here; the composition root says who may reach which path.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, get_origin
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -13,7 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from modelyard.core.errors import Kind, ModelyardError
 from modelyard.web import forms
-from modelyard.web.binding import Binding, Resources, bound, called, converted, pooled
+from modelyard.web.binding import Binding, Resources, bound, called, converted, gathered, is_gathered, is_many, pooled
 from modelyard.web.faults import Fault, fault_of
 from modelyard.web.frame import THEMES, Frame, Note, Shell
 from modelyard.web.http import JSON, RequestValues, described, error_response, litestar_path
@@ -182,17 +182,21 @@ def _action_route(site: Site, item: Action) -> HTTPRouteHandler:
 
 
 def _arguments(binding: Binding, path: Mapping[str, Any], given: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """The function's arguments from the path and from a query or a form. A field left empty counts as not given."""
+    """The function's arguments from the path and from a query or a form. A field left empty counts as not given.
+
+    A parameter whose type is a struct takes its fields from the query by their names.
+    """
+    structs = {name: gathered(binding.hints[name], given) for name in binding.wire if is_gathered(binding.hints[name])}
     wire = {}
     for name, parameter in binding.wire.items():
         values = [value for value in given.get(name, ()) if value != "" or parameter.default is parameter.empty]
-        if values:
-            wire[name] = values if get_origin(binding.hints[name]) in (list, tuple) else values[-1]
-    _check_complete(binding, wire)
-    return {**converted(path, binding.path, "path"), **converted(wire, binding.hints, "query")}
+        if values and name not in structs:
+            wire[name] = values if is_many(binding.hints[name]) else values[-1]
+    _check_complete(binding, {*wire, *structs})
+    return {**converted(path, binding.path, "path"), **converted(wire, binding.hints, "query"), **structs}
 
 
-def _check_complete(binding: Binding, wire: Mapping[str, Any]) -> None:
-    missing = [name for name, parameter in binding.wire.items() if parameter.default is parameter.empty and name not in wire]
+def _check_complete(binding: Binding, found: Collection[str]) -> None:
+    missing = [name for name, parameter in binding.wire.items() if parameter.default is parameter.empty and name not in found]
     if missing:
         raise forms.FieldIsMissing(f"{' and '.join(missing)} must be given", hint="fill it in and send it again")

@@ -17,6 +17,15 @@ from modelyard.tracking.service.artifacts import (
     store_file,
 )
 from modelyard.tracking.service.batches import Item, append_to_tag, checked_batch, delete_tag, digest_tags, log_batch, log_batches
+from modelyard.tracking.service.comparing import (
+    ENVIRONMENT_FILE,
+    MOST_COMPARED,
+    SOURCE_FILE,
+    SourceChanges,
+    get_runs,
+    list_packages,
+    source_changes,
+)
 from modelyard.tracking.service.content import SeriesDigest
 from modelyard.tracking.service.contents import (
     end_import,
@@ -26,6 +35,7 @@ from modelyard.tracking.service.contents import (
     read_points,
     read_run_contents,
 )
+from modelyard.tracking.service.curves import CurvesAsked, DrawnLine, courses, drawn_lines
 from modelyard.tracking.service.experiments import (
     MOST_RESULTS,
     NewExperiment,
@@ -42,6 +52,7 @@ from modelyard.tracking.service.experiments import (
     search_experiments,
     set_experiment_tag,
 )
+from modelyard.tracking.service.exports import ExportAsked, export_history, export_runs
 from modelyard.tracking.service.importing import (
     checked_source,
     import_experiments,
@@ -92,6 +103,19 @@ from modelyard.tracking.service.runs import (
     update_run,
 )
 from modelyard.tracking.service.sources import deliver_batch
+from modelyard.tracking.service.table import (
+    MOST_COUNTED,
+    MOST_MEASURED,
+    Group,
+    Grouping,
+    Groups,
+    Spread,
+    count_found,
+    group_runs,
+    list_columns,
+    not_there,
+    plotted_cells,
+)
 from modelyard.tracking.service.uploads import (
     UPLOAD_LIFE_S,
     abort_upload,
@@ -103,6 +127,7 @@ from modelyard.tracking.service.uploads import (
     sealed,
     store_part,
 )
+from modelyard.tracking.service.views import delete_view, list_views, save_view
 from modelyard.tracking.store.modelsearch import DatasetFilter, ModelOrder
 
 __all__ = [
@@ -207,4 +232,32 @@ __all__ = [
     "store_part",
     "tick",
     "update_run",
+    "ENVIRONMENT_FILE",
+    "MOST_COMPARED",
+    "SOURCE_FILE",
+    "SourceChanges",
+    "get_runs",
+    "list_packages",
+    "source_changes",
+    "CurvesAsked",
+    "DrawnLine",
+    "drawn_lines",
+    "courses",
+    "MOST_MEASURED",
+    "ExportAsked",
+    "export_history",
+    "export_runs",
+    "MOST_COUNTED",
+    "Group",
+    "Grouping",
+    "Groups",
+    "Spread",
+    "count_found",
+    "group_runs",
+    "list_columns",
+    "not_there",
+    "plotted_cells",
+    "delete_view",
+    "list_views",
+    "save_view",
 ]

@@ -59,6 +59,31 @@ def search_runs(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], sear
     return [(facts[row[0]], tuple(row[1:])) for row in found]
 
 
+def matching(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], comparisons: Sequence[Comparison]) -> sa.Select[tuple[str]]:
+    """The query for the ids of active runs of those experiments for which all the comparisons hold."""
+    scope = _Scope(experiment_ids, snapshot.dialect)
+    search = Search(comparisons=tuple(comparisons), orders=(_LATEST,), limit=0)
+    leader = _leader(snapshot, scope, search)
+    leaders = tuple(filter(_is_indexed, comparisons)) if leader is None else (leader,)
+    return _filtered(sa.select(RUNS.c.run_id), scope, search, leaders)
+
+
+def _filtered(
+    query: sa.Select[Any], scope: _Scope, search: Search, leaders: tuple[Comparison, ...] = (), *, is_bound: bool = False
+) -> sa.Select[Any]:
+    """The query narrowed to what is searched for. The runs that pass the `leaders` are found first, by their indexes.
+
+    `is_bound` says that the query's rows are of those experiments already: then nothing else may be walked along.
+    """
+    query = query.where(one_of(RUNS.c.lifecycle, search.view.lifecycles))
+    found = [_matches(one, scope) for one in leaders]
+    if found:
+        query = query.where(RUNS.c.run_id.in_(sa.intersect(*found) if len(found) > 1 else found[0]))
+    elif not is_bound:
+        query = query.where(one_of(RUNS.c.experiment_id, scope.experiment_ids))
+    return query.where(*(_condition(one, scope) for one in search.comparisons if one not in leaders))
+
+
 def _found(snapshot: Snapshot, scope: _Scope, search: Search) -> Sequence[Any]:
     leader = _leader(snapshot, scope, search)
     if leader is not None:
@@ -103,24 +128,17 @@ def _needs_value(order: Order) -> Any:
 
 
 def _statement(scope: _Scope, search: Search, part: Part, leaders: tuple[Comparison, ...] = ()) -> sa.Select[Any]:
-    """The page's statement. The runs that pass the `leaders` are found first, by their indexes."""
-    query = sa.select(RUNS.c.run_id).where(one_of(RUNS.c.lifecycle, search.view.lifecycles))
     first, *more = search.orders
-    found = [_matches(one, scope) for one in leaders]
-    if found:
-        query = query.where(RUNS.c.run_id.in_(sa.intersect(*found) if len(found) > 1 else found[0]))
-    elif part != "valued" or first.entity == "attribute":
-        # Else the rows that lead are of those experiments, and nothing but their index may be walked along.
-        query = query.where(one_of(RUNS.c.experiment_id, scope.experiment_ids))
-    query, keys, series = _ordered(query, first, scope, part)
+    query, keys, series = _ordered(sa.select(RUNS.c.run_id), first, scope, part)
     for order in more:
         query, added, _ = _ordered(query, order, scope, "all")
         keys += added
     for comparison in search.comparisons:
         if series is not None and (comparison.entity, comparison.key) == ("metric", first.key):
             query = query.where(compared_number(series.c.latest_value, comparison.operator, comparison.value))
-        elif comparison not in leaders:
-            query = query.where(_condition(comparison, scope))
+    others = tuple(one for one in search.comparisons if series is None or (one.entity, one.key) != ("metric", first.key))
+    rest = msgspec.structs.replace(search, comparisons=others)
+    query = _filtered(query, scope, rest, leaders, is_bound=part == "valued" and first.entity != "attribute")
     return paged(query, [*keys, SortKey(RUNS.c.run_id)], search.after, search.limit)
 
 

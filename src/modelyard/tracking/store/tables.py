@@ -131,6 +131,20 @@ RUN_SOURCES = sa.Table(
     sa.Index(None, "run_id"),
 )
 
+# A saved view of an experiment's table of runs; one without an experiment is for all of the team's.
+RUN_VIEWS = sa.Table(
+    "run_views",
+    METADATA,
+    _column("view_id", is_key=True),
+    _column("team_id"),
+    _column("experiment_id"),
+    _column("name"),
+    _column("query"),
+    _column("saved_by"),
+    sa.Column("saved_at", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("team_id", "experiment_id", "name"),
+)
+
 RUN_DATASETS = sa.Table(
     "run_datasets",
     METADATA,

@@ -48,6 +48,7 @@
     try {
       const shown = await embed(place, JSON.parse(spec.textContent), { ast: true, actions: false, defaultStyle: false, renderer: "svg", tooltip: show });
       figure.yardView = shown;
+      figure.dispatchEvent(new CustomEvent("yard:drawn", { bubbles: true }));
     } catch (error) {
       place.classList.remove("drawn");
       place.innerHTML = still;

@@ -8,7 +8,48 @@ import msgspec
 from modelyard.access.domain import TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
-from modelyard.core.errors import Conflict, InvalidInput, Kind, ModelyardError, NotFound
+from modelyard.tracking.domain.errors import (
+    ExperimentExists as ExperimentExists,
+)
+from modelyard.tracking.domain.errors import (
+    ExperimentNotActive as ExperimentNotActive,
+)
+from modelyard.tracking.domain.errors import (
+    FilterInvalid as FilterInvalid,
+)
+from modelyard.tracking.domain.errors import (
+    NoSuchArtifact as NoSuchArtifact,
+)
+from modelyard.tracking.domain.errors import (
+    NoSuchExperiment as NoSuchExperiment,
+)
+from modelyard.tracking.domain.errors import (
+    NoSuchModel as NoSuchModel,
+)
+from modelyard.tracking.domain.errors import (
+    NoSuchRun as NoSuchRun,
+)
+from modelyard.tracking.domain.errors import (
+    NoSuchTag as NoSuchTag,
+)
+from modelyard.tracking.domain.errors import (
+    NoSuchUpload as NoSuchUpload,
+)
+from modelyard.tracking.domain.errors import (
+    NoSuchView as NoSuchView,
+)
+from modelyard.tracking.domain.errors import (
+    NotActive as NotActive,
+)
+from modelyard.tracking.domain.errors import (
+    ParamIsSet as ParamIsSet,
+)
+from modelyard.tracking.domain.errors import (
+    PathRefused as PathRefused,
+)
+from modelyard.tracking.domain.errors import (
+    TokenInvalid as TokenInvalid,
+)
 
 ExperimentId = NewType("ExperimentId", str)
 """Decimal digits, the shape of MLflow's."""
@@ -21,6 +62,9 @@ LoggedModelId = NewType("LoggedModelId", str)
 
 SeriesId = NewType("SeriesId", int)
 """One metric key of one run."""
+
+SavedViewId = NewType("SavedViewId", str)
+"""`vew_` and 32 hexadecimal digits."""
 
 DEFAULT_EXPERIMENT = ExperimentId("0")
 DEFAULT_EXPERIMENT_NAME = "Default"
@@ -301,6 +345,18 @@ class ExperimentPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str = ""
 
 
+class SavedView(msgspec.Struct, frozen=True, kw_only=True):
+    """A view of a table of runs under a name: the query of its address. Without an experiment it is for all of the team's."""
+
+    id: SavedViewId
+    team_id: TeamId
+    experiment_id: ExperimentId | None
+    name: str
+    query: str
+    saved_by: str
+    saved_at: Instant
+
+
 class RunSearch(Asked, frozen=True, kw_only=True):
     """A search of runs in those experiments."""
 
@@ -331,57 +387,3 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[int]
     values: list[float | None]
     next: str = ""
-
-
-class NoSuchExperiment(NotFound):
-    """There is no such experiment."""
-
-
-class NoSuchRun(NotFound):
-    """There is no such run."""
-
-
-class NoSuchModel(NotFound):
-    """There is no such logged model."""
-
-
-class NoSuchTag(NotFound):
-    """The run, experiment or model has no such tag."""
-
-
-class NoSuchArtifact(NotFound):
-    """There is no such file."""
-
-
-class NoSuchUpload(NotFound):
-    """There is no such upload: it was completed, given up, has expired, or is somebody else's."""
-
-
-class ExperimentExists(Conflict):
-    """An experiment of that name is there, perhaps in the bin."""
-
-
-class NotActive(InvalidInput):
-    """What is in the bin is not written to; restore it first."""
-
-
-class ExperimentNotActive(ModelyardError):
-    """An experiment in the bin is not renamed; restore it first."""
-
-    kind = Kind.CONFLICT
-
-
-class ParamIsSet(InvalidInput):
-    """A param of a run, once logged, keeps its value."""
-
-
-class PathRefused(InvalidInput):
-    """A path that is absolute, leaves its folder, or has characters or a length that no artifact's path has."""
-
-
-class FilterInvalid(InvalidInput):
-    """A filter or an order that the grammar does not know."""
-
-
-class TokenInvalid(InvalidInput):
-    """A page token that is not of this search."""
