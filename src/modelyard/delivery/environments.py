@@ -43,13 +43,14 @@ class EnvironmentFailed(ModelyardError):
 class Build(msgspec.Struct, frozen=True, kw_only=True):
     """How environments are built: below `root`, for which Python, and without the cache with every file downloaded anew.
 
-    `beat` is called again and again meanwhile; what it raises ends the build and comes through.
+    One that is not kept is used once: its bytecode is not compiled ahead, which takes longer than all else of the building. `beat` is called again and again meanwhile; what it raises ends the build and comes through.
     """
 
     root: Path
     beat: Beat
     python: str = PYTHON
     use_cache: bool = True
+    is_kept: bool = True
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,8 +147,8 @@ def _install(requirements: bytes, folder: Path, build: Build) -> None:
     lock = folder / "requirements.txt"
     lock.write_bytes(requirements)
     interpreter = str(folder / "bin" / "python")
-    # Children write no bytecode into what they share, and each would compile for seconds. A build that is not to be kept is used once.
-    speed = ["--compile-bytecode"] if build.use_cache else ["--no-cache"]
+    # Children write no bytecode into what they share, and each would compile for seconds.
+    speed = [*(["--compile-bytecode"] if build.is_kept else []), *([] if build.use_cache else ["--no-cache"])]
     _uv(
         ["pip", "install", "--quiet", *speed, "--require-hashes", "--no-deps", "--python", interpreter, "-r", str(lock)], folder, build.beat
     )

@@ -45,7 +45,7 @@ def fresh_environment(blobs: Blobs, training: RecordedTraining, source: Path, fo
     Raises EnvironmentFailed, BlobMissing and Corrupted.
     """
     own = own_package() if training.modelyard is None else blobs.get_bytes(training.modelyard)
-    build = Build(root=folder / "cached", beat=beat, python=training.python)
+    build = Build(root=folder / "cached", beat=beat, python=training.python, is_kept=False)
     environment = built_environment(build, source, own)
     files, found = checked_files(environment)
     if not found:
