@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from modelyard.core.enclosure import Enclosure, enclosed, is_enclosing
 from modelyard.core.processes import end_child, started_child
 from modelyard.delivery.domain import TrainingFailed
 
@@ -17,10 +18,15 @@ POLL_S = 0.02
 
 
 class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a child may run, and who says that it must end before: `beat` raises where the claim was lost or the worker ends."""
+    """How long a child may run, and who says that it must end before: `beat` raises where the claim was lost or the worker ends.
+
+    With an enclosure it finds nothing of the installation, in its environment and arguments either; where the machine refuses
+    to enclose, only those are kept clean.
+    """
 
     timeout_s: float
     beat: Callable[[], None]
+    enclosure: Enclosure | None = None
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,11 +38,16 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 def ran(interpreter: str, words: Mapping[str, str], job: dict[str, Any], folder: Path, limits: ChildLimits) -> bytes:
     """The result of a job that was run at `folder`, as JSON. Raises TrainingFailed with the end of its log."""
-    with tempfile.TemporaryDirectory(prefix="modelyard-job-") as scratch:
+    enclosure = limits.enclosure
+    with tempfile.TemporaryDirectory(prefix="modelyard-job-", dir=enclosure.temporary if enclosure else None) as scratch:
         asked, result, log = Path(scratch, "job.json"), Path(scratch, "result.json"), Path(scratch, "log.txt")
         asked.write_bytes(msgspec.json.encode(job | {"result": str(result)}))
+        command = [interpreter, "-m", CHILD, str(asked)]
+        if enclosure is not None:
+            words = {**words, "HOME": enclosure.temporary, "TMPDIR": enclosure.temporary}
+            command = enclosed(command, enclosure) if is_enclosing() else command
         with log.open("wb") as output:
-            child = started_child([interpreter, "-m", CHILD, str(asked)], words, folder=folder, output=output.fileno())
+            child = started_child(command, words, folder=folder, output=output.fileno())
             until = time.monotonic() + limits.timeout_s
             try:
                 while child.poll() is None:

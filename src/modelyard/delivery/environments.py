@@ -9,10 +9,12 @@ import io
 import logging
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +45,8 @@ class EnvironmentFailed(ModelyardError):
 class Build(msgspec.Struct, frozen=True, kw_only=True):
     """How environments are built: below `root`, for which Python, and without the cache with every file downloaded anew.
 
-    One that is not kept is used once: its bytecode is not compiled ahead, which takes longer than all else of the building. `beat` is called again and again meanwhile; what it raises ends the build and comes through.
+    One that is not kept is used once: its bytecode is not compiled ahead, which takes longer than all else of the building. `swapped`
+    are versions to take instead of the locked ones, each `name==version`. `beat` is called again and again meanwhile; what it raises ends the build and comes through.
     """
 
     root: Path
@@ -51,6 +54,7 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
     python: str = PYTHON
     use_cache: bool = True
     is_kept: bool = True
+    swapped: tuple[str, ...] = ()
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +88,8 @@ def processor() -> str:
 
 def built_environment(build: Build, source: Path, own: bytes) -> Environment:
     """The environment of the project at `source`, built unless it stands there already. `own` is Modelyard's own package as an archive."""
-    requirements, root, python = locked_requirements(source, build.beat), build.root, build.python
+    root, python = build.root, build.python
+    requirements = _swapped(locked_requirements(source, build.beat), build)
     parts = (digest_bytes(requirements), digest_bytes(own), python)
     third_party = root / digest_bytes(f"{parts[0]} {python}".encode()).removeprefix("sha256:")[:24]
     own_folder = root / f"modelyard-{parts[1].removeprefix('sha256:')[:24]}"
@@ -109,6 +114,23 @@ def child_words(environment: Environment, threads: int) -> dict[str, str]:
     pinned["OMP_WAIT_POLICY"] = "passive"
     outside = {name: os.environ[name] for name in OUTSIDE_WORDS if name in os.environ}
     return outside | pinned | {"PYTHONPATH": environment.own_folder, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _swapped(requirements: bytes, build: Build) -> bytes:
+    """The requirements with other versions of some packages, every hash included. Raises EnvironmentFailed for one that is not locked."""
+    for pin in build.swapped:
+        name = pin.partition("==")[0]
+        # A requirement and its hashes are one logical line; one package may have several, for versions of Python.
+        block = re.compile(rf"^{re.escape(name).replace('_', '-')}==(?:.*\\\n)*.*\n".encode(), re.MULTILINE | re.IGNORECASE)
+        if not block.search(requirements):
+            raise EnvironmentFailed(f"{name} is not among the locked packages", hint="yard reproduce --with swaps what uv.lock names")
+        with tempfile.TemporaryDirectory(prefix="modelyard-pin-") as scratch:
+            wanted = Path(scratch, "wanted.in")
+            wanted.write_text(pin)
+            options = ["--quiet", "--no-deps", "--generate-hashes", "--no-header", "--no-annotate", "--python-version", build.python]
+            line = _uv(["pip", "compile", *options, str(wanted)], Path(scratch), build.beat)
+        requirements = block.sub(b"", requirements) + line
+    return requirements
 
 
 def _made(folder: Path, make: Callable[[Path], None], beat: Beat) -> None:

@@ -14,7 +14,7 @@ from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import SECOND, Instant, iso
 from modelyard.core.digests import Digest
 from modelyard.core.errors import Kind, ModelyardError
-from modelyard.delivery.domain import ReproductionState, StageName, Verdict
+from modelyard.delivery.domain import StageName, Verdict
 from modelyard.delivery.service import list_version_reproductions, next_due
 from modelyard.features.domain.profiles import TableProfile
 from modelyard.features.profile import profiled
@@ -143,7 +143,7 @@ def _wall_s(snapshot: Snapshot, records: Records) -> float | None:
 def reproduction(snapshot: Snapshot, records: Records) -> Document | None:
     """The newest attempt to make the version again that came out the same."""
     listed = list_version_reproductions(snapshot, SYSTEM, records.version.model, records.version.number)
-    ended = [one for one in listed if one.state is ReproductionState.ENDED]
+    ended = [one for one in listed if one.is_evidence]
     same = next((one for one in ended if one.verdict in SAME), None)
     if same is None:
         return None

@@ -345,6 +345,11 @@ class Client(Transport):
         answer: tuple[FileEntry, ...] = self.call("GET", "/runs/{run_id}/artifacts", {"path": {"run_id": run_id}, "query": {"folder": folder}}, tuple[FileEntry, ...])
         return answer
 
+    def list_run_reproductions(self, run_id: RunId) -> list[Reproduction]:
+        """The reproductions of one run, and of the version that it became, newest first, at most 200."""
+        answer: list[Reproduction] = self.call("GET", "/runs/{run_id}/reproductions", {"path": {"run_id": run_id}}, list[Reproduction])
+        return answer
+
     def list_segments(self, *, before: str | None = None, limit: int = 50) -> list[LoggedSegment]:
         """Segments of the prediction log, newest first."""
         answer: list[LoggedSegment] = self.call("GET", "/prediction-log/segments", {"query": {"before": before, "limit": limit}}, list[LoggedSegment])
@@ -500,6 +505,11 @@ class Client(Transport):
     def start_reproduction(self, model: ModelName, version: int, body: NewReproduction) -> Reproduction:
         """Asks for a version to be made again; one of that version that has not ended, or of that key, is the one that is asked for."""
         answer: Reproduction = self.call("POST", "/models/{model}/versions/{version}/reproductions", {"path": {"model": model, "version": version}, "body": body}, Reproduction)
+        return answer
+
+    def start_run_reproduction(self, run_id: RunId, body: NewReproduction) -> Reproduction:
+        """Asks for a run to be made again; for the version that its delivery registered, where there is one."""
+        answer: Reproduction = self.call("POST", "/runs/{run_id}/reproductions", {"path": {"run_id": run_id}, "body": body}, Reproduction)
         return answer
 
     def step_rollout(self, model: ModelName, body: RolloutStep) -> RevisionDetail:

@@ -38,6 +38,7 @@ class ModelOptions(TypedDict, total=False):
     monitors: Sequence[Monitor]
     retrain: Retrain
     fallback: Constant
+    reproduce_within: float
 
 
 def model(  # noqa: PLR0913 - each names one part of the declaration

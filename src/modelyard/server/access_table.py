@@ -94,6 +94,7 @@ GET /api/v1/runs/{run_id}
 GET /api/v1/runs/{run_id}/artifacts
 GET /api/v1/runs/{run_id}/curves
 GET /api/v1/runs/{run_id}/history
+GET /api/v1/runs/{run_id}/reproductions
 GET /
 GET /api/v1/fleet/portfolio
 GET /api/v1/fleet/questions
@@ -151,6 +152,8 @@ POST /api/v1/models/{model}/versions/{version}/reproductions
 POST /api/v1/models/{model}/versions/{version}/retirement
 POST /models/{model}/versions/{version}/dossiers
 POST /models/{model}/versions/{version}/reproduce
+POST /api/v1/runs/{run_id}/reproductions
+POST /runs/{run_id}/reproduce
 POST /api/v1/prediction-log/seal
 PUT /api/v1/models/{model}
 PUT /api/v1/models/{model}/aliases/{alias}

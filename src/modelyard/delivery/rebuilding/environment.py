@@ -32,20 +32,35 @@ class Fresh(msgspec.Struct, frozen=True, kw_only=True):
     damaged: str = ""
 
     @property
+    def requirements(self) -> bytes:
+        """What was installed, as it was locked."""
+        return (Path(self.environment.interpreter).parents[1] / "requirements.txt").read_bytes()
+
+    @property
     def said(self) -> str:
         """What was done, in a sentence."""
         start = f"built anew from the lock, {self.files:,} files checked"
         return f"{start}; uv's cache held another {self.damaged}, so all was downloaded" if self.damaged else start
 
 
-def fresh_environment(blobs: Blobs, training: RecordedTraining, source: Path, folder: Path, beat: Beat) -> Fresh:
-    """The recorded environment, built below `folder`, which must be empty.
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What to build: the environment of what was recorded for the lock at `source`, below `folder`, with `packages` in other versions."""
+
+    training: RecordedTraining
+    source: Path
+    folder: Path
+    packages: tuple[str, ...] = ()
+
+
+def fresh_environment(blobs: Blobs, wanted: Wanted, beat: Beat) -> Fresh:
+    """The environment that is wanted, built below its folder, which must be empty.
 
     Files are taken from uv's cache and checked; where one is not what its package says, all is downloaded and checked again.
     Raises EnvironmentFailed, BlobMissing and Corrupted.
     """
+    training, source, folder = wanted.training, wanted.source, wanted.folder
     own = own_package() if training.modelyard is None else blobs.get_bytes(training.modelyard)
-    build = Build(root=folder / "cached", beat=beat, python=training.python, is_kept=False)
+    build = Build(root=folder / "cached", beat=beat, python=training.python, is_kept=False, swapped=wanted.packages)
     environment = built_environment(build, source, own)
     files, found = checked_files(environment)
     if not found:
