@@ -156,9 +156,7 @@ def declared(installation: Installation, folder: Path) -> None:
         declare_model(installation.database, SYSTEM, DeclaredModel(declaration=declaration, source=source, root=str(folder)))
 
 
-def delivered(
-    installation: Installation, name: str, until: StageName, expected: DeliveryState = DeliveryState.DONE
-) -> DeliveryDetail:
+def delivered(installation: Installation, name: str, until: StageName, expected: DeliveryState = DeliveryState.DONE) -> DeliveryDetail:
     """A delivery of the model through that stage, ended as expected."""
     body = NewDelivery(model=name, until=until)
     delivery = installation.database.write(lambda tx: start_delivery(tx, SYSTEM, body))

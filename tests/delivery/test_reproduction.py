@@ -17,8 +17,10 @@ import polars as pl
 import pytest
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role
+from modelyard.core.clock import FixedClock
 from modelyard.core.digests import Digest
-from modelyard.core.errors import NotFound
+from modelyard.core.errors import InvalidInput, NotFound
+from modelyard.delivery.audits import audit_champions
 from modelyard.delivery.domain import (
     Difference,
     Ingredient,
@@ -32,16 +34,20 @@ from modelyard.delivery.domain import (
     Verdict,
 )
 from modelyard.delivery.rebuilding.records import Records, records_of
+from modelyard.delivery.rebuilding.room import ROOMY
 from modelyard.delivery.rebuilding.rows import snapshot_rows
 from modelyard.delivery.reproductions import check_reproducible, claimed_reproduction, ended_reproduction, failed
+from modelyard.delivery.sections import on_models_page, on_runs_page
 from modelyard.delivery.service import list_reproductions, list_run_reproductions, start_reproduction
 from modelyard.delivery.sources import source_archive
 from modelyard.ledger.service import list_events, sequence_pending
-from modelyard.registry.domain import ModelName
-from modelyard.registry.service import show_version
+from modelyard.registry.domain import CHAMPION, ModelName
+from modelyard.registry.service import delete_alias, set_alias, show_version
 from modelyard.server.installation import Installation, opened
 from modelyard.server.reproducing import reproduce_once
 from modelyard.tracking.domain import RunId
+from modelyard.tracking.service import get_run
+from modelyard.web.parts import Link
 from tests.delivery.reproducing import asked, reproduced, settings_of, shipped, standing, write_project
 
 FLIGHTS = "flights.parquet"
@@ -102,7 +108,7 @@ def records(mine: Installation) -> Records:
 
 def left_behind(found: Reproduction) -> list[Path]:
     """What a reproduction left in the machine's folder of temporary files."""
-    return list(Path("/var/tmp").glob(f"modelyard-rebuild-{found.id}-*"))
+    return list(ROOMY.glob(f"modelyard-rebuild-{found.id}-*"))
 
 
 def compared(found: Reproduction) -> dict[str, bool]:
@@ -215,7 +221,7 @@ def test_a_blob_that_was_tampered_with_is_refused_by_its_digest(mine: Installati
     assert digest in found.reason
 
 
-def test_a_run_that_was_refused_is_made_again_too_and_a_kept_environment_that_was_poisoned_does_not_matter(mine: Installation, folder: Path) -> None:
+def test_a_run_that_was_refused_is_made_again_too_and_a_poisoned_kept_environment_does_not_matter(mine: Installation, folder: Path) -> None:
     kept = next((folder / ".yard" / "environments").glob("*/lib/python*/site-packages/threadpoolctl.py"))
     poison = b"raise SystemExit('poisoned')\n"
     with changed(kept, poison), changed(next((folder / ".yard" / "environments").glob("modelyard-*/modelyard/sdk/child.py")), poison):
@@ -225,6 +231,9 @@ def test_a_run_that_was_refused_is_made_again_too_and_a_kept_environment_that_wa
     assert left_behind(found) == []
     with mine.database.read() as snapshot:
         assert list_run_reproductions(snapshot, SYSTEM, RunId(found.run or "")) == [found]
+        (card,) = on_runs_page(snapshot, SYSTEM, get_run(snapshot, SYSTEM, RunId(found.run or "")))
+    assert [(one.word, one.href) for one in card.events] == [("Identical", f"/reproductions/{found.id}")]
+    assert card.act == Link("Make it again", f"/runs/{found.run}/reproduce")
 
 
 def test_a_worker_killed_midway_is_followed_by_another(mine: Installation, folder: Path) -> None:
@@ -270,6 +279,39 @@ def test_the_same_key_and_one_that_is_under_way_are_the_same_reproduction(mine: 
     assert asked(mine, "dice", key="k").state is ReproductionState.ENDED
     assert asked(mine, "dice").id != first.id
     end(mine)
+
+
+def listed(mine: Installation) -> list[Reproduction]:
+    """Every reproduction there is."""
+    with mine.database.read() as snapshot:
+        return list_reproductions(snapshot, SYSTEM)
+
+
+def test_the_audit_asks_once_for_each_champion_that_was_not_made_again_lately(mine: Installation) -> None:
+    mine.database.write(lambda tx: set_alias(tx, SYSTEM, ModelName("dice"), CHAMPION, 1))
+    with mine.database.read() as snapshot:
+        registered_at = show_version(snapshot, SYSTEM, ModelName("dice"), 1).version.created_at
+    clock = FixedClock(registered_at)
+    later = mine.database.with_clock(clock)
+    weekly = "0 3 * * 0"
+    assert audit_champions(later, weekly) == audit_champions(later, "") == []
+    for days, expected in ((40, 1), (0, 0), (8, 0), (31, 1)):
+        clock.advance(days * 86_400)
+        found = audit_champions(later, weekly)
+        assert len(found) == expected, days
+        assert [one.name for one in listed(mine) if one.id in found] == ["dice v1"] * expected
+        if found:
+            end(mine)
+    with mine.database.read() as snapshot:
+        said = on_models_page(snapshot, SYSTEM, ModelName("dice"))
+    assert [(mark.version, mark.href) for mark in said.marks] == [(1, f"/reproductions/{found[0]}")]
+    assert [phrase.text for phrase in said.phrases] == ["v1 was made again from its records and that failed"]
+    mine.database.write(lambda tx: delete_alias(tx, SYSTEM, ModelName("dice"), CHAMPION))
+
+
+def test_an_audit_at_no_time_says_what_it_could_be(mine: Installation) -> None:
+    with pytest.raises(InvalidInput, match=r"reproduction\.audit='never' names no time"):
+        audit_champions(mine.database, "never")
 
 
 def test_whoever_may_only_look_starts_none_and_other_teams_see_none(mine: Installation) -> None:

@@ -204,6 +204,9 @@ class Verdict(StrEnum):
     FAILED = "failed"
 
 
+SAME = (Verdict.IDENTICAL, Verdict.EQUAL_WITHIN_TOLERANCE)
+
+
 class SnapshotVerdict(StrEnum):
     """Whether the training rows came out of their sources once more; if not, the recorded rows were learned from."""
 
@@ -321,9 +324,14 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
         return f"model:{self.model}/{self.version}" if self.version is not None else f"run:{self.run}"
 
     @property
+    def is_whole(self) -> bool:
+        """Whether everything is taken as it was recorded."""
+        return self.swaps == NO_SWAPS
+
+    @property
     def is_evidence(self) -> bool:
-        """Whether it has ended and says something of the original: everything was taken as it was recorded."""
-        return self.verdict is not None and self.swaps == NO_SWAPS
+        """Whether it has ended and says something of the original."""
+        return self.verdict is not None and self.is_whole
 
 
 class NotReproducible(ModelyardError):

@@ -45,8 +45,9 @@ class EnvironmentFailed(ModelyardError):
 class Build(msgspec.Struct, frozen=True, kw_only=True):
     """How environments are built: below `root`, for which Python, and without the cache with every file downloaded anew.
 
-    One that is not kept is used once: its bytecode is not compiled ahead, which takes longer than all else of the building. `swapped`
-    are versions to take instead of the locked ones, each `name==version`. `beat` is called again and again meanwhile; what it raises ends the build and comes through.
+    One that is not kept is used once: its bytecode is not compiled ahead, which takes longer than all else of the building.
+    `swapped` are versions to take instead of the locked ones, each `name==version`. `beat` is called again and again
+    meanwhile; what it raises ends the build and comes through.
     """
 
     root: Path

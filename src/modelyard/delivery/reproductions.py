@@ -34,7 +34,7 @@ from modelyard.ledger.service import record
 from modelyard.registry.domain import ModelName, ModelVersion
 from modelyard.registry.service import show_version
 from modelyard.storage.database import Snapshot, Transaction
-from modelyard.tracking.domain import RunId
+from modelyard.tracking.domain import Run, RunId
 from modelyard.tracking.service import get_run
 
 MOST_LISTED = 200
@@ -68,7 +68,7 @@ def start_run_reproduction(tx: Transaction, principal: Principal, run_id: RunId,
         return start_reproduction(tx, principal, ModelName(detail.delivery.model), detail.delivery.version, body)
     model = detail.delivery.model if detail is not None else None
     wanted = msgspec.structs.replace(_new(tx, principal, found.facts.team_id, body), model=model, run=run_id)
-    return _asked(tx, wanted, body.key, lambda: _check_run(run_id, detail))
+    return _asked(tx, wanted, body.key, lambda: check_run_reproducible(tx, found))
 
 
 def _new(tx: Transaction, principal: Principal, team: TeamId, body: NewReproduction) -> Reproduction:
@@ -96,9 +96,7 @@ def _asked(tx: Transaction, wanted: Reproduction, key: str, check: Callable[[], 
     check()
     store.put_reproduction(tx, wanted, f"{wanted.team_id}/{key}" if key else wanted.id)
     data = {"reproduction": wanted.id, "swaps": msgspec.to_builtins(wanted.swaps)}
-    entry = NewEntry(
-        type="delivery.reproduction_asked", subject=wanted.subject, actor=wanted.asked_by, data=data, team_id=wanted.team_id
-    )
+    entry = NewEntry(type="delivery.reproduction_asked", subject=wanted.subject, actor=wanted.asked_by, data=data, team_id=wanted.team_id)
     record(tx, entry)
     return wanted
 
@@ -119,9 +117,14 @@ def delivery_of_run(snapshot: Snapshot, run: str, tags: Mapping[str, str]) -> De
     return None
 
 
-def _check_run(run: str, detail: DeliveryDetail | None) -> None:
+def check_run_reproducible(snapshot: Snapshot, run: Run) -> None:
+    """Raises NotReproducible where it is not recorded what the run came from."""
+    detail = delivery_of_run(snapshot, run.facts.id, run.tags)
     if detail is None:
-        raise NotReproducible(f"the run {run} was not made by a delivery, so nothing of it can be made again", hint="yard ship delivers")
+        raise NotReproducible(
+            f"the run {run.facts.id} was not made by a delivery, so nothing of it can be made again from records",
+            hint="yard ship makes a run with all records",
+        )
 
 
 def check_reproducible(version: ModelVersion) -> None:

@@ -14,7 +14,7 @@ from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import SECOND, Instant, iso
 from modelyard.core.digests import Digest
 from modelyard.core.errors import Kind, ModelyardError
-from modelyard.delivery.domain import StageName, Verdict
+from modelyard.delivery.domain import SAME, StageName
 from modelyard.delivery.service import list_version_reproductions, next_due
 from modelyard.features.domain.profiles import TableProfile
 from modelyard.features.profile import profiled
@@ -32,7 +32,6 @@ from modelyard.storage.tables import Tables
 
 Document = dict[str, Any]
 MOST = 200
-SAME = (Verdict.IDENTICAL, Verdict.EQUAL_WITHIN_TOLERANCE)
 STAGE_DONE = "delivery.stage_done"
 PAGES = 5
 

@@ -24,6 +24,7 @@ from modelyard.tracking.domain import (
     RunStatus,
     TokenInvalid,
 )
+from modelyard.tracking.sections import RunCard, RunContributors
 from modelyard.web.charts import Chart, Plane, Point, Series, lines
 from modelyard.web.pages import Nav, Page, page
 from modelyard.web.parts import Link, Pager, Tone
@@ -135,6 +136,7 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     file_count: int
     size_bytes: int
     changed: bool | None
+    cards: tuple[RunCard, ...]
 
 
 def show_experiments(
@@ -202,7 +204,7 @@ def show_experiment(  # noqa: PLR0913 - two are injected
     )
 
 
-def show_run(snapshot: Snapshot, principal: Principal, run_id: RunId, metric: str = "") -> RunPage:
+def show_run(snapshot: Snapshot, principal: Principal, contributors: RunContributors, run_id: RunId, metric: str = "") -> RunPage:
     """A run: what it was made of, what was logged to it, how its metrics went, its files."""
     run = service.get_run(snapshot, principal, run_id)
     experiment = service.get_experiment(snapshot, principal, run.facts.experiment_id)
@@ -239,6 +241,7 @@ def show_run(snapshot: Snapshot, principal: Principal, run_id: RunId, metric: st
         file_count=len(files),
         size_bytes=sum(one.size_bytes for one in files),
         changed=digest != run.facts.content_digest if can_check else None,
+        cards=tuple(card for one in contributors.functions for card in one(snapshot, principal, run)),
     )
 
 

@@ -51,7 +51,7 @@ def compared_predictions(recorded: Vector, rebuilt: Vector) -> Comparison:
 
 
 def allowed(declared: float, *, is_same_family: bool) -> float:
-    """How far numbers may lie off: as declared before the original was trained, and on another family of processors `TOLERANCE` at least."""
+    """How far numbers may lie off: as declared before the original was trained; on other processors `TOLERANCE` at least."""
     return declared if is_same_family else max(declared, TOLERANCE)
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from modelyard.delivery.domain import Reproduction, Verdict
+from modelyard.delivery.domain import SAME, Reproduction, Verdict
 from modelyard.delivery.reproductions import list_reproductions
 from modelyard.fleet.domain import Answer, Figure, Proof
 from modelyard.fleet.service.sight import Sight, entries_about
@@ -11,7 +11,6 @@ from modelyard.governance.service import list_dossiers
 
 REPRODUCIBLE = "If a data scientist leaves, can someone else reproduce their best model?"
 AUDIT = "From training data to deployment decision, how long for a complete audit trail?"
-SAME = (Verdict.IDENTICAL, Verdict.EQUAL_WITHIN_TOLERANCE)
 MOST_PROOFS = 8
 
 
