@@ -316,7 +316,9 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """What was made again, in words."""
-        return f"{self.model} v{self.version}" if self.version is not None else f"run {(self.run or '')[:8]}"
+        if self.version is not None:
+            return f"{self.model} v{self.version}"
+        return f"run {(self.run or '')[:8]}" + (f" of {self.model}" if self.model else "")
 
     @property
     def subject(self) -> str:

@@ -65,8 +65,8 @@ def reproduction_words(one: Reproduction) -> tuple[Tone, str]:
 
 def swapped_words(one: Reproduction) -> str:
     """What was asked to be taken otherwise than recorded; nothing where all was taken as it was."""
-    said = [*(["data"] if one.swaps.data else []), *(["source"] if one.swaps.source else []), *one.swaps.packages]
-    return f"with other {', '.join(said)}" if said else ""
+    said = [*(["current data"] if one.swaps.data else []), *(["current source"] if one.swaps.source else []), *one.swaps.packages]
+    return f"with {', '.join(said)}" if said else ""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

@@ -126,7 +126,7 @@ def _judged(yard: Yard, held: Reproduction, room: Room, made: Made) -> Reproduct
     differences = made.differences
     if verdict is Verdict.DIFFERENT:
         differences = differences or (Difference(ingredient=Ingredient.TRAINING, said=UNREPEATED),)
-        found = f"{told(differences)}so these came out otherwise: {found}"
+        found = f"{told(differences)}different: {found}"
     artifact, _ = put_folder(yard.blobs, room.model)
     return msgspec.structs.replace(
         held,

@@ -12,7 +12,7 @@ from modelyard.delivery.sources import LOCK, opened_source
 
 MOST_NAMED = 5
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
-UNREPEATED = "data, code, libraries and processor were, so the training function does not repeat itself"
+UNREPEATED = "all it was made from was, so the training function does not repeat itself"
 PROCESSOR = "processor"
 PYTHON = "Python"
 OWN_PACKAGE = "Modelyard's own package"
@@ -55,8 +55,8 @@ def surrounding_differences(around: Mapping[str, Comparison]) -> list[Difference
 
 def told(differences: Sequence[Difference]) -> str:
     """The start of a sentence that goes on with what came of the differences; nothing where there are none."""
-    said = "; ".join(f"{one.ingredient}: {one.said}" for one in differences)
-    return f"not as recorded is {said}; " if said else ""
+    said = ", ".join(f"{one.ingredient} ({one.said})" for one in differences)
+    return f"not as recorded: {said}; " if said else ""
 
 
 def _instead(one: Comparison) -> str:
