@@ -13,23 +13,33 @@ from litestar.testing import TestClient
 from modelyard.access.domain import Principal
 from modelyard.core.clock import Instant
 from modelyard.storage.blobs import Blobs
-from modelyard.storage.database import Database
+from modelyard.storage.database import Database, Snapshot
 from modelyard.tracking import service
 from modelyard.tracking.api import OPERATIONS
-from modelyard.tracking.domain import Batch, Dataset, DatasetInput, ExperimentId, Metric, NewRun, RunId
+from modelyard.tracking.domain import Batch, Dataset, DatasetInput, ExperimentId, Metric, NewRun, Run, RunId
 from modelyard.tracking.pages import PAGES
+from modelyard.tracking.sections import RunCard, RunContributors, RunEvent
 from modelyard.web.assets import load_assets
 from modelyard.web.binding import Resources
 from modelyard.web.frame import Shell
 from modelyard.web.http import described, error_response, operation_handler
 from modelyard.web.operations import bind
+from modelyard.web.parts import Link
 from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
 from tests.tracking.conftest import WRITER
 
-INJECTABLE = frozenset({Principal})
+INJECTABLE = frozenset({Principal, RunContributors})
 EVIL = "<script>alert('x')</script>\"'"
 Client = TestClient[Litestar]
+
+
+def told(_: Snapshot, principal: Principal, run: Run) -> tuple[RunCard, ...]:
+    """What a component above says of a run, hostile."""
+    event = RunEvent(tone="bad", word=f"Different {EVIL}", href="/reproductions/rpr_1", note=EVIL, at=run.facts.started_at)
+    act = Link("Make it again", f"/runs/{run.facts.id}/reproduce")
+    return (RunCard(id="reproductions", title="Made again", note="", live=f"run:{run.facts.id}", events=(event,), act=act),)
+
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -44,7 +54,7 @@ def client(database: Database) -> Iterator[Client]:
     """A browser in front of tracking's pages and operations, logged in as the writer."""
     database.write(service.ensure_default)
     with ThreadPoolExecutor(2) as pool:
-        resources = Resources(database=database, values={}, pool=pool)
+        resources = Resources(database=database, values={RunContributors: RunContributors(functions=(told,))}, pool=pool)
         shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: "")
         site = Site(
             shell=shell,
@@ -140,6 +150,12 @@ def test_a_run_shows_everything_about_it(client: Client, run_id: RunId) -> None:
 def test_a_run_that_was_written_to_after_its_end_says_so(client: Client, database: Database, run_id: RunId) -> None:
     database.write(lambda tx: service.log_batch(tx, WRITER, Batch(run_id=run_id, tags=(("late", "x"),))))
     assert "written to after it ended" in page(client, f"/runs/{run_id}")
+
+
+def test_a_run_shows_what_others_say_of_it(client: Client, run_id: RunId) -> None:
+    card = page(client, f"/runs/{run_id}").partition('id="reproductions"')[2]
+    for words in ("Made again", 'href="/reproductions/rpr_1"', f'action="/runs/{run_id}/reproduce"', "Make it again"):
+        assert words in card
 
 
 def test_a_run_that_is_not_there_is_missing(client: Client) -> None:
