@@ -46,7 +46,8 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
     """How environments are built: below `root`, for which Python, and without the cache with every file downloaded anew.
 
     One that is not kept is used once: its bytecode is not compiled ahead, which takes longer than all else of the building.
-    `swapped` are versions to take instead of the locked ones, each `name==version`. `beat` is called again and again
+    `swapped` are versions to take instead of the locked ones, each `name==version`; without hashes, a requirement names its
+    version alone. `beat` is called again and again
     meanwhile; what it raises ends the build and comes through.
     """
 
@@ -56,6 +57,7 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     is_kept: bool = True
     swapped: tuple[str, ...] = ()
+    has_hashes: bool = True
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +91,12 @@ def processor() -> str:
 
 def built_environment(build: Build, source: Path, own: bytes) -> Environment:
     """The environment of the project at `source`, built unless it stands there already. `own` is Modelyard's own package as an archive."""
+    return installed_environment(build, _swapped(locked_requirements(source, build.beat), build), own)
+
+
+def installed_environment(build: Build, requirements: bytes, own: bytes) -> Environment:
+    """The environment of exactly these requirements, built unless it stands there already."""
     root, python = build.root, build.python
-    requirements = _swapped(locked_requirements(source, build.beat), build)
     parts = (digest_bytes(requirements), digest_bytes(own), python)
     third_party = root / digest_bytes(f"{parts[0]} {python}".encode()).removeprefix("sha256:")[:24]
     own_folder = root / f"modelyard-{parts[1].removeprefix('sha256:')[:24]}"
@@ -113,8 +119,13 @@ def child_words(environment: Environment, threads: int) -> dict[str, str]:
     pinned = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), str(threads))
     # Threads that wait sleep: those that spin take the processors from whoever trains beside them, a fit of 2 s becomes one of 12.
     pinned["OMP_WAIT_POLICY"] = "passive"
+    return own_words(environment) | pinned | {"PYTHONHASHSEED": "0"}
+
+
+def own_words(environment: Environment) -> dict[str, str]:
+    """The environment variables of any child: those of the machine, and where Modelyard's own package is."""
     outside = {name: os.environ[name] for name in OUTSIDE_WORDS if name in os.environ}
-    return outside | pinned | {"PYTHONPATH": environment.own_folder, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    return outside | {"PYTHONPATH": environment.own_folder, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _swapped(requirements: bytes, build: Build) -> bytes:
@@ -172,9 +183,8 @@ def _install(requirements: bytes, folder: Path, build: Build) -> None:
     interpreter = str(folder / "bin" / "python")
     # Children write no bytecode into what they share, and each would compile for seconds.
     speed = [*(["--compile-bytecode"] if build.is_kept else []), *([] if build.use_cache else ["--no-cache"])]
-    _uv(
-        ["pip", "install", "--quiet", *speed, "--require-hashes", "--no-deps", "--python", interpreter, "-r", str(lock)], folder, build.beat
-    )
+    checks = ["--require-hashes"] if build.has_hashes else []
+    _uv(["pip", "install", "--quiet", *speed, *checks, "--no-deps", "--python", interpreter, "-r", str(lock)], folder, build.beat)
 
 
 def _uv(arguments: list[str], folder: Path, beat: Beat) -> bytes:

@@ -24,6 +24,7 @@ from modelyard.delivery.reproductions import (
 from modelyard.delivery.stages import Yard
 from modelyard.server.installation import Installation
 from modelyard.server.leases import Heart, WorkerStops, has_stopped
+from modelyard.server.outcomes import read_outcome
 from modelyard.storage.objects import local_folder
 
 TRACER = trace.get_tracer("modelyard")
@@ -64,7 +65,7 @@ def _brought_to_end(installation: Installation, held: Reproduction, stop: thread
             beat=heart.check,
         )
         try:
-            found = rebuilt(yard, held, _hidden(installation))
+            found = rebuilt(yard, held, _hidden(installation), read_outcome)
             database.write(lambda tx: ended_reproduction(tx, found))
             LOG.info("reproduction %s of %s: %s", held.id, held.name, found.verdict)
         except FencedOff:

@@ -29,6 +29,7 @@ from modelyard.delivery.rebuilding.records import Records, records_of
 from modelyard.delivery.rebuilding.room import Room, opened_room, sound
 from modelyard.delivery.rebuilding.rows import Rows, current_rows, snapshot_rows
 from modelyard.delivery.rebuilding.steps import Steps
+from modelyard.delivery.rebuilding.tracked import ReadOutcome, made_again
 from modelyard.delivery.reproductions import failed
 from modelyard.delivery.sources import unpack_source
 from modelyard.delivery.stages.learning import metrics_of
@@ -50,19 +51,29 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[Difference, ...] = ()
 
 
-def rebuilt(yard: Yard, held: Reproduction, hidden: tuple[Path, ...]) -> Reproduction:
+def rebuilt(yard: Yard, held: Reproduction, hidden: tuple[Path, ...], read: ReadOutcome) -> Reproduction:
     """The reproduction with its verdict and every comparison, not ended yet. The training finds nothing of what is `hidden`.
+
+    What came of a run that our client tracked, and no delivery made, is told by `read`.
 
     Raises FencedOff once the claim was lost, and whatever keeps the original from being made again.
     """
     with opened_room(held, hidden) as room:
+        if held.model is None:
+            return made_again(yard, Steps(yard, held), room, read)
         return _made_again(yard, Steps(yard, held), room)
 
 
 def _made_again(yard: Yard, steps: Steps, room: Room) -> Reproduction:
     swaps = steps.held.swaps
     records = steps.taken("records", lambda: _records(yard, steps.held, room), _said_of_records)
-    wanted = Wanted(training=records.training, source=room.source, folder=room.environment, packages=swaps.packages)
+    wanted = Wanted(
+        folder=room.environment,
+        python=records.training.python,
+        modelyard=records.training.modelyard,
+        source=room.source,
+        packages=swaps.packages,
+    )
     fresh = steps.taken("environment", lambda: fresh_environment(yard.blobs, wanted, yard.beat), lambda found: found.said)
     rows = steps.taken("data", lambda: (current_rows if swaps.data else snapshot_rows)(yard.blobs, records), lambda found: found.said)
     learned, _ = split(rows.frame, records.declaration.holdout)

@@ -18,6 +18,7 @@ TOLERANCE = 1e-6
 
 MODEL = "model content"
 PREDICTIONS = "predictions"
+FILE = "file "
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -65,10 +66,15 @@ def verdict_of(comparisons: Sequence[Comparison], within: float) -> tuple[Verdic
     different = [one for one in comparisons if one.decides and not one.is_equal]
     if not different:
         return Verdict.IDENTICAL, "the model computes the same, bit for bit"
-    beyond = [one for one in different if one.what != MODEL and (one.difference is None or one.difference > within)]
+    beyond = [one for one in different if not _is_bits(one) and (one.difference is None or one.difference > within)]
     if within and not beyond:
         return Verdict.EQUAL_WITHIN_TOLERANCE, f"every number is within {within:g} of what was recorded"
     return Verdict.DIFFERENT, ", ".join(one.what for one in (beyond if within else different))
+
+
+def _is_bits(one: Comparison) -> bool:
+    """Whether it has no distance, so that within a tolerance the figures alone decide."""
+    return one.what == MODEL or one.what.startswith(FILE)
 
 
 def _metric(name: str, recorded: float | None, rebuilt: float | None) -> Comparison:

@@ -55,6 +55,11 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
         return self.work / "model"
 
     @property
+    def logged(self) -> Path:
+        """Where our client logs to, of a run that it tracks."""
+        return self.work / "logged"
+
+    @property
     def recorded_source(self) -> Path:
         """The project's source as it was recorded."""
         return self.folder / "source"
