@@ -127,8 +127,24 @@ def test_where_its_data_was_changed_the_file_and_the_rows_are_named(mine: Instal
 def test_where_its_data_is_gone_it_says_which(mine: Installation, rows: Path) -> None:
     run = logged(mine, rows)
     rows.unlink()
-    with pytest.raises(NotReproducible, match=r"the data of rows is gone: there is no .*rows\.csv"):
+    with pytest.raises(NotReproducible, match=r"the data at .*rows\.csv is gone"):
         made(mine, run)
+
+
+def test_data_of_the_project_that_its_source_leaves_out_is_read_where_the_project_lies(mine: Installation, rows: Path) -> None:
+    dataset = {"name": "rows", "digest": digest_frame(pl.read_csv(rows)), "path": "big/rows.csv", "rows": 3}
+    command = ["python", "train.py", "../big/rows.csv"]
+    run = logged(mine, rows, command=command, datasets=[dataset], root=str(rows.parent / "project"))
+    big = rows.parent / "project" / "big"
+    big.mkdir()
+    rows.rename(big / "rows.csv")
+    assert made(mine, run).verdict is Verdict.IDENTICAL
+
+
+def test_a_record_that_leads_out_of_its_source_is_refused(mine: Installation, rows: Path) -> None:
+    dataset = {"name": "rows", "digest": "x", "path": "../../rows.csv", "rows": 3}
+    with pytest.raises(NotReproducible, match="leads out of the source"):
+        made(mine, logged(mine, rows, datasets=[dataset], root=str(rows.parent)))
 
 
 def test_a_command_that_rolls_dice_does_not_repeat_itself(mine: Installation, rows: Path) -> None:

@@ -59,11 +59,12 @@ class RecordedData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What `modelyard/record.json` says that a run can be made again from."""
+    """What `modelyard/record.json` says that a run can be made again from. `root` is where its source lay, where that is known."""
 
     command: tuple[str, ...] | None
     folder: str
     python: str
+    root: str = ""
     seeds: dict[str, int] = {}
     processor: str = ""
     tolerance: float = 0.0
@@ -143,16 +144,30 @@ def _changed_data(record: RunRecord, source: Path) -> list[Difference]:
     """The datasets that are no longer what the run read. Raises NotReproducible for one that is gone."""
     found = []
     for one in record.datasets:
-        path = source / one.path if one.path is not None else None
-        if path is None:
+        if one.path is None:
             continue
-        if not path.is_file():
-            raise NotReproducible(f"the data of {one.name} is gone: there is no {one.path}", hint="put it back where the run read it")
+        path = _laid(one.path, record.root, source)
         digest, rows = _digest(path)
         if digest != one.digest:
             instead = f", {rows:,} rows instead of {one.rows:,}" if rows is not None and one.rows is not None and rows != one.rows else ""
             found.append(Difference(ingredient=Ingredient.DATA, said=f"{one.path} is no longer what {one.name} was read from{instead}"))
     return found
+
+
+def _laid(name: str, root: str, source: Path) -> Path:
+    """The file of a dataset: where it lies, or in the source, linked to where the project lies if the source left it out.
+
+    Raises NotReproducible where it is gone.
+    """
+    path, kept = source / name, Path(root, name)
+    if ".." in Path(name).parts:
+        raise NotReproducible(f"the data at {name[:200]} leads out of the source", hint="was the record written by modelyard.start?")
+    if not path.exists() and kept.is_absolute() and kept.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(kept)
+    if not path.is_file():
+        raise NotReproducible(f"the data at {name} is gone, and it is not in the recorded source", hint="put it back where the run read it")
+    return path
 
 
 def _digest(path: Path) -> tuple[Digest, int | None]:
@@ -167,7 +182,8 @@ def _digest(path: Path) -> tuple[Digest, int | None]:
 def _trained(yard: Yard, record: RunRecord, room: Room, fresh: Fresh) -> None:
     environment = fresh.environment
     enclosure = room.enclosure(environment)
-    data = [str(Path(one.path)) for one in record.datasets if one.path is not None and Path(one.path).is_absolute()]
+    laid = [room.source / one.path for one in record.datasets if one.path is not None]
+    data = [str(path.resolve()) for path in laid if not path.resolve().is_relative_to(room.work.resolve())]
     enclosure = msgspec.structs.replace(enclosure, shown=(*enclosure.shown, *dict.fromkeys(data)))
     room.logged.mkdir()
     words = {**own_words(environment), DATA: str(room.logged)}
