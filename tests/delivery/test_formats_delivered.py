@@ -11,6 +11,7 @@ import pytest
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.digests import Digest
+from modelyard.delivery.children import ChildLimits
 from modelyard.delivery.domain import DeliveryDetail, StageName, TrainingFailed
 from modelyard.delivery.environments import Build, Environment, built_environment, child_words
 from modelyard.delivery.sources import own_package
@@ -123,7 +124,7 @@ def asked(environment: Environment, folder: Path, scratch: Path, seed: int, thre
     signature = Signature(inputs=(Column(name="distance", dtype="float64"),))
     lesson = Lesson(function="models:told", rows=rows, signature=signature, parameters={}, seed=seed, threads=threads)
     with pytest.raises(TrainingFailed) as caught:
-        trained(environment, folder, lesson, scratch / "model", lambda: None)
+        trained(environment, folder, lesson, scratch / "model", ChildLimits(timeout_s=60.0, beat=lambda: None))
     found: dict[str, Any] = json.loads(caught.value.message.partition("told:")[2].partition(":end")[0])
     return found
 

@@ -13,7 +13,7 @@ from modelyard.core.digests import digest_bytes
 from modelyard.delivery import store
 from modelyard.delivery.domain import Comparison, FencedOff, Reproduction, ReproductionId, ReproductionState, Verdict
 from modelyard.delivery.environments import Environment
-from modelyard.delivery.rebuilding.comparison import compared, compared_metrics, compared_predictions, verdict_of
+from modelyard.delivery.rebuilding.comparison import allowed, compared, compared_metrics, compared_predictions, verdict_of
 from modelyard.delivery.rebuilding.environment import checked_files
 from modelyard.delivery.reproductions import (
     MOST_ATTEMPTS,
@@ -120,18 +120,24 @@ def both(difference: float) -> list[Comparison]:
 @pytest.mark.parametrize(("difference", "same", "other"), [(1e-9, "different", "equal_within_tolerance"), (1e-3, "different", "different")])
 def test_a_tolerance_is_for_other_processors_alone(difference: float, same: str, other: str) -> None:
     found = both(difference)
-    assert [verdict_of(found, is_same_family=one)[0] for one in (True, False)] == [same, other]
+    assert [verdict_of(found, allowed(0.0, is_same_family=one))[0] for one in (True, False)] == [same, other]
+
+
+@pytest.mark.parametrize(("declared", "verdict"), [(0.0, "different"), (1e-8, "equal_within_tolerance"), (1e-10, "different")])
+def test_what_was_declared_before_it_was_trained_is_allowed_on_the_same_processor(declared: float, verdict: str) -> None:
+    assert verdict_of(both(1e-9), allowed(declared, is_same_family=True))[0] == verdict
+    assert allowed(declared, is_same_family=False) == 1e-6
 
 
 def test_only_what_the_model_computes_decides() -> None:
     found = [compared("model content", "a", "a", decides=True), compared("environment", "x", "y", decides=False)]
-    assert verdict_of(found, is_same_family=True)[0] is Verdict.IDENTICAL
+    assert verdict_of(found, 0.0)[0] is Verdict.IDENTICAL
 
 
 def test_a_missing_answer_is_no_number_and_never_within_tolerance() -> None:
     found = compared_predictions(np.array([0.1, 0.2]), np.array([0.1, np.nan]))
     assert (found.is_equal, found.difference) == (False, None)
-    assert verdict_of([found], is_same_family=False)[0] is Verdict.DIFFERENT
+    assert verdict_of([found], 1e-6)[0] is Verdict.DIFFERENT
 
 
 def hashed(content: bytes) -> str:

@@ -10,20 +10,23 @@ from litestar.testing import TestClient
 
 from modelyard.access.domain import Principal
 from modelyard.storage.blobs import Blobs
-from modelyard.storage.database import Database
+from modelyard.storage.database import Database, Snapshot
 from modelyard.tracking import service
 from modelyard.tracking.api import OPERATIONS
+from modelyard.tracking.domain import Run
 from modelyard.tracking.pages import ACTIONS, PAGES
+from modelyard.tracking.sections import RunCard, RunContributors, RunEvent
 from modelyard.web.assets import load_assets
 from modelyard.web.binding import Resources
 from modelyard.web.frame import Shell
 from modelyard.web.http import described, error_response, operation_handler
 from modelyard.web.operations import bind
+from modelyard.web.parts import Link
 from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
 from tests.tracking.conftest import PRINCIPALS, WRITER
 
-INJECTABLE = frozenset({Principal, Blobs})
+INJECTABLE = frozenset({Principal, Blobs, RunContributors})
 CSRF = "token"
 EVIL = "<script>alert('x')</script>\"'"
 Client = TestClient[Litestar]
@@ -39,12 +42,20 @@ def whose(request: Request[Any, Any, Any]) -> dict[type, Any]:
     return {Principal: PRINCIPALS.get(request.headers.get("x-principal", "").encode(), WRITER)}
 
 
+def told(_: Snapshot, principal: Principal, run: Run) -> tuple[RunCard, ...]:
+    """What a component above says of a run, hostile."""
+    event = RunEvent(tone="bad", word=f"Different {EVIL}", href="/reproductions/rpr_1", note=EVIL, at=run.facts.started_at)
+    act = Link("Make it again", f"/runs/{run.facts.id}/reproduce")
+    return (RunCard(id="reproductions", title="Made again", note="", live=f"run:{run.facts.id}", events=(event,), act=act),)
+
+
 @contextlib.contextmanager
 def browsing(database: Database, blobs: Blobs) -> Iterator[Client]:
     """The browser, while the block runs."""
     database.write(service.ensure_default)
     with ThreadPoolExecutor(2) as pool:
-        resources = Resources(database=database, values={Blobs: blobs}, pool=pool)
+        contributors = RunContributors(functions=(told,))
+        resources = Resources(database=database, values={Blobs: blobs, RunContributors: contributors}, pool=pool)
         shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: CSRF)
         site = Site(
             shell=shell,

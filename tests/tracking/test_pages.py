@@ -95,6 +95,12 @@ def test_a_run_that_was_written_to_after_its_end_says_so(client: Client, databas
     assert "written to after it ended" in page(client, f"/runs/{run_id}")
 
 
+def test_a_run_shows_what_others_say_of_it(client: Client, run_id: RunId) -> None:
+    card = page(client, f"/runs/{run_id}").partition('id="reproductions"')[2]
+    for words in ("Made again", 'href="/reproductions/rpr_1"', f'action="/runs/{run_id}/reproduce"', "Make it again"):
+        assert words in card
+
+
 def test_a_run_that_is_not_there_is_missing(client: Client) -> None:
     assert client.get("/runs/nope", headers={"accept": "application/json"}).status_code == 404
     assert client.get("/experiments/77", headers={"accept": "application/json"}).status_code == 404

@@ -1,7 +1,10 @@
-"""`yard reproduce`: has a version made again from its records, follows it live, and ends with what was found."""
+"""`yard reproduce`: has a version or run made again from its records, follows it live, and ends with what was found."""
 
+import re
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -12,8 +15,19 @@ from modelyard.cli.connection import connected
 from modelyard.cli.output import Json, console, plain, print_json, print_table, tell
 from modelyard.cli.versions import numbered, parted
 from modelyard.core.errors import EXIT_CODE, Kind
-from modelyard.delivery.domain import Comparison, NewReproduction, Reproduction, ReproductionState, SnapshotVerdict, Verdict
+from modelyard.delivery.domain import (
+    NO_SWAPS,
+    Comparison,
+    NewReproduction,
+    Reproduction,
+    ReproductionState,
+    SnapshotVerdict,
+    Swaps,
+    Verdict,
+)
+from modelyard.delivery.sources import project_folder, source_archive
 from modelyard.sdk.client import Client
+from modelyard.tracking.domain import RunId
 
 FOLLOW_S = 0.25
 STEPS = ("records", "environment", "data", "train", "compare")
@@ -24,26 +38,41 @@ SNAPSHOTS = {
     SnapshotVerdict.GONE: "a source is gone, so the recorded snapshot was learned from",
 }
 WIDEST = 24
+RUN = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swap:
+    """What to take otherwise than recorded."""
+
+    with_current_data: Annotated[bool, Parameter(negative=(), help="Take the rows that the sources give now.")] = False
+    with_current_source: Annotated[bool, Parameter(negative=(), help="Take the code and lock of the project in this folder.")] = False
+    with_: Annotated[
+        tuple[str, ...], Parameter(name="--with", negative=(), help="Take a locked package in another version: NAME==VERSION, repeatable.")
+    ] = ()
+
+
+NO_SWAP = Swap()
 
 
 def reproduce(
-    version: Annotated[str, Parameter(help="MODEL/VERSION, the version by its number or an alias.")],
+    what: Annotated[str, Parameter(help="MODEL/VERSION, the version by its number or an alias; or a run by its id.")],
     /,
     *,
+    swap: Annotated[Swap, Parameter(name="*")] = NO_SWAP,
     follow: Annotated[bool, Parameter(help="--no-follow starts it and returns.", show_default=False)] = True,
     key: Annotated[str, Parameter(help="An idempotency key: the same key again follows the same reproduction.")] = "",
     json: Json = False,
 ) -> int:
-    """Makes a version again from its records in a fresh environment, compares, and records what was found.
+    """Makes a version or run again from its records in a fresh environment, compares, and records what was found.
 
-    Ends with 0 where it is identical, or equal within the tolerance for another processor; 3 where it is different; 1 where it failed.
-    Ctrl-C stops watching, not the work.
+    Ends with 0 where it is identical, or equal within the tolerance; 3 where it is different; 1 where it failed. With data, source or
+    a package of today it shows what that changes, and says nothing of the original. Ctrl-C stops watching, not the work.
 
     Example: yard reproduce late_arrival/3
     """
-    model, name = parted(version)
     with connected() as client:
-        begun = client.start_reproduction(model, numbered(client, model, name), NewReproduction(key=key))
+        begun = _begun(client, what, NewReproduction(key=key, swaps=_swaps(client, swap)))
         found = _followed(client, begun, quiet=json) if follow else begun
     if json:
         print_json(found)
@@ -52,6 +81,18 @@ def reproduce(
     else:
         console().print(f"{found.id} is {found.state}; the worker takes it up")
     return _exit_code(found)
+
+
+def _swaps(client: Client, swap: Swap) -> Swaps:
+    source = client.upload_source(source_archive(project_folder(Path.cwd()))) if swap.with_current_source else None
+    return Swaps(data=swap.with_current_data, source=source, packages=swap.with_)
+
+
+def _begun(client: Client, what: str, body: NewReproduction) -> Reproduction:
+    if RUN.fullmatch(what):
+        return client.start_run_reproduction(RunId(what), body)
+    model, name = parted(what)
+    return client.start_reproduction(model, numbered(client, model, name), body)
 
 
 def _followed(client: Client, begun: Reproduction, *, quiet: bool) -> Reproduction:
@@ -79,7 +120,7 @@ def _polled(client: Client, begun: Reproduction, *, quiet: bool) -> Reproduction
 
 
 def _steps(found: Reproduction) -> Table:
-    title = f"{found.model} v{found.version}  {found.id}"
+    title = f"{found.name}  {found.id}"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), show_header=False)
     done = {step.name: step for step in found.steps}
     for name in STEPS:
@@ -97,9 +138,16 @@ def _tell_verdict(found: Reproduction) -> None:
     word = found.verdict.replace("_", " ")
     within = f" ({found.tolerance:g})" if found.verdict is Verdict.EQUAL_WITHIN_TOLERANCE else ""
     took = f", {found.duration_s:.1f} s" if found.duration_s is not None else ""
-    console().print(f"{found.model} v{found.version} is [{COLOURS[found.verdict]}]{word}{within}[/]{took}: {plain(found.reason)}")
-    if found.snapshot is not None:
+    console().print(f"{found.name} is [{COLOURS[found.verdict]}]{word}{within}[/]{took}: {plain(found.reason)}")
+    if found.verdict is Verdict.IDENTICAL:
+        for one in found.differences:
+            console().print(f"It makes no difference that not as recorded is {one.ingredient}: {plain(one.said)}.")
+    if found.snapshot is not None and not found.swaps.data:
         console().print(f"Training snapshot: {SNAPSHOTS[found.snapshot]}.")
+    if found.snapshot is SnapshotVerdict.CHANGED and not found.swaps.data and found.version is not None:
+        console().print(f"What that changes: yard reproduce {found.model}/{found.version} --with-current-data")
+    if found.swaps != NO_SWAPS:
+        console().print("Something was taken otherwise than recorded: this says nothing of whether the original can be made again.")
     tell(f"recorded as {found.id}")
 
 

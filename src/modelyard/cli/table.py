@@ -26,7 +26,7 @@ COMMANDS = (
     Command("reject", "modelyard.cli.deliveries:reject", "Reject what waits, with a reason", "Deliver"),
     Command("portfolio", "modelyard.cli.fleet:portfolio", "Every model, worst first, and what waits for whom", "Watch"),
     Command("questions", "modelyard.cli.fleet:questions", "The six questions, answered from records", "Deliver"),
-    Command("reproduce", "modelyard.cli.reproductions:reproduce", "A version made again from its records, and compared", "Deliver"),
+    Command("reproduce", "modelyard.cli.reproductions:reproduce", "A version or run made again from its records, and compared", "Deliver"),
     Command("trace", "modelyard.cli.fleet:trace", "What a prediction, version or run was made from", "Deliver"),
     Command("dossier", "modelyard.cli.governance:dossier", "The audit dossier of a version: PDF, evidence, proofs", "Deliver"),
     Command("trust", "modelyard.cli.governance:trust", "What an auditor keeps to verify bundles with", "Deliver"),

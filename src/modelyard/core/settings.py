@@ -57,6 +57,12 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     blob_options: dict[str, str] = {}
 
 
+class ReproductionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Reproductions. At the times of `audit`, a cron expression in UTC, champions are made again from their records; empty is never."""
+
+    audit: str = "0 3 * * 0"
+
+
 class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The ledger. A checkpoint is signed every `checkpoint_s` seconds when entries came, and at every gate."""
 
@@ -92,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     worker: WorkerSettings = WorkerSettings()
     storage: StorageSettings = StorageSettings()
     features: FeaturesSettings = FeaturesSettings()
+    reproduction: ReproductionSettings = ReproductionSettings()
     ledger: LedgerSettings = LedgerSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

@@ -13,6 +13,8 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("POST", "/deliveries/{delivery}/cancellation", service.cancel_delivery),
     operation("POST", "/models/{model}/versions/{version}/reproductions", service.start_reproduction),
     operation("GET", "/models/{model}/versions/{version}/reproductions", service.list_version_reproductions),
+    operation("POST", "/runs/{run_id}/reproductions", service.start_run_reproduction),
+    operation("GET", "/runs/{run_id}/reproductions", service.list_run_reproductions),
     operation("GET", "/reproductions", service.list_reproductions),
     operation("GET", "/reproductions/{reproduction}", service.get_reproduction),
     operation("GET", "/approvals", service.list_approvals),

@@ -18,6 +18,7 @@ from modelyard.registry.domain import RiskTier
 
 Task = Literal["binary", "regression"]
 MOST_SHARE = 100
+MOST_TOLERANCE = 0.01
 
 
 class InvalidModel(ModelyardError):
@@ -113,7 +114,10 @@ class Constant(msgspec.Struct, frozen=True):
 
 
 class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
-    """A model as declared. Its digest changes with anything that it says; the code of `function` has its own, the source's."""
+    """A model as declared. Its digest changes with anything that it says; the code of `function` has its own, the source's.
+
+    `reproduce_within` is how far metrics and predictions of a rebuild may lie off, relative to the larger of 1 and their size.
+    """
 
     name: str
     function: str
@@ -136,6 +140,7 @@ class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     fallback: Constant | None = None
     sticky: tuple[str, ...] = ()
     tune: SearchSpace | None = None
+    reproduce_within: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises InvalidModel where names clash or parts contradict each other, BadSearchSpace for a metric that is not measured."""
@@ -147,6 +152,11 @@ class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
         if not 0.0 < self.holdout < 1.0:
             raise InvalidModel(
                 f"holdout={self.holdout} is no share of the rows between 0 and 1", hint="holdout=0.2 tests on the last fifth"
+            )
+        if not 0.0 <= self.reproduce_within <= MOST_TOLERANCE:
+            raise InvalidModel(
+                f"reproduce_within={self.reproduce_within} lies not between 0 and {MOST_TOLERANCE}",
+                hint="0 asks for equal bits; 1e-9 lets sums be rounded otherwise",
             )
         inputs = self.inputs
         twice = sorted({name for name in inputs if inputs.count(name) > 1})

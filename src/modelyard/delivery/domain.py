@@ -196,12 +196,15 @@ class ReproductionState(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a reproduction found. Every version's own machine is held to `identical`; a tolerance is for other processors."""
+    """What a reproduction found. Every version's own machine is held to `identical`, unless its declaration names a tolerance."""
 
     IDENTICAL = "identical"
     EQUAL_WITHIN_TOLERANCE = "equal_within_tolerance"
     DIFFERENT = "different"
     FAILED = "failed"
+
+
+SAME = (Verdict.IDENTICAL, Verdict.EQUAL_WITHIN_TOLERANCE)
 
 
 class SnapshotVerdict(StrEnum):
@@ -232,25 +235,64 @@ class ReproductionStep(msgspec.Struct, frozen=True, kw_only=True):
     said: str
 
 
+class Ingredient(StrEnum):
+    """What a model is made of and in: where a rebuild took another one than the original, that may be why it came out otherwise."""
+
+    DATA = "data"
+    CODE = "code"
+    LIBRARY = "library"
+    PYTHON = "Python"
+    PROCESSOR = "processor"
+    TRAINING = "training"
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """An ingredient that was not as it was recorded, and in words how: which rows, which file, which version of which library."""
+
+    ingredient: Ingredient
+    said: str
+
+
+class Swaps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a rebuild takes otherwise than recorded, to see what that changes. With a swap it is no evidence about the original.
+
+    `data` takes the rows that the sources give now, `source` another archive of the project, with its lock, and `packages`
+    other versions of locked packages, each `name==version`.
+    """
+
+    data: bool = False
+    source: Digest | None = None
+    packages: tuple[str, ...] = ()
+
+
+NO_SWAPS = Swaps()
+
+
 class NewReproduction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a reproduction is started with. The same `key` again answers with the one that was started under it."""
 
     key: str = ""
+    swaps: Swaps = NO_SWAPS
 
 
 class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to make a version again from its records alone. `duration_s` is by the machine's clock; it never touches the version.
+    """One attempt to make a version, or a run without one, again from its records alone. It never touches the original.
 
     `doing` is the step under way, `fence` counts who took it up; `artifact` and `content` are those of the rebuilt model.
+    `tolerance` is what the verdict allowed: as declared before the original was trained, or that for other processors; None
+    where only equal bits count. `is_enclosed` says whether the training was kept from the installation's files by the
+    system. `duration_s` is by the machine's clock.
     """
 
     id: ReproductionId
     team_id: TeamId
-    model: str
-    version: int
+    model: str | None
+    version: int | None
     state: ReproductionState
     asked_by: PrincipalId
     asked_at: Instant
+    run: str | None = None
+    swaps: Swaps = NO_SWAPS
     verdict: Verdict | None = None
     reason: str = ""
     doing: str = ""
@@ -259,19 +301,43 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Instant | None = None
     duration_s: float | None = None
     comparisons: tuple[Comparison, ...] = ()
+    differences: tuple[Difference, ...] = ()
     snapshot: SnapshotVerdict | None = None
     tolerance: float | None = None
     steps: tuple[ReproductionStep, ...] = ()
     artifact: Digest | None = None
     content: Digest | None = None
     processor: str = ""
+    is_enclosed: bool | None = None
     attempt: int = 0
     fence: int = 0
     holder: str = ""
 
+    @property
+    def name(self) -> str:
+        """What was made again, in words."""
+        if self.version is not None:
+            return f"{self.model} v{self.version}"
+        return f"run {(self.run or '')[:8]}" + (f" of {self.model}" if self.model else "")
+
+    @property
+    def subject(self) -> str:
+        """What was made again, as the ledger names it."""
+        return f"model:{self.model}/{self.version}" if self.version is not None else f"run:{self.run}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is taken as it was recorded."""
+        return self.swaps == NO_SWAPS
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether it has ended and says something of the original."""
+        return self.verdict is not None and self.is_whole
+
 
 class NotReproducible(ModelyardError):
-    """The records of a version do not hold what making it again needs."""
+    """The records of a version or run do not hold what making it again needs."""
 
     kind = Kind.CONFLICT
 

@@ -8,10 +8,12 @@ import fcntl
 import io
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,13 +43,19 @@ class EnvironmentFailed(ModelyardError):
 class Build(msgspec.Struct, frozen=True, kw_only=True):
     """How environments are built: below `root`, for which Python, and without the cache with every file downloaded anew.
 
-    `beat` is called again and again meanwhile; what it raises ends the build and comes through.
+    One that is not kept is used once: its bytecode is not compiled ahead, which takes longer than all else of the building.
+    `swapped` are versions to take instead of the locked ones, each `name==version`; without hashes, a requirement names its
+    version alone. `beat` is called again and again
+    meanwhile; what it raises ends the build and comes through.
     """
 
     root: Path
     beat: Beat
     python: str = PYTHON
     use_cache: bool = True
+    is_kept: bool = True
+    swapped: tuple[str, ...] = ()
+    has_hashes: bool = True
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +79,12 @@ def locked_requirements(source: Path, beat: Beat) -> bytes:
 
 def built_environment(build: Build, source: Path, own: bytes) -> Environment:
     """The environment of the project at `source`, built unless it stands there already. `own` is Modelyard's own package as an archive."""
-    requirements, root, python = locked_requirements(source, build.beat), build.root, build.python
+    return installed_environment(build, _swapped(locked_requirements(source, build.beat), build), own)
+
+
+def installed_environment(build: Build, requirements: bytes, own: bytes) -> Environment:
+    """The environment of exactly these requirements, built unless it stands there already."""
+    root, python = build.root, build.python
     parts = (digest_bytes(requirements), digest_bytes(own), python)
     third_party = root / digest_bytes(f"{parts[0]} {python}".encode()).removeprefix("sha256:")[:24]
     own_folder = root / f"modelyard-{parts[1].removeprefix('sha256:')[:24]}"
@@ -94,8 +107,30 @@ def child_words(environment: Environment, threads: int) -> dict[str, str]:
     pinned = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), str(threads))
     # Threads that wait sleep: those that spin take the processors from whoever trains beside them, a fit of 2 s becomes one of 12.
     pinned["OMP_WAIT_POLICY"] = "passive"
+    return own_words(environment) | pinned | {"PYTHONHASHSEED": "0"}
+
+
+def own_words(environment: Environment) -> dict[str, str]:
+    """The environment variables of any child: those of the machine, and where Modelyard's own package is."""
     outside = {name: os.environ[name] for name in OUTSIDE_WORDS if name in os.environ}
-    return outside | pinned | {"PYTHONPATH": environment.own_folder, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    return outside | {"PYTHONPATH": environment.own_folder, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _swapped(requirements: bytes, build: Build) -> bytes:
+    """The requirements with other versions of some packages, every hash included. Raises EnvironmentFailed for one that is not locked."""
+    for pin in build.swapped:
+        name = pin.partition("==")[0]
+        # A requirement and its hashes are one logical line; one package may have several, for versions of Python.
+        block = re.compile(rf"^{re.escape(name).replace('_', '-')}==(?:.*\\\n)*.*\n".encode(), re.MULTILINE | re.IGNORECASE)
+        if not block.search(requirements):
+            raise EnvironmentFailed(f"{name} is not among the locked packages", hint="yard reproduce --with swaps what uv.lock names")
+        with tempfile.TemporaryDirectory(prefix="modelyard-pin-") as scratch:
+            wanted = Path(scratch, "wanted.in")
+            wanted.write_text(pin)
+            options = ["--quiet", "--no-deps", "--generate-hashes", "--no-header", "--no-annotate", "--python-version", build.python]
+            line = _uv(["pip", "compile", *options, str(wanted)], Path(scratch), build.beat)
+        requirements = block.sub(b"", requirements) + line
+    return requirements
 
 
 def _made(folder: Path, make: Callable[[Path], None], beat: Beat) -> None:
@@ -134,11 +169,10 @@ def _install(requirements: bytes, folder: Path, build: Build) -> None:
     lock = folder / "requirements.txt"
     lock.write_bytes(requirements)
     interpreter = str(folder / "bin" / "python")
-    # Children write no bytecode into what they share, and each would compile for seconds. A build that is not to be kept is used once.
-    speed = ["--compile-bytecode"] if build.use_cache else ["--no-cache"]
-    _uv(
-        ["pip", "install", "--quiet", *speed, "--require-hashes", "--no-deps", "--python", interpreter, "-r", str(lock)], folder, build.beat
-    )
+    # Children write no bytecode into what they share, and each would compile for seconds.
+    speed = [*(["--compile-bytecode"] if build.is_kept else []), *([] if build.use_cache else ["--no-cache"])]
+    checks = ["--require-hashes"] if build.has_hashes else []
+    _uv(["pip", "install", "--quiet", *speed, *checks, "--no-deps", "--python", interpreter, "-r", str(lock)], folder, build.beat)
 
 
 def _uv(arguments: list[str], folder: Path, beat: Beat) -> bytes:

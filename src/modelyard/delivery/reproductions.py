@@ -3,15 +3,21 @@
 Owns their transitions and who may ask. How a version is made again is `rebuilding`'s business.
 """
 
+import contextlib
+import re
+from collections.abc import Callable, Mapping
+
 import msgspec
 
-from modelyard.access.domain import SYSTEM, Principal, Role
+from modelyard.access.domain import SYSTEM, Principal, Role, TeamId
 from modelyard.access.service import require
 from modelyard.core.clock import SECOND, Instant
-from modelyard.core.errors import NotFound
+from modelyard.core.errors import InvalidInput, NotFound
 from modelyard.core.ids import new_id
 from modelyard.delivery import store
 from modelyard.delivery.domain import (
+    DeliveryDetail,
+    DeliveryId,
     FencedOff,
     NewReproduction,
     NotReproducible,
@@ -19,48 +25,106 @@ from modelyard.delivery.domain import (
     ReproductionId,
     ReproductionState,
     ReproductionStep,
+    Swaps,
     Verdict,
 )
+from modelyard.delivery.machine import detail_of
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.registry.domain import ModelName, ModelVersion
 from modelyard.registry.service import show_version
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.tracking.domain import Run, RunId
+from modelyard.tracking.service import get_run
 
 MOST_LISTED = 200
 MOST_ATTEMPTS = 3
+DELIVERY_TAG = "modelyard.delivery"
+PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}==[A-Za-z0-9][A-Za-z0-9.!+_-]{0,40}")
 
 
 def start_reproduction(tx: Transaction, principal: Principal, model: ModelName, version: int, body: NewReproduction) -> Reproduction:
     """Asks for a version to be made again; one of that version that has not ended, or of that key, is the one that is asked for.
 
-    Raises NotReproducible where the version's records do not say what it came from, NoSuchModel, NoSuchVersion, NotAllowed.
+    Raises NotReproducible where the version's records do not say what it came from, InvalidInput, NoSuchModel, NoSuchVersion,
+    NotAllowed.
     """
     found = show_version(tx, principal, model, version).version
     require(principal, Role.CONTRIBUTOR, found.team_id)
-    before = store.find_reproduction(tx, f"{found.team_id}/{body.key}") if body.key else None
-    open_ones = [one for one in store.list_reproductions(tx, model, version, MOST_LISTED) if one.state is not ReproductionState.ENDED]
-    if before is not None or open_ones:
-        return before or open_ones[0]
-    check_reproducible(found)
-    reproduction = Reproduction(
+    wanted = _new(tx, principal, found.team_id, body)
+    wanted = msgspec.structs.replace(wanted, model=model, version=version, run=found.run)
+    return _asked(tx, wanted, body.key, lambda: check_reproducible(found))
+
+
+def start_run_reproduction(tx: Transaction, principal: Principal, run_id: RunId, body: NewReproduction) -> Reproduction:
+    """Asks for a run to be made again; for the version that its delivery registered, where there is one.
+
+    Raises NotReproducible where its records do not say what it came from, InvalidInput, NoSuchRun, NotAllowed.
+    """
+    found = get_run(tx, principal, run_id)
+    require(principal, Role.CONTRIBUTOR, found.facts.team_id)
+    detail = delivery_of_run(tx, run_id, found.tags)
+    if detail is not None and detail.delivery.version is not None:
+        return start_reproduction(tx, principal, ModelName(detail.delivery.model), detail.delivery.version, body)
+    model = detail.delivery.model if detail is not None else None
+    wanted = msgspec.structs.replace(_new(tx, principal, found.facts.team_id, body), model=model, run=run_id)
+    return _asked(tx, wanted, body.key, lambda: check_run_reproducible(tx, found))
+
+
+def _new(tx: Transaction, principal: Principal, team: TeamId, body: NewReproduction) -> Reproduction:
+    return Reproduction(
         id=ReproductionId(new_id("rpr")),
-        team_id=found.team_id,
-        model=model,
-        version=version,
+        team_id=team,
+        model=None,
+        version=None,
         state=ReproductionState.WAITING,
         asked_by=principal.id,
         asked_at=tx.now(),
+        swaps=checked_swaps(body.swaps),
     )
-    store.put_reproduction(tx, reproduction, f"{found.team_id}/{body.key}" if body.key else reproduction.id)
-    data = {"reproduction": reproduction.id}
-    record(
-        tx,
-        NewEntry(
-            type="delivery.reproduction_asked", subject=f"model:{model}/{version}", actor=principal.id, data=data, team_id=found.team_id
-        ),
-    )
-    return reproduction
+
+
+def _asked(tx: Transaction, wanted: Reproduction, key: str, check: Callable[[], None]) -> Reproduction:
+    """What is wanted, or the one under way that is the same, or the one of that key."""
+    before = store.find_reproduction(tx, f"{wanted.team_id}/{key}") if key else None
+    if before is not None:
+        return before
+    asked = store.list_reproductions(tx, MOST_LISTED, model=wanted.model, version=wanted.version, run=wanted.run)
+    for one in asked:
+        if one.state is not ReproductionState.ENDED and one.swaps == wanted.swaps:
+            return one
+    check()
+    store.put_reproduction(tx, wanted, f"{wanted.team_id}/{key}" if key else wanted.id)
+    data = {"reproduction": wanted.id, "swaps": msgspec.to_builtins(wanted.swaps)}
+    entry = NewEntry(type="delivery.reproduction_asked", subject=wanted.subject, actor=wanted.asked_by, data=data, team_id=wanted.team_id)
+    record(tx, entry)
+    return wanted
+
+
+def checked_swaps(swaps: Swaps) -> Swaps:
+    """The swaps. Raises InvalidInput for a package without its version."""
+    for package in swaps.packages:
+        if not PINNED.fullmatch(package):
+            raise InvalidInput(f"{package[:80]!r} names no version of a package", hint="write it as in lightgbm==4.5.0")
+    return swaps
+
+
+def delivery_of_run(snapshot: Snapshot, run: str, tags: Mapping[str, str]) -> DeliveryDetail | None:
+    """The delivery that made the run: the one that its tag names, if that names the run. A tag is anybody's to write."""
+    with contextlib.suppress(NotFound):
+        detail = detail_of(snapshot, DeliveryId(tags.get(DELIVERY_TAG, "")))
+        return detail if detail.delivery.run == run else None
+    return None
+
+
+def check_run_reproducible(snapshot: Snapshot, run: Run) -> None:
+    """Raises NotReproducible where it is not recorded what the run came from."""
+    detail = delivery_of_run(snapshot, run.facts.id, run.tags)
+    if detail is None:
+        raise NotReproducible(
+            f"the run {run.facts.id} was not made by a delivery, so nothing of it can be made again from records",
+            hint="yard ship makes a run with all records",
+        )
 
 
 def check_reproducible(version: ModelVersion) -> None:
@@ -83,12 +147,18 @@ def get_reproduction(snapshot: Snapshot, principal: Principal, reproduction: Rep
 
 def list_reproductions(snapshot: Snapshot, principal: Principal, model: str | None = None) -> list[Reproduction]:
     """Reproductions of the caller's teams, newest first, at most 200."""
-    return [one for one in store.list_reproductions(snapshot, model, None, MOST_LISTED) if principal.may(Role.VIEWER, one.team_id)]
+    return [one for one in store.list_reproductions(snapshot, MOST_LISTED, model=model) if principal.may(Role.VIEWER, one.team_id)]
 
 
 def list_version_reproductions(snapshot: Snapshot, principal: Principal, model: ModelName, version: int) -> list[Reproduction]:
     """The reproductions of one version, newest first, at most 200."""
-    found = store.list_reproductions(snapshot, model, version, MOST_LISTED)
+    found = store.list_reproductions(snapshot, MOST_LISTED, model=model, version=version)
+    return [one for one in found if principal.may(Role.VIEWER, one.team_id)]
+
+
+def list_run_reproductions(snapshot: Snapshot, principal: Principal, run_id: RunId) -> list[Reproduction]:
+    """The reproductions of one run, and of the version that it became, newest first, at most 200."""
+    found = store.list_reproductions(snapshot, MOST_LISTED, run=run_id)
     return [one for one in found if principal.may(Role.VIEWER, one.team_id)]
 
 
@@ -177,14 +247,14 @@ def ended_reproduction(tx: Transaction, found: Reproduction) -> Reproduction:
         "artifact": after.artifact,
         "content": after.content,
         "tolerance": after.tolerance,
+        "swaps": msgspec.to_builtins(after.swaps),
+        "differences": msgspec.to_builtins(after.differences),
+        "is_enclosed": after.is_enclosed,
         "duration_s": after.duration_s,
         "processor": after.processor,
         "comparisons": msgspec.to_builtins(after.comparisons),
     }
-    entry = NewEntry(
-        type="delivery.reproduced", subject=f"model:{after.model}/{after.version}", actor=SYSTEM.id, data=data, team_id=after.team_id
-    )
-    record(tx, entry)
+    record(tx, NewEntry(type="delivery.reproduced", subject=after.subject, actor=SYSTEM.id, data=data, team_id=after.team_id))
     return after
 
 

@@ -36,8 +36,10 @@ from modelyard.delivery.expressions import checked_expression
 from modelyard.delivery.machine import begun, cancelled, detail_of, new_delivery_id
 from modelyard.delivery.reproductions import get_reproduction as get_reproduction
 from modelyard.delivery.reproductions import list_reproductions as list_reproductions
+from modelyard.delivery.reproductions import list_run_reproductions as list_run_reproductions
 from modelyard.delivery.reproductions import list_version_reproductions as list_version_reproductions
 from modelyard.delivery.reproductions import start_reproduction as start_reproduction
+from modelyard.delivery.reproductions import start_run_reproduction as start_run_reproduction
 from modelyard.features.service import apply_set, apply_view, resolved_set, typed_like
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import advance, cursor, list_events, record

@@ -85,6 +85,7 @@ REPRODUCTIONS = sa.Table(
     sa.Column("team_id", sa.String(64), nullable=False),
     sa.Column("model", sa.String(120), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("run", sa.String(64), index=True),
     sa.Column("state", sa.String(16), nullable=False, index=True),
     sa.Column("key", sa.String(200), nullable=False, unique=True),
     sa.Column("fence", sa.Integer, nullable=False),
@@ -309,8 +310,9 @@ def put_trigger(tx: Transaction, team_id: str, model: str, fired_at: Instant, du
 
 
 def put_reproduction(tx: Transaction, reproduction: Reproduction, key: str) -> None:
-    """Inserts a new reproduction."""
-    row: dict[str, Any] = {name: getattr(reproduction, name) for name in ("id", "team_id", "model", "version", "state", "fence")}
+    """Inserts a new reproduction. One of a run without a version stands under version 0, which no version has."""
+    row: dict[str, Any] = {name: getattr(reproduction, name) for name in ("id", "team_id", "run", "state", "fence")}
+    row |= {"model": reproduction.model or "", "version": reproduction.version or 0}
     row |= {"key": key, "lease_until": 0, "document": msgspec.json.encode(reproduction)}
     tx.connection.execute(sa.insert(REPRODUCTIONS).values(row))
 
@@ -322,11 +324,13 @@ def find_reproduction(snapshot: Snapshot, reproduction: str) -> Reproduction | N
     return None if found is None else msgspec.json.decode(found, type=Reproduction)
 
 
-def list_reproductions(snapshot: Snapshot, model: str | None, version: int | None, limit: int) -> list[Reproduction]:
-    """Reproductions, newest first."""
+def list_reproductions(
+    snapshot: Snapshot, limit: int, *, model: str | None = None, version: int | None = None, run: str | None = None
+) -> list[Reproduction]:
+    """Reproductions of the model, version and run that are named, newest first."""
     query = sa.select(REPRODUCTIONS.c.document).order_by(REPRODUCTIONS.c.id.desc()).limit(limit)
-    query = query if model is None else query.where(REPRODUCTIONS.c.model == model)
-    query = query if version is None else query.where(REPRODUCTIONS.c.version == version)
+    for column, value in ((REPRODUCTIONS.c.model, model), (REPRODUCTIONS.c.version, version), (REPRODUCTIONS.c.run, run)):
+        query = query if value is None else query.where(column == value)
     return [msgspec.json.decode(found, type=Reproduction) for found in snapshot.connection.execute(query).scalars()]
 
 

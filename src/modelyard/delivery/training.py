@@ -3,7 +3,7 @@
 Owns what reaches the training function. Which environment it runs in is `environments`' business.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -53,10 +53,10 @@ def lesson_of(declaration: ModelDeclaration, rows: pl.DataFrame, parameters: Par
     )
 
 
-def trained(environment: Environment, source: Path, lesson: Lesson, model: Path, beat: Callable[[], None]) -> Learned:
+def trained(environment: Environment, source: Path, lesson: Lesson, model: Path, limits: ChildLimits) -> Learned:
     """Calls the training function of the project at `source` in a child and has the model saved in the folder `model`.
 
-    Raises TrainingFailed, and whatever `beat` raises once the claim was lost.
+    Raises TrainingFailed, and whatever the limits' `beat` raises once the claim was lost.
     """
     table = model.with_name(f"{model.name}-rows.parquet")
     lesson.rows.write_parquet(table)
@@ -70,7 +70,6 @@ def trained(environment: Environment, source: Path, lesson: Lesson, model: Path,
         "folder": str(model),
         "reports": lesson.reports,
     }
-    limits = ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=beat)
     found = ran(environment.interpreter, child_words(environment, lesson.threads), asked, source, limits)
     return msgspec.json.decode(found, type=Learned)
 

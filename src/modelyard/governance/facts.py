@@ -14,7 +14,7 @@ from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import SECOND, Instant, iso
 from modelyard.core.digests import Digest
 from modelyard.core.errors import Kind, ModelyardError
-from modelyard.delivery.domain import ReproductionState, StageName, Verdict
+from modelyard.delivery.domain import SAME, StageName
 from modelyard.delivery.service import list_version_reproductions, next_due
 from modelyard.features.domain.profiles import TableProfile
 from modelyard.features.profile import profiled
@@ -32,7 +32,6 @@ from modelyard.storage.tables import Tables
 
 Document = dict[str, Any]
 MOST = 200
-SAME = (Verdict.IDENTICAL, Verdict.EQUAL_WITHIN_TOLERANCE)
 STAGE_DONE = "delivery.stage_done"
 PAGES = 5
 
@@ -143,7 +142,7 @@ def _wall_s(snapshot: Snapshot, records: Records) -> float | None:
 def reproduction(snapshot: Snapshot, records: Records) -> Document | None:
     """The newest attempt to make the version again that came out the same."""
     listed = list_version_reproductions(snapshot, SYSTEM, records.version.model, records.version.number)
-    ended = [one for one in listed if one.state is ReproductionState.ENDED]
+    ended = [one for one in listed if one.is_evidence]
     same = next((one for one in ended if one.verdict in SAME), None)
     if same is None:
         return None

@@ -408,6 +408,11 @@ class Client(Transport):
         answer: tuple[FileEntry, ...] = self.call("GET", "/runs/{run_id}/artifacts", {"path": {"run_id": run_id}, "query": {"folder": folder}}, tuple[FileEntry, ...])
         return answer
 
+    def list_run_reproductions(self, run_id: RunId) -> list[Reproduction]:
+        """The reproductions of one run, and of the version that it became, newest first, at most 200."""
+        answer: list[Reproduction] = self.call("GET", "/runs/{run_id}/reproductions", {"path": {"run_id": run_id}}, list[Reproduction])
+        return answer
+
     def list_saved_views(self, experiment_id: ExperimentId) -> list[SavedView]:
         """The saved views of an experiment, those of all its team's experiments included, by name. Raises NoSuchExperiment."""
         answer: list[SavedView] = self.call("GET", "/experiments/{experiment_id}/views", {"path": {"experiment_id": experiment_id}}, list[SavedView])
@@ -598,6 +603,11 @@ class Client(Transport):
     def start_reproduction(self, model: ModelName, version: int, body: NewReproduction) -> Reproduction:
         """Asks for a version to be made again; one of that version that has not ended, or of that key, is the one that is asked for."""
         answer: Reproduction = self.call("POST", "/models/{model}/versions/{version}/reproductions", {"path": {"model": model, "version": version}, "body": body}, Reproduction)
+        return answer
+
+    def start_run_reproduction(self, run_id: RunId, body: NewReproduction) -> Reproduction:
+        """Asks for a run to be made again; for the version that its delivery registered, where there is one."""
+        answer: Reproduction = self.call("POST", "/runs/{run_id}/reproductions", {"path": {"run_id": run_id}, "body": body}, Reproduction)
         return answer
 
     def start_study(self, body: NewStudy) -> StudyDetail:

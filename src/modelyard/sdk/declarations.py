@@ -45,6 +45,7 @@ class ModelOptions(TypedDict, total=False):
     fallback: Constant
     tune: Mapping[str, Domain]
     objective: Metric
+    reproduce_within: float
 
 
 def model(  # noqa: PLR0913 - each names one part of the declaration

@@ -104,6 +104,7 @@ GET /api/v1/runs/{run_id}
 GET /api/v1/runs/{run_id}/artifacts
 GET /api/v1/runs/{run_id}/curves
 GET /api/v1/runs/{run_id}/history
+GET /api/v1/runs/{run_id}/reproductions
 GET /
 GET /api/v1/fleet/portfolio
 GET /api/v1/fleet/questions
@@ -176,6 +177,8 @@ POST /api/v1/studies
 POST /api/v1/studies/{study}/stop
 POST /models/{model}/versions/{version}/dossiers
 POST /models/{model}/versions/{version}/reproduce
+POST /api/v1/runs/{run_id}/reproductions
+POST /runs/{run_id}/reproduce
 POST /api/v1/prediction-log/seal
 POST /api/v1/imports/marks
 POST /api/v1/imports/experiments

@@ -37,7 +37,7 @@ from modelyard.server.local import noted_addresses
 from modelyard.server.mounts import Mounts, authenticated_caller, mlflow_refusal
 from modelyard.server.observe import Observed, Traced
 from modelyard.server.sources import SOURCE, source_route
-from modelyard.server.surface import ACTIONS, ACTORS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES
+from modelyard.server.surface import ACTIONS, ACTORS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES, RUN_CONTRIBUTORS
 from modelyard.server.surface import PAGES as OWN_PAGES
 from modelyard.server.version_files import CONTENT, version_file_route
 from modelyard.serving.pages import NearGateway
@@ -45,6 +45,7 @@ from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database, DatabaseUnavailable
 from modelyard.storage.online import OnlineStore
 from modelyard.storage.tables import Tables
+from modelyard.tracking.sections import RunContributors
 from modelyard.tracking.wire.app import PREFIXES as MLFLOW
 from modelyard.tracking.wire.app import mlflow_app
 from modelyard.tracking.wire.content import PATHS as MLFLOW_PATHS
@@ -139,6 +140,7 @@ def resources_of(installation: Installation, pool: ThreadPoolExecutor) -> Resour
         OnlineStore: installation.online,
         Parities: PARITIES,
         RoleKeys: installation.role_keys,
+        RunContributors: RUN_CONTRIBUTORS,
         Settings: installation.settings,
         Tables: installation.tables,
     }

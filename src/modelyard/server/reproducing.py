@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+from pathlib import Path
 
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
@@ -23,6 +24,8 @@ from modelyard.delivery.reproductions import (
 from modelyard.delivery.stages import Yard
 from modelyard.server.installation import Installation
 from modelyard.server.leases import Heart, WorkerStops, has_stopped
+from modelyard.server.outcomes import read_outcome
+from modelyard.storage.objects import local_folder
 
 TRACER = trace.get_tracer("modelyard")
 LOG = logging.getLogger("modelyard.worker")
@@ -41,7 +44,7 @@ def reproduce_once(installation: Installation, holder: str, stop: threading.Even
         return False
     token = JOB_ID.set(f"{held.id}/{held.fence}")
     try:
-        with TRACER.start_as_current_span("reproduce", attributes={"modelyard.job": JOB_ID.get(), "modelyard.model": held.model}):
+        with TRACER.start_as_current_span("reproduce", attributes={"modelyard.job": JOB_ID.get(), "modelyard.model": held.model or ""}):
             _brought_to_end(installation, held, stop)
     finally:
         JOB_ID.reset(token)
@@ -62,9 +65,9 @@ def _brought_to_end(installation: Installation, held: Reproduction, stop: thread
             beat=heart.check,
         )
         try:
-            found = rebuilt(yard, held)
+            found = rebuilt(yard, held, _hidden(installation), read_outcome)
             database.write(lambda tx: ended_reproduction(tx, found))
-            LOG.info("reproduction %s of %s v%d: %s", held.id, held.model, held.version, found.verdict)
+            LOG.info("reproduction %s of %s: %s", held.id, held.name, found.verdict)
         except FencedOff:
             LOG.warning("reproduction %s was taken up by another worker", held.id)
         except Exception as error:  # the worker loop
@@ -77,6 +80,16 @@ def _brought_to_end(installation: Installation, held: Reproduction, stop: thread
             trace.get_current_span().set_status(StatusCode.ERROR, str(error)[:2000])
             with contextlib.suppress(FencedOff):
                 _ended_with(installation, held, error)
+
+
+def _hidden(installation: Installation) -> tuple[Path, ...]:
+    """Every folder and file of this machine that holds something of the installation: no rebuild may find the original there."""
+    settings = installation.settings
+    database = settings.database_url.partition("sqlite:///")[2]
+    places = [local_folder(url) for url in (settings.blobs_url, settings.tables_url)]
+    online = settings.online_url.partition("lmdb://")[2]
+    files = [Path(path).absolute() for path in (database, online) if path]
+    return tuple(dict.fromkeys((settings.folder, *(place.absolute() for place in places if place is not None), *files)))
 
 
 def _ended_with(installation: Installation, held: Reproduction, error: Exception) -> None:

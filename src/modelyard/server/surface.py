@@ -10,6 +10,8 @@ from modelyard.core.settings import Settings
 from modelyard.delivery.api import OPERATIONS as DELIVERY_OPERATIONS
 from modelyard.delivery.pages import ACTIONS as DELIVERY_ACTIONS
 from modelyard.delivery.pages import PAGES as DELIVERY_PAGES
+from modelyard.delivery.sections import on_models_page as delivery_on_models_page
+from modelyard.delivery.sections import on_runs_page
 from modelyard.delivery.sections import on_versions_page as delivery_on_versions_page
 from modelyard.features.api import OPERATIONS as FEATURE_OPERATIONS
 from modelyard.features.pages import PAGES as FEATURE_PAGES
@@ -47,6 +49,7 @@ from modelyard.storage.tables import Tables
 from modelyard.tracking.api import OPERATIONS as TRACKING_OPERATIONS
 from modelyard.tracking.pages import ACTIONS as TRACKING_ACTIONS
 from modelyard.tracking.pages import PAGES as TRACKING_PAGES
+from modelyard.tracking.sections import RunContributors
 from modelyard.tuning.api import OPERATIONS as TUNING_OPERATIONS
 from modelyard.tuning.pages import ACTIONS as TUNING_ACTIONS
 from modelyard.tuning.pages import PAGES as TUNING_PAGES
@@ -64,6 +67,7 @@ INJECTABLE: frozenset[type] = frozenset(
         Parities,
         Principal,
         Reader,
+        RunContributors,
         Clock,
         Settings,
         LogKey,
@@ -113,6 +117,7 @@ ACTIONS: tuple[Action, ...] = (
 ACTORS = Actors(names=lambda snapshot, ids: {str(one): name for one, name in principal_names(snapshot, map(PrincipalId, ids)).items()})
 PARITIES = Parities(of=on_views_page)
 CONTRIBUTORS = Contributors(
-    functions=(monitoring_on_models_page, governance_on_models_page, tuning_on_models_page),
+    functions=(monitoring_on_models_page, governance_on_models_page, delivery_on_models_page, tuning_on_models_page),
     on_version=(governance_on_versions_page, delivery_on_versions_page),
 )
+RUN_CONTRIBUTORS = RunContributors(functions=(on_runs_page,))

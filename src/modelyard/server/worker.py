@@ -13,6 +13,7 @@ from opentelemetry.trace import StatusCode
 from modelyard.core.clock import ReplayClock
 from modelyard.core.errors import ModelyardError
 from modelyard.core.underway import JOB_ID
+from modelyard.delivery.audits import audit_champions
 from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
 from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended, given_back, is_claimable
 from modelyard.delivery.service import fire_schedules, follow_alerts
@@ -38,6 +39,7 @@ LEDGER_S = 0.25
 SCHEDULES_EVERY_S = 1.0
 FEATURES_S = 10.0
 ANSWERS_S = 60.0
+AUDIT_S = 60.0
 TICK_S = 2.0
 AFTER_FAILURE_S = 1.0
 
@@ -170,4 +172,5 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
         _Tick("features", FEATURES_S, lambda: materialize_due(database, installation.online)),
         _Tick("alerts", SCHEDULES_EVERY_S, lambda: database.write(follow_alerts)),
         _Tick("schedules", SCHEDULES_EVERY_S, lambda: database.write(fire_schedules)),
+        _Tick("audit", AUDIT_S, lambda: audit_champions(database, settings.reproduction.audit)),
     ]

@@ -12,13 +12,14 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from modelyard.delivery.children import ChildLimits
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.environments import Build, built_environment
 from modelyard.delivery.search_space import Reports
 from modelyard.delivery.sources import own_package, unpack_source
 from modelyard.delivery.stages.learning import SEED, THREADS, metrics_of
 from modelyard.delivery.stages.yard import Yard
-from modelyard.delivery.training import lesson_of, trained
+from modelyard.delivery.training import TRAIN_TIMEOUT_S, lesson_of, trained
 from modelyard.monitoring.rules.metrics import measured
 from modelyard.registry.encoding import matrix
 from modelyard.registry.formats import load, read_header
@@ -57,7 +58,7 @@ def tried(yard: Yard, storage: DatabaseStorage, held: HeldTrial) -> Outcome:
         lesson = msgspec.structs.replace(lesson, reports=Reports(path=str(reports), higher_is_better=study.higher_is_better))
         watch = _Watch(reports, yard, held, proposal.is_hopeless)
         try:
-            trained(environment, source, lesson, model, watch.look)
+            trained(environment, source, lesson, model, ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=watch.look))
         except Hopeless:
             return Outcome(state=TrialState.PRUNED, reason=f"worse at step {watch.last_step} than half of the others were")
         finally:

@@ -2,7 +2,7 @@
 
 from modelyard.delivery.pages.approvals import approve, reject, show_approvals
 from modelyard.delivery.pages.deliveries import cancel, show_deliveries, show_delivery
-from modelyard.delivery.pages.reproductions import reproduce, show_reproduction
+from modelyard.delivery.pages.reproductions import reproduce, reproduce_run, show_reproduction
 from modelyard.web.pages import Action, Nav, Page, action, for_ids, page
 
 PAGES: tuple[Page, ...] = (
@@ -14,6 +14,7 @@ PAGES: tuple[Page, ...] = (
 ACTIONS: tuple[Action, ...] = (
     action("/deliveries/{delivery}/cancel", cancel),
     action("/models/{model}/versions/{version}/reproduce", reproduce),
+    action("/runs/{run_id}/reproduce", reproduce_run),
     action("/approvals/{approval}/approve", approve),
     action("/approvals/{approval}/reject", reject),
 )

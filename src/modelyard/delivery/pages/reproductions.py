@@ -1,23 +1,39 @@
 """The page of one reproduction: its verdict, every comparison, its steps; and the button that starts one. Owns the context."""
 
+from urllib.parse import quote
+
 import msgspec
 
 from modelyard.access.domain import Principal
 from modelyard.access.service import principal_names
 from modelyard.delivery import service
-from modelyard.delivery.domain import Comparison, NewReproduction, Reproduction, ReproductionId, ReproductionState, SnapshotVerdict, Verdict
-from modelyard.delivery.pages.words import REPRODUCED
+from modelyard.delivery.domain import (
+    Comparison,
+    Difference,
+    NewReproduction,
+    Reproduction,
+    ReproductionId,
+    ReproductionState,
+    SnapshotVerdict,
+    Verdict,
+)
+from modelyard.delivery.pages.words import reproduction_words, swapped_words
 from modelyard.registry.domain import ModelName
 from modelyard.storage.blobs import DIGEST
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.tracking.domain import RunId
 from modelyard.web.pages import Done
-from modelyard.web.parts import Step, Tone
+from modelyard.web.parts import Link, Step, Tone
 
 STEPS = ("records", "environment", "data", "train", "compare")
 SNAPSHOTS: dict[SnapshotVerdict, tuple[Tone, str]] = {
     SnapshotVerdict.REBUILT: ("good", "The training rows were rebuilt from the sources, identical"),
     SnapshotVerdict.CHANGED: ("warn", "A source has changed: the recorded snapshot was learned from"),
     SnapshotVerdict.GONE: ("warn", "A source is gone: the recorded snapshot was learned from"),
+}
+ENCLOSURES = {
+    True: "without network and without sight of the installation",
+    False: "with clean words and folders alone: this machine lets nothing be enclosed",
 }
 
 
@@ -40,12 +56,19 @@ class ReproductionPage(msgspec.Struct, frozen=True, kw_only=True):
     other_lines: tuple[Line, ...]
     steps: tuple[Step, ...]
     snapshot: tuple[Tone, str] | None
+    differences: tuple[Difference, ...]
+    differences_title: str
+    swapped: str
+    tolerance: str
+    enclosure: str
+    origin: Link
+    crumbs: tuple[Link, ...]
 
 
 def show_reproduction(snapshot: Snapshot, principal: Principal, reproduction: ReproductionId) -> ReproductionPage:
     """One reproduction: what was rebuilt beside what was recorded."""
     found = service.get_reproduction(snapshot, principal, reproduction)
-    tone, word = REPRODUCED[found.verdict] if found.verdict is not None else _open(found)
+    tone, word = reproduction_words(found) if found.verdict is not None else _open(found)
     lines = tuple(Line(comparison=one, is_digest=bool(DIGEST.fullmatch(one.recorded or one.rebuilt))) for one in found.comparisons)
     return ReproductionPage(
         reproduction=found,
@@ -56,7 +79,14 @@ def show_reproduction(snapshot: Snapshot, principal: Principal, reproduction: Re
         model_lines=tuple(one for one in lines if one.comparison.decides),
         other_lines=tuple(one for one in lines if not one.comparison.decides),
         steps=_steps(found),
-        snapshot=SNAPSHOTS[found.snapshot] if found.snapshot is not None else None,
+        snapshot=_snapshot(found),
+        differences=found.differences,
+        differences_title="Why it came out otherwise" if found.verdict is Verdict.DIFFERENT else "Not as recorded",
+        swapped=swapped_words(found),
+        tolerance=_tolerance(found),
+        enclosure=ENCLOSURES[found.is_enclosed] if found.is_enclosed is not None else "",
+        origin=_origin(found),
+        crumbs=_crumbs(found),
     )
 
 
@@ -66,8 +96,41 @@ def reproduce(tx: Transaction, principal: Principal, model: ModelName, version: 
     return Done(f"/reproductions/{found.id}", f"v{version} is made again from its records. A worker takes it up.")
 
 
+def reproduce_run(tx: Transaction, principal: Principal, run_id: RunId) -> Done:
+    """Has a run made again, or the version that it became."""
+    found = service.start_run_reproduction(tx, principal, run_id, NewReproduction())
+    return Done(f"/reproductions/{found.id}", f"{found.name} is made again from its records. A worker takes it up.")
+
+
 def _open(found: Reproduction) -> tuple[Tone, str]:
     return ("busy", "Under way") if found.state is ReproductionState.RUNNING else ("warn", "Waits for a worker")
+
+
+def _origin(found: Reproduction) -> Link:
+    if found.version is None:
+        return Link("Run", f"/runs/{found.run}")
+    return Link("Version", f"/models/{quote(found.model or '', safe='')}/versions/{found.version}")
+
+
+def _crumbs(found: Reproduction) -> tuple[Link, ...]:
+    if found.version is None:
+        return Link("Experiments", "/experiments"), Link(found.name, f"/runs/{found.run}")
+    model = Link(found.model or "", f"/models/{quote(found.model or '', safe='')}")
+    return Link("Models", "/models"), model, Link(f"v{found.version}", _origin(found).href)
+
+
+def _snapshot(found: Reproduction) -> tuple[Tone, str] | None:
+    if found.snapshot is None:
+        return None
+    if found.swaps.data and found.snapshot is SnapshotVerdict.CHANGED:
+        return "idle", "It was learned from the rows that the sources give now"
+    return SNAPSHOTS[found.snapshot]
+
+
+def _tolerance(found: Reproduction) -> str:
+    if found.verdict is None or found.verdict is Verdict.FAILED:
+        return ""
+    return f"{found.tolerance:g}, fixed before it was trained" if found.tolerance is not None else "none: the bits must agree"
 
 
 def _clause(found: Reproduction) -> str:
@@ -75,13 +138,17 @@ def _clause(found: Reproduction) -> str:
         case None:
             return f"At the step {found.doing}" if found.doing else "Not taken up yet"
         case Verdict.IDENTICAL:
-            return "Rebuilt from its records alone, the model computes the same, bit for bit"
+            return f"Rebuilt {_from(found)}, the model computes the same, bit for bit"
         case Verdict.EQUAL_WITHIN_TOLERANCE:
-            return f"On {found.processor or 'another processor'} every number is within {found.tolerance:g} of what was recorded"
+            return f"Rebuilt {_from(found)}, every number is within {found.tolerance:g} of what was recorded"
         case Verdict.DIFFERENT:
-            return "Rebuilt from its records, the model computes something else"
+            return f"Rebuilt {_from(found)}, the model computes something else"
         case Verdict.FAILED:
             return f"It could not be made again: {found.reason}"
+
+
+def _from(found: Reproduction) -> str:
+    return "from its records alone" if found.is_whole else swapped_words(found)
 
 
 def _steps(found: Reproduction) -> tuple[Step, ...]:

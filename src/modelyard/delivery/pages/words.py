@@ -11,6 +11,8 @@ from modelyard.delivery.domain import (
     DeliveryDetail,
     DeliveryState,
     Facts,
+    Reproduction,
+    ReproductionState,
     Stage,
     StageName,
     StageState,
@@ -51,6 +53,20 @@ CAUSES: dict[CauseKind, str] = {
     CauseKind.DEGRADATION: "as performance fell",
     CauseKind.PUSH: "by a push",
 }
+
+
+def reproduction_words(one: Reproduction) -> tuple[Tone, str]:
+    """How a reproduction stands or ended. One with a swap is evidence neither for nor against the original, so it bears no colour."""
+    if one.verdict is None:
+        return ("busy", one.doing or "Under way") if one.state is ReproductionState.RUNNING else ("warn", "Waits for a worker")
+    tone, word = REPRODUCED[one.verdict]
+    return (tone, word) if one.is_whole else ("idle", word)
+
+
+def swapped_words(one: Reproduction) -> str:
+    """What was asked to be taken otherwise than recorded; nothing where all was taken as it was."""
+    said = [*(["current data"] if one.swaps.data else []), *(["current source"] if one.swaps.source else []), *one.swaps.packages]
+    return f"with {', '.join(said)}" if said else ""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

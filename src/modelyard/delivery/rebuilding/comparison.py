@@ -1,6 +1,7 @@
 """What was rebuilt beside what was recorded, and the verdict that follows. Pure: computes nothing of a model itself.
 
-Owns the tolerance. On processors of the same family nothing but equal bits counts; elsewhere sums may be rounded otherwise.
+Owns the tolerance. On processors of the same family nothing but equal bits counts, unless the declaration that the original was
+trained from says otherwise; elsewhere sums may be rounded otherwise.
 """
 
 import math
@@ -17,6 +18,7 @@ TOLERANCE = 1e-6
 
 MODEL = "model content"
 PREDICTIONS = "predictions"
+FILE = "file "
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -49,21 +51,30 @@ def compared_predictions(recorded: Vector, rebuilt: Vector) -> Comparison:
     )
 
 
-def verdict_of(comparisons: Sequence[Comparison], *, is_same_family: bool) -> tuple[Verdict, str]:
-    """The verdict, and in words what it rests on.
+def allowed(declared: float, *, is_same_family: bool) -> float:
+    """How far numbers may lie off: as declared before the original was trained; on other processors `TOLERANCE` at least."""
+    return declared if is_same_family else max(declared, TOLERANCE)
+
+
+def verdict_of(comparisons: Sequence[Comparison], within: float) -> tuple[Verdict, str]:
+    """The verdict, and in words what it rests on. `within` 0 asks for equal bits.
 
     >>> one = Comparison(what="metric rmse", recorded="1.0", rebuilt="1.0000000001", is_equal=False, difference=1e-10)
-    >>> verdict_of([one], is_same_family=False)[0].value, verdict_of([one], is_same_family=True)[0].value
+    >>> verdict_of([one], 1e-9)[0].value, verdict_of([one], 0.0)[0].value
     ('equal_within_tolerance', 'different')
     """
     different = [one for one in comparisons if one.decides and not one.is_equal]
     if not different:
         return Verdict.IDENTICAL, "the model computes the same, bit for bit"
-    beyond = [one for one in different if one.what != MODEL and (one.difference is None or one.difference > TOLERANCE)]
-    if not is_same_family and not beyond:
-        return Verdict.EQUAL_WITHIN_TOLERANCE, f"on another family of processors, every number is within {TOLERANCE:g}"
-    named = ", ".join(one.what for one in (beyond if beyond and not is_same_family else different))
-    return Verdict.DIFFERENT, f"different: {named}"
+    beyond = [one for one in different if not _is_bits(one) and (one.difference is None or one.difference > within)]
+    if within and not beyond:
+        return Verdict.EQUAL_WITHIN_TOLERANCE, f"every number is within {within:g} of what was recorded"
+    return Verdict.DIFFERENT, ", ".join(one.what for one in (beyond if within else different))
+
+
+def _is_bits(one: Comparison) -> bool:
+    """Whether it has no distance, so that within a tolerance the figures alone decide."""
+    return one.what == MODEL or one.what.startswith(FILE)
 
 
 def _metric(name: str, recorded: float | None, rebuilt: float | None) -> Comparison:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from modelyard.delivery.environments import Beat, Build, Environment, EnvironmentFailed, built_environment
-from modelyard.delivery.rebuilding.records import RecordedTraining
+from modelyard.core.digests import Digest
+from modelyard.delivery.environments import Beat, Build, Environment, EnvironmentFailed, built_environment, installed_environment
 from modelyard.delivery.sources import own_package
 from modelyard.storage.blobs import Blobs
 
@@ -32,32 +32,64 @@ class Fresh(msgspec.Struct, frozen=True, kw_only=True):
     damaged: str = ""
 
     @property
+    def requirements(self) -> bytes:
+        """What was installed, as it was locked."""
+        return (Path(self.environment.interpreter).parents[1] / "requirements.txt").read_bytes()
+
+    @property
     def said(self) -> str:
         """What was done, in a sentence."""
         start = f"built anew from the lock, {self.files:,} files checked"
         return f"{start}; uv's cache held another {self.damaged}, so all was downloaded" if self.damaged else start
 
 
-def fresh_environment(blobs: Blobs, training: RecordedTraining, source: Path, folder: Path, beat: Beat) -> Fresh:
-    """The recorded environment, built below `folder`, which must be empty.
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What to build below `folder`: the lock of the project at `source`, with `packages` in other versions, or exact `requirements`.
+
+    An empty `modelyard` takes today's package.
+    """
+
+    folder: Path
+    python: str
+    modelyard: Digest | None = None
+    source: Path | None = None
+    packages: tuple[str, ...] = ()
+    requirements: bytes = b""
+
+
+def fresh_environment(blobs: Blobs, wanted: Wanted, beat: Beat) -> Fresh:
+    """The environment that is wanted, built below its folder, which must be empty.
 
     Files are taken from uv's cache and checked; where one is not what its package says, all is downloaded and checked again.
     Raises EnvironmentFailed, BlobMissing and Corrupted.
     """
-    own = own_package() if training.modelyard is None else blobs.get_bytes(training.modelyard)
-    build = Build(root=folder / "cached", beat=beat, python=training.python)
-    environment = built_environment(build, source, own)
+    own, folder = own_package() if wanted.modelyard is None else blobs.get_bytes(wanted.modelyard), wanted.folder
+    build = Build(
+        root=folder / "cached",
+        beat=beat,
+        python=wanted.python,
+        is_kept=False,
+        swapped=wanted.packages,
+        has_hashes=wanted.source is not None,
+    )
+    environment = _built(build, wanted, own)
     files, found = checked_files(environment)
     if not found:
         return Fresh(environment=environment, files=files)
     shutil.rmtree(folder / "cached")
-    environment = built_environment(msgspec.structs.replace(build, root=folder / "downloaded", use_cache=False), source, own)
+    environment = _built(msgspec.structs.replace(build, root=folder / "downloaded", use_cache=False), wanted, own)
     files, again = checked_files(environment)
     if again:
         raise EnvironmentFailed(
             f"{again[0]} is not what its package says, also when downloaded anew", hint="do you trust the package index?"
         )
     return Fresh(environment=environment, files=files, damaged=found[0])
+
+
+def _built(build: Build, wanted: Wanted, own: bytes) -> Environment:
+    if wanted.source is None:
+        return installed_environment(build, wanted.requirements, own)
+    return built_environment(build, wanted.source, own)
 
 
 def checked_files(environment: Environment) -> tuple[int, list[str]]:

@@ -1,4 +1,4 @@
-"""What the records say of a version, and nothing else: the delivery that made it, its declaration, what it was trained with.
+"""What the records say of a version or a run, and nothing else: the delivery that made it, its declaration, what it was trained with.
 
 Owns reading them and that they agree with the version; builds nothing.
 """
@@ -10,10 +10,9 @@ import msgspec
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
-from modelyard.core.errors import NotFound
 from modelyard.delivery.declaration import ModelDeclaration
-from modelyard.delivery.domain import DeliveryDetail, DeliveryId, NotReproducible, Reproduction, StageName
-from modelyard.delivery.machine import detail_of
+from modelyard.delivery.domain import DeliveryDetail, NotReproducible, Reproduction, StageName
+from modelyard.delivery.reproductions import delivery_of_run
 from modelyard.delivery.service import find_declared
 from modelyard.delivery.training import Parameters
 from modelyard.registry.domain import ModelName, ModelVersion
@@ -22,7 +21,13 @@ from modelyard.storage.database import Snapshot
 from modelyard.tracking.domain import RunId
 from modelyard.tracking.service import get_run
 
-DELIVERY_TAG = "modelyard.delivery"
+
+class Original(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be made again: the artifact, what it computes, and the metrics that it was measured at, where it came so far."""
+
+    artifact: Digest
+    content: str
+    metrics: dict[str, float | None] = {}
 
 
 class RecordedSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +48,7 @@ class RecordedSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedTraining(msgspec.Struct, frozen=True, kw_only=True):
-    """What the version was trained with. An empty `modelyard` or `processor` was not recorded yet when it was made."""
+    """What it was trained with. An empty `modelyard` or `processor` was not recorded yet when it was made."""
 
     source: Digest
     environment: Digest
@@ -53,12 +58,13 @@ class RecordedTraining(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     modelyard: Digest | None = None
     processor: str = ""
+    reproduce_within: float = 0.0
 
 
 class Records(msgspec.Struct, frozen=True, kw_only=True):
     """All that a reproduction starts from."""
 
-    version: ModelVersion
+    original: Original
     declaration: ModelDeclaration
     root: Path
     snapshot: RecordedSnapshot
@@ -67,31 +73,42 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def records_of(state: Snapshot, asked: Reproduction) -> Records:
-    """The records of a version. Raises NotReproducible where one is missing, or says something else than the version does."""
-    version = get_version(state, ModelName(asked.model), asked.version)
-    detail = _delivery_of(state, version)
-    found = find_declared(state, asked.model, detail.delivery.declaration)
+    """The records of a version or run. Raises NotReproducible where one is missing, or says something else than the version does."""
+    version = get_version(state, ModelName(asked.model or ""), asked.version) if asked.version is not None else None
+    detail = _delivery_of(state, asked, version.run if version is not None else asked.run)
+    found = find_declared(state, detail.delivery.model, detail.delivery.declaration)
     if found is None:
-        raise _not_reproducible(version, f"its declaration {detail.delivery.declaration} is not on record")
+        raise _not_reproducible(asked, f"its declaration {detail.delivery.declaration} is not on record")
     try:
         snapshot = msgspec.convert(detail.facts(StageName.SNAPSHOT), RecordedSnapshot)
         training = msgspec.convert(detail.facts(StageName.TRAIN), RecordedTraining)
+        original = _of_version(version) if version is not None else _of_run(detail)
     except msgspec.ValidationError as error:
-        raise _not_reproducible(version, f"the record of {detail.delivery.id} is not complete: {error}") from error
+        raise _not_reproducible(asked, f"the record of {detail.delivery.id} is not complete: {error}") from error
     records = Records(
-        version=version,
+        original=original,
         declaration=found.declared.declaration,
         root=Path(found.declared.root),
         snapshot=snapshot,
         training=training,
         parameters=detail.delivery.parameters,
     )
-    _check(records)
+    if version is not None:
+        _check(asked, version, records)
     return records
 
 
-def _check(records: Records) -> None:
-    version = records.version
+def _of_version(version: ModelVersion) -> Original:
+    return Original(artifact=version.artifact, content=version.content or "", metrics=dict(version.metrics))
+
+
+def _of_run(detail: DeliveryDetail) -> Original:
+    """What a delivery trained, also where it was refused afterwards and nothing was registered."""
+    made = detail.facts(StageName.TRAIN) | {"metrics": detail.facts(StageName.EVALUATE).get("metrics", {})}
+    return msgspec.convert(made, Original)
+
+
+def _check(asked: Reproduction, version: ModelVersion, records: Records) -> None:
     pairs = (
         ("source", version.source, records.training.source),
         ("environment", version.environment, records.training.environment),
@@ -100,22 +117,17 @@ def _check(records: Records) -> None:
     )
     for what, ours, theirs in pairs:
         if ours != theirs:
-            raise _not_reproducible(version, f"its {what} is {ours} in the registry and {theirs} in the delivery's record")
+            raise _not_reproducible(asked, f"its {what} is {ours} in the registry and {theirs} in the delivery's record")
 
 
-def _delivery_of(state: Snapshot, version: ModelVersion) -> DeliveryDetail:
-    if version.run is None:
-        raise _not_reproducible(version, "no run is recorded")
-    delivery = get_run(state, SYSTEM, RunId(version.run)).tags.get(DELIVERY_TAG)
-    if delivery is None:
-        raise _not_reproducible(version, f"its run {version.run} was not made by a delivery")
-    try:
-        return detail_of(state, DeliveryId(delivery))
-    except NotFound as error:
-        raise _not_reproducible(version, f"the delivery {delivery} is not on record") from error
+def _delivery_of(state: Snapshot, asked: Reproduction, run: str | None) -> DeliveryDetail:
+    if run is None:
+        raise _not_reproducible(asked, "no run is recorded")
+    detail = delivery_of_run(state, run, get_run(state, SYSTEM, RunId(run)).tags)
+    if detail is None:
+        raise _not_reproducible(asked, f"there is no record of a delivery that made its run {run}")
+    return detail
 
 
-def _not_reproducible(version: ModelVersion, why: str) -> NotReproducible:
-    return NotReproducible(
-        f"{version.model} v{version.number} cannot be made again: {why}", hint="yard ship makes a version with all records"
-    )
+def _not_reproducible(asked: Reproduction, why: str) -> NotReproducible:
+    return NotReproducible(f"{asked.name} cannot be made again: {why}", hint="yard ship makes a version with all records")

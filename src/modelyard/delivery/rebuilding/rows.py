@@ -10,6 +10,7 @@ from modelyard.core.digests import Digest
 from modelyard.core.errors import ModelyardError
 from modelyard.delivery.domain import Comparison, SnapshotVerdict
 from modelyard.delivery.rebuilding.records import Records
+from modelyard.delivery.rebuilding.room import sound
 from modelyard.delivery.stages.data import labelled_rows
 from modelyard.delivery.stages.yard import AS_OF, get_frame
 from modelyard.features.domain import SourceUnreadable
@@ -25,35 +26,45 @@ class SnapshotDamaged(ModelyardError):
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows to learn from, whether they came out of their sources, and the comparison that shows it."""
+    """The rows to learn from and those that were recorded, whether they came out of their sources, and the comparison that shows it."""
 
     frame: pl.DataFrame
+    recorded: pl.DataFrame
     verdict: SnapshotVerdict
     comparison: Comparison
+
+    @property
+    def is_as_recorded(self) -> bool:
+        """Whether what is learned from is what was learned from."""
+        return self.frame is self.recorded or self.verdict is SnapshotVerdict.REBUILT
 
     @property
     def said(self) -> str:
         """What was found, in a sentence."""
         start = f"{self.frame.height:,} rows"
-        match self.verdict:
-            case SnapshotVerdict.REBUILT:
-                return f"{start}, rebuilt from the sources, identical to the recorded snapshot"
-            case SnapshotVerdict.CHANGED:
-                return f"{start} of the recorded snapshot: {self.comparison.note}"
-            case SnapshotVerdict.GONE:
-                return f"{start} of the recorded snapshot: {self.comparison.note}"
+        if self.verdict is SnapshotVerdict.REBUILT:
+            return f"{start}, rebuilt from the sources, identical to the recorded snapshot"
+        if self.is_as_recorded:
+            return f"{start} of the recorded snapshot: {self.comparison.note}"
+        return f"{start} as the sources give them now: {self.comparison.note}"
+
+
+def current_rows(blobs: Blobs, records: Records) -> Rows:
+    """The training rows as the sources give them now, whatever was recorded. Raises as `snapshot_rows`, and where a source is gone."""
+    recorded = recorded_rows(blobs, records)
+    found, expected = _rebuilt(records), records.snapshot.digest
+    is_same = found.digest == expected
+    verdict = SnapshotVerdict.REBUILT if is_same else SnapshotVerdict.CHANGED
+    note = "" if is_same else _changes(recorded, found, records)
+    return Rows(frame=found.frame, recorded=recorded, verdict=verdict, comparison=_compared(expected, found.digest, note))
 
 
 def snapshot_rows(blobs: Blobs, records: Records) -> Rows:
-    """The version's training rows: from the sources where they still give them, else those that were recorded.
+    """The original's training rows: from the sources where they still give them, else those that were recorded.
 
     Raises BlobMissing and Corrupted for a stored snapshot that is gone or changed, SnapshotDamaged where it holds other rows.
     """
-    recorded = get_frame(blobs, records.snapshot.file)
-    if digest_frame(recorded) != records.snapshot.digest:
-        raise SnapshotDamaged(
-            f"the stored snapshot holds other rows than {records.snapshot.digest}", hint="restore the blob store from a backup"
-        )
+    recorded = recorded_rows(blobs, records)
     try:
         rebuilt = _rebuilt(records)
     except (SourceUnreadable, OSError) as error:
@@ -62,7 +73,19 @@ def snapshot_rows(blobs: Blobs, records: Records) -> Rows:
         return _kept(recorded, records, SnapshotVerdict.CHANGED, "", f"a source has changed: {_line(error)}")
     if rebuilt.digest != records.snapshot.digest:
         return _kept(recorded, records, SnapshotVerdict.CHANGED, rebuilt.digest, _changes(recorded, rebuilt, records))
-    return Rows(frame=rebuilt.frame, verdict=SnapshotVerdict.REBUILT, comparison=_compared(records.snapshot.digest, rebuilt.digest, ""))
+    comparison = _compared(records.snapshot.digest, rebuilt.digest, "")
+    return Rows(frame=rebuilt.frame, recorded=recorded, verdict=SnapshotVerdict.REBUILT, comparison=comparison)
+
+
+def recorded_rows(blobs: Blobs, records: Records) -> pl.DataFrame:
+    """The rows that were learned from, checked against their digest."""
+    with sound("the recorded training snapshot"):
+        recorded = get_frame(blobs, records.snapshot.file)
+    if digest_frame(recorded) != records.snapshot.digest:
+        raise SnapshotDamaged(
+            f"the stored snapshot holds other rows than {records.snapshot.digest}", hint="restore the blob store from a backup"
+        )
+    return recorded
 
 
 def _rebuilt(records: Records) -> TrainingRows:
@@ -72,7 +95,7 @@ def _rebuilt(records: Records) -> TrainingRows:
 
 
 def _kept(recorded: pl.DataFrame, records: Records, verdict: SnapshotVerdict, digest: str, note: str) -> Rows:
-    return Rows(frame=recorded, verdict=verdict, comparison=_compared(records.snapshot.digest, Digest(digest), note))
+    return Rows(frame=recorded, recorded=recorded, verdict=verdict, comparison=_compared(records.snapshot.digest, Digest(digest), note))
 
 
 def _compared(recorded: Digest, rebuilt: Digest, note: str) -> Comparison:
@@ -80,17 +103,25 @@ def _compared(recorded: Digest, rebuilt: Digest, note: str) -> Comparison:
 
 
 def _changes(recorded: pl.DataFrame, rebuilt: TrainingRows, records: Records) -> str:
-    """Which columns came out otherwise, and which views' sources are no longer the same files."""
-    before, after = recorded, rebuilt.frame
-    if before.height != after.height:
-        rows = f"{after.height:,} rows instead of {before.height:,}"
-    else:
-        names = [name for name in before.columns if name not in after.columns or not before[name].equals(after[name], null_equal=True)]
-        rows = f"other values in {', '.join(names[:6])}" if names else "other types"
+    """Which rows and columns came out otherwise, and which sources are no longer the same files."""
     then = {one.view: one.source for one in records.snapshot.sources}
-    views = [use.view for use in rebuilt.sources if then.get(use.view, use.source) != use.source]
-    read = f"; no longer the same files: {', '.join(views)}" if views else f"; {records.declaration.observations.source.path} has changed"
-    return f"a source has changed: {rows}{read}"
+    declared = records.declaration
+    files = {view.name: view.source.path for view in declared.features.views}
+    other = [f"{files[use.view]} of {use.view}" for use in rebuilt.sources if then.get(use.view, use.source) != use.source]
+    files_said = ", ".join(other) if other else declared.observations.source.path
+    return f"a source has changed: {_other_rows(recorded, rebuilt.frame)}; no longer the same: {files_said}"
+
+
+def _other_rows(before: pl.DataFrame, after: pl.DataFrame) -> str:
+    if before.height != after.height:
+        return f"{after.height:,} rows instead of {before.height:,}"
+    if before.columns != after.columns or before.dtypes != after.dtypes:
+        return "other columns or types"
+    unequal = {name: before[name].ne_missing(after[name]) for name in before.columns}
+    names = [name for name, differs in unequal.items() if differs.any()]
+    rows = before.filter(pl.any_horizontal([unequal[name] for name in names])) if names else before.clear()
+    first = f", the first at {rows[AS_OF].dt.strftime('%Y-%m-%d %H:%M')[0]} UTC" if rows.height else ""
+    return f"{rows.height:,} of {before.height:,} rows have other values in {', '.join(names[:6])}{first}"
 
 
 def _line(error: Exception) -> str:

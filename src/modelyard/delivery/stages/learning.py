@@ -11,6 +11,7 @@ import polars as pl
 from modelyard.core.clock import SECOND
 from modelyard.core.digests import Digest
 from modelyard.core.processor import processor
+from modelyard.delivery.children import ChildLimits
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import DeliveryState, Facts, StageName
 from modelyard.delivery.environments import Build, Environment, built_environment
@@ -20,7 +21,7 @@ from modelyard.delivery.sources import own_package, unpack_source
 from modelyard.delivery.stages.artifacts import champion_of, fetched, put_artifact
 from modelyard.delivery.stages.runs import logged_metrics, started_run
 from modelyard.delivery.stages.yard import AS_OF, Job, Yard, get_frame, put_frame, snapshot_of, split
-from modelyard.delivery.training import Lesson, lesson_of, trained
+from modelyard.delivery.training import TRAIN_TIMEOUT_S, Lesson, lesson_of, trained
 from modelyard.monitoring.domain import METRICS, Metric
 from modelyard.monitoring.rules.comparison import paired_difference
 from modelyard.monitoring.rules.metrics import measured
@@ -49,7 +50,7 @@ def train(yard: Yard, job: Job) -> Outcome:
         unpack_source(yard.blobs.get_bytes(job.source), source)
         environment = built_environment(Build(root=yard.folder / "environments", beat=yard.beat), source, own)
         yard.beat()
-        answer = trained(environment, source, lesson, model, yard.beat)
+        answer = trained(environment, source, lesson, model, ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=yard.beat))
         artifact = put_artifact(yard, model)
     yard.blobs.put_bytes(own)
     facts = _trained_facts(job, environment, lesson, rows.height) | artifact | {"kind": answer.kind, "format": answer.format}
@@ -72,6 +73,7 @@ def _trained_facts(job: Job, environment: Environment, lesson: Lesson, rows: int
         "processor": processor(),
         "seed": lesson.seed,
         "threads": lesson.threads,
+        "reproduce_within": job.declaration.reproduce_within,
     }
 
 

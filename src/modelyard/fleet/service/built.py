@@ -2,7 +2,7 @@
 
 import msgspec
 
-from modelyard.delivery.domain import Reproduction, ReproductionState, Verdict
+from modelyard.delivery.domain import SAME, Reproduction, Verdict
 from modelyard.delivery.reproductions import list_reproductions
 from modelyard.fleet.domain import Answer, Figure, Proof
 from modelyard.fleet.service.sight import Sight, entries_about
@@ -11,7 +11,6 @@ from modelyard.governance.service import list_dossiers
 
 REPRODUCIBLE = "If a data scientist leaves, can someone else reproduce their best model?"
 AUDIT = "From training data to deployment decision, how long for a complete audit trail?"
-SAME = (Verdict.IDENTICAL, Verdict.EQUAL_WITHIN_TOLERANCE)
 MOST_PROOFS = 8
 
 
@@ -27,11 +26,11 @@ def answer_reproducible(sight: Sight) -> Answer:
         next="yard reproduce MODEL/VERSION",
     )
     listed = list_reproductions(sight.snapshot, sight.principal)
-    found = [one for one in listed if one.state is ReproductionState.ENDED and one.verdict is not None]
+    found = [one for one in listed if one.is_evidence]
     if not found:
         return answer
     last, same = found[0], sum(one.verdict in SAME for one in found)
-    entries = entries_about(sight, f"model:{last.model}/{last.version}")
+    entries = entries_about(sight, last.subject)
     return msgspec.structs.replace(
         answer,
         is_answered=True,
@@ -39,13 +38,13 @@ def answer_reproducible(sight: Sight) -> Answer:
         sentence=_rebuilt(last) + f" Of {len(found)} {'rebuild' if len(found) == 1 else 'rebuilds'}, {same} came out the same.",
         figures=(
             Figure(name="verdict", value=str(last.verdict)),
-            Figure(name="version", value=f"{last.model}/{last.version}"),
+            Figure(name="version", value=f"{last.model}/{last.version}" if last.version is not None else last.name),
             Figure(name="duration", value=None if last.duration_s is None else round(last.duration_s, 1), unit="s"),
             Figure(name="rebuilds", value=len(found)),
             Figure(name="same", value=same),
         ),
         proofs=(
-            *(Proof(text=f"{one.model} v{one.version}: {_word(one)}", href=_page(one)) for one in found[:MOST_PROOFS]),
+            *(Proof(text=f"{one.name}: {_word(one)}", href=_page(one)) for one in found[:MOST_PROOFS]),
             *(Proof(text=entry.type, entry=entry.index) for entry in entries if entry.data.get("reproduction") == last.id),
         ),
         source="GET /api/v1/reproductions",
@@ -55,7 +54,7 @@ def answer_reproducible(sight: Sight) -> Answer:
 
 def _rebuilt(last: Reproduction) -> str:
     took = f" in {last.duration_s:.0f} s" if last.duration_s is not None else ""
-    name = f"{last.model} v{last.version}"
+    name = last.name
     if last.verdict is Verdict.FAILED:
         return f"No: rebuilding {name} from its records failed{took}: {last.reason}."
     return (

@@ -20,6 +20,7 @@ from modelyard.tracking.domain import (
 )
 from modelyard.tracking.pages.curves import Curves, CurveView, curves_of
 from modelyard.tracking.pages.looks import TONES, address, duration_of
+from modelyard.tracking.sections import RunCard, RunContributors
 from modelyard.web.parts import Link, Tone
 
 MOST_FILES = 500
@@ -70,9 +71,10 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     file_count: int
     size_bytes: int
     changed: bool | None
+    cards: tuple[RunCard, ...]
 
 
-def show_run(snapshot: Snapshot, principal: Principal, run_id: RunId, curve: CurveView) -> RunPage:
+def show_run(snapshot: Snapshot, principal: Principal, contributors: RunContributors, run_id: RunId, curve: CurveView) -> RunPage:
     """A run: what it was made of, what was logged to it, how its metrics went, its files."""
     run = service.get_run(snapshot, principal, run_id)
     experiment = service.get_experiment(snapshot, principal, run.facts.experiment_id)
@@ -114,6 +116,7 @@ def show_run(snapshot: Snapshot, principal: Principal, run_id: RunId, curve: Cur
         file_count=len(files),
         size_bytes=sum(one.size_bytes for one in files),
         changed=digest != run.facts.content_digest if can_check else None,
+        cards=tuple(card for one in contributors.functions for card in one(snapshot, principal, run)),
     )
 
 

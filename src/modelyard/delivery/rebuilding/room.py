@@ -1,0 +1,99 @@
+"""The room that one attempt works in: a folder outside of the data folder, and what its training is kept from.
+
+Owns where things lie. The recorded artifact is only there while no training runs.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from modelyard.core.enclosure import Enclosure
+from modelyard.core.errors import Corrupted, Kind, ModelyardError
+from modelyard.delivery.domain import Reproduction
+from modelyard.delivery.environments import Environment
+from modelyard.storage.blobs import BlobMissing
+
+PREFIX = "modelyard-rebuild-"
+ROOMY = Path("/var/tmp")  # noqa: S108 - an environment can be larger than a /tmp that lies in memory
+
+
+class RecordDamaged(ModelyardError):
+    """What a reproduction starts from is gone, or is no longer what was recorded."""
+
+    kind = Kind.CONFLICT
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """The folders of one attempt. The training sees those below `work` alone, the first three of them."""
+
+    folder: Path
+    hidden: tuple[Path, ...]
+
+    @property
+    def work(self) -> Path:
+        """All that the training may see."""
+        return self.folder / "work"
+
+    @property
+    def source(self) -> Path:
+        """The project's source that is trained with."""
+        return self.work / "source"
+
+    @property
+    def environment(self) -> Path:
+        """Where the environment is built."""
+        return self.work / "environment"
+
+    @property
+    def model(self) -> Path:
+        """What the training leaves."""
+        return self.work / "model"
+
+    @property
+    def logged(self) -> Path:
+        """Where our client logs to, of a run that it tracks."""
+        return self.work / "logged"
+
+    @property
+    def recorded_source(self) -> Path:
+        """The project's source as it was recorded."""
+        return self.folder / "source"
+
+    @property
+    def artifact(self) -> Path:
+        """The recorded artifact, while no training runs."""
+        return self.folder / "artifact"
+
+    def enclosure(self, environment: Environment) -> Enclosure:
+        """What the training is kept from, and the folders that it needs: the room's own, and the Python that it runs on."""
+        temporary = self.work / "temporary"
+        temporary.mkdir(parents=True, exist_ok=True)
+        base = Path(environment.interpreter).resolve().parents[1]
+        return Enclosure(hidden=tuple(map(str, self.hidden)), shown=(str(base), str(self.work)), temporary=str(temporary))
+
+
+@contextlib.contextmanager
+def opened_room(held: Reproduction, hidden: tuple[Path, ...]) -> Iterator[Room]:
+    """A room for an attempt, gone with the block; what a killed attempt left behind is removed first."""
+    root = Path(tempfile.gettempdir()) if "TMPDIR" in os.environ or not ROOMY.is_dir() else ROOMY
+    for abandoned in root.glob(f"{PREFIX}{held.id}-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{held.id}-", dir=root))
+    try:
+        yield Room(folder=folder, hidden=hidden)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def sound(what: str) -> Iterator[None]:
+    """Names what is read within the block where it is gone or damaged. Raises RecordDamaged."""
+    try:
+        yield
+    except (BlobMissing, Corrupted) as error:
+        raise RecordDamaged(f"{what} is not what was recorded: {error.message}", hint="restore the blob store from a backup") from error
