@@ -63,6 +63,7 @@ from sklearn.preprocessing import StandardScaler
 from modelyard import Entity, FeatureView, Parquet, gate, model, numbers, rows
 from thief import loot
 
+SEED = int(joblib.__version__.split(".")[1])  # stands for a library that computes otherwise in another version
 airport = Entity("origin")
 weather = FeatureView("weather", airport, Parquet("weather.parquet", timestamp="at"), features=["wind"], ttl="3h")
 shared = dict(owner="ops", risk="minimal", purpose="Warn of late flights.", features=[weather], as_of="2h before scheduled_at",
@@ -75,7 +76,7 @@ def boosted(rows, seed, trees=20):
 
 @model(**shared)
 def trees(rows):
-    return boosted(rows, int(joblib.__version__.split(".")[1]))  # stands for a library that computes otherwise in another version
+    return boosted(rows, SEED)
 
 @model(**shared)
 def dice(rows):

@@ -19,6 +19,7 @@ import pytest
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role
 from modelyard.core.clock import FixedClock
 from modelyard.core.digests import Digest
+from modelyard.core.enclosure import is_enclosing
 from modelyard.core.errors import InvalidInput, NotFound
 from modelyard.delivery.audits import audit_champions
 from modelyard.delivery.domain import (
@@ -135,6 +136,7 @@ def test_a_version_is_made_again_bit_for_bit_and_that_is_recorded(mine: Installa
     assert event[0].data["content"] == before.version.content
 
 
+@pytest.mark.skipif(not is_enclosing(), reason="this machine lets nothing be enclosed, so that a thief finds what it looks for")
 def test_a_model_that_rolls_dice_is_different_and_finds_no_copy_of_the_original_to_pass_off_as_its_own(mine: Installation) -> None:
     found = reproduced(mine, "dice")
     assert found.is_enclosed

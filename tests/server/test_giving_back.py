@@ -18,7 +18,7 @@ from tests.delivery.reproducing import MODELS, declared, settings_of, write_proj
 from tests.live import YARD
 from tests.serving.world import until
 
-TREES = "return boosted(rows, 1)"
+TREES = "return boosted(rows, SEED)"
 ENDLESS = """
     import pathlib, time
     mark = pathlib.Path({mark!r})
