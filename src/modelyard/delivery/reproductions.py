@@ -35,10 +35,12 @@ from modelyard.registry.domain import ModelName, ModelVersion
 from modelyard.registry.service import show_version
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking.domain import Run, RunId
-from modelyard.tracking.service import get_run
+from modelyard.tracking.service import get_run, list_all_files
 
 MOST_LISTED = 200
 MOST_ATTEMPTS = 3
+RECORD = "modelyard/record.json"
+"""The file of a run that says how our client's code was called."""
 DELIVERY_TAG = "modelyard.delivery"
 PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}==[A-Za-z0-9][A-Za-z0-9.!+_-]{0,40}")
 
@@ -119,11 +121,12 @@ def delivery_of_run(snapshot: Snapshot, run: str, tags: Mapping[str, str]) -> De
 
 def check_run_reproducible(snapshot: Snapshot, run: Run) -> None:
     """Raises NotReproducible where it is not recorded what the run came from."""
-    detail = delivery_of_run(snapshot, run.facts.id, run.tags)
-    if detail is None:
+    if delivery_of_run(snapshot, run.facts.id, run.tags) is not None:
+        return
+    if not any(one.path == RECORD for one in list_all_files(snapshot, SYSTEM, run.facts.id)):
         raise NotReproducible(
-            f"the run {run.facts.id} was not made by a delivery, so nothing of it can be made again from records",
-            hint="yard ship makes a run with all records",
+            f"the run {run.facts.id} was made neither by a delivery nor by modelyard.start: nothing can be made again from records",
+            hint="yard ship and modelyard.start make runs with all records",
         )
 
 

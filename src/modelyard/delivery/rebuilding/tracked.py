@@ -87,7 +87,7 @@ def made_again(yard: Yard, steps: Steps, room: Room, read: ReadOutcome) -> Repro
     record = tracked.record
     wanted = Wanted(folder=room.environment, python=record.python, requirements=tracked.requirements)
     fresh = steps.taken("environment", lambda: fresh_environment(yard.blobs, wanted, yard.beat), lambda found: found.said)
-    changed = steps.taken("data", lambda: _changed_data(record, room.source), _said_of_data(record))
+    changed = steps.taken("data", lambda: _changed_data(yard.folder, record, room.source), _said_of_data(record))
     if record.processor != processor():
         said = f"{processor()} instead of {record.processor or 'one that was not recorded'}"
         changed = [*changed, Difference(ingredient=Ingredient.PROCESSOR, said=said)]
@@ -141,13 +141,17 @@ def _tracked(yard: Yard, run: str, room: Room) -> Tracked:
     return Tracked(record=record, requirements=requirements, outcome=outcome)
 
 
-def _changed_data(record: RunRecord, source: Path) -> list[Difference]:
+def _changed_data(installation: Path, record: RunRecord, source: Path) -> list[Difference]:
     """The datasets that are no longer what the run read. Raises NotReproducible for one that is gone."""
     found = []
     for one in record.datasets:
         if one.path is None:
             continue
         path = _laid(one.path, record.root, source)
+        if path.resolve().is_relative_to(installation.resolve()):
+            raise NotReproducible(
+                f"the data at {one.path[:200]} is the installation's own", hint="a run's data lies outside of the data folder"
+            )
         digest, rows = _digest(path)
         if digest != one.digest:
             instead = f", {rows:,} rows instead of {one.rows:,}" if rows is not None and one.rows is not None and rows != one.rows else ""

@@ -45,7 +45,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What `modelyard/record.json` holds.
 
     `command` has `python` for the interpreter, and is None in a notebook; it was called in `folder`, relative to the archive's
-    root. `tolerance` was fixed before the training: how far the figures of a rebuild may be off.
+    root, which lay at `root`. `tolerance` was fixed before the training: how far the figures of a rebuild may be off.
     """
 
     command: tuple[str, ...] | None
@@ -54,6 +54,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     seeds: dict[str, int]
     processor: str
     tolerance: float
+    root: str = ""
     datasets: tuple[UsedDataset, ...] = ()
     commit: str | None = None
     branch: str | None = None
@@ -125,6 +126,7 @@ def collected(where: Origin, seeds: dict[str, int], tolerance: float) -> Collect
         seeds=seeds,
         processor=processor(),
         tolerance=tolerance,
+        root=said(str(where.root)),
         commit=git.commit if git else None,
         branch=git.branch or None if git else None,
         is_dirty=git.is_dirty if git else None,
