@@ -1,5 +1,6 @@
 """The real `mlflow` client against the registry: register, alias, load by alias, search; as scripts have it installed."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,16 +104,22 @@ def test_a_version_whose_files_were_changed_is_not_handed_out(client: Any) -> No
         "file:///etc/passwd",
         "../../etc",
         "http://169.254.169.254/latest",
-        "s3://bucket/model",
+        "hdfs://127.0.0.1/model",
+        "ftp:///etc",
+        "s3://bucket/%252e%252e/model",
+        "s3://bucket/a%00b",
+        "file://evil.example/share",
+        "runs:/" + "0" * 32 + "/model",
         "runs:/{run}/../../other",
         "runs:/{run}/%2e%2e/%2e%2e",
         "mlflow-artifacts:/0/{run}/artifacts/../../x",
         "mlflow-artifacts://evil.example/0/{run}/artifacts/model",
         "mlflow-artifacts:/0/{run}/artifacts#/../..",
         "models:/m-00000000000000000000000000000000",
-        "runs:/{run}/nothing-here",
         "models:/late/99",
-        "dbfs:/x",
+        "models:/late",
+        "models://evil.example/late/1",
+        "javascript:alert(1)",
         "",
     ],
 )
@@ -124,6 +131,34 @@ def test_no_source_reaches_anything_but_what_was_logged_here(client: Any, source
         client._get_registry_client().store.create_model_version("late", source.replace("{run}", run.info.run_id), run.info.run_id)
     assert caught.value.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
     assert client.search_model_versions("name = 'late'") == []
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/model", "runs:/{run}/nothing-here", "dbfs:/x", "{uri}/nothing-here"])
+def test_what_lies_elsewhere_is_a_record_of_its_address(client: Any, database: Database, source: str) -> None:
+    client.create_registered_model("late")
+    with mlflow.start_run() as run:
+        mlflow.log_metric("acc", 0.5)
+    named = source.replace("{run}", run.info.run_id).replace("{uri}", run.info.artifact_uri)
+    version = client.create_model_version("late", named, run.info.run_id)
+    assert (version.source, version.run_id, version.status) == (named, run.info.run_id, "READY")
+    assert client.get_model_version_download_uri("late", "1") == named
+    copied = client.copy_model_version("models:/late/1", "prod")
+    assert copied.source == "models:/late/1"
+    assert client.get_model_version_download_uri("prod", "1") == named
+    with database.read() as snapshot:
+        rows = snapshot.connection.exec_driver_sql("SELECT format, content, signature, size_bytes, metrics FROM registry_version").all()
+    assert {tuple(row) for row in rows} == {("elsewhere", None, None, 0, '{"acc":0.5}')}
+
+
+def test_a_local_path_is_a_record_below_its_run_s_own_folder_alone(client: Any) -> None:
+    client.create_registered_model("late")
+    experiment = client.create_experiment("own disk", artifact_location="/home/ann/runs")
+    run = client.create_run(experiment)
+    version = client.create_model_version("late", f"{run.info.artifact_uri}/model", run.info.run_id)
+    assert client.get_model_version_download_uri("late", version.version) == f"/home/ann/runs/{run.info.run_id}/artifacts/model"
+    for path in ("/etc/passwd", f"{run.info.artifact_uri}/../../../../../etc", f"{run.info.artifact_uri}x"):
+        with pytest.raises(mlflow.MlflowException, match="contained within the artifact directory"):
+            client.create_model_version("late", path, run.info.run_id)
 
 
 def test_models_are_made_described_tagged_searched_and_paged(client: Any) -> None:
@@ -148,8 +183,13 @@ def test_models_are_made_described_tagged_searched_and_paged(client: Any) -> Non
     with pytest.raises(mlflow.MlflowException) as missing:
         client.get_registered_model("model_4")
     assert missing.value.error_code == "RESOURCE_DOES_NOT_EXIST"
-    with pytest.raises(mlflow.MlflowException, match="keeps its name"):
-        client.rename_registered_model("model_3", "renamed")
+    client.rename_registered_model("model_3", "Modell (Überblick), 3 %")
+    renamed = client.get_registered_model("Modell (Überblick), 3 %")
+    assert (renamed.name, renamed.description, renamed.tags) == ("Modell (Überblick), 3 %", "better", {"t t": "x"})
+    with pytest.raises(mlflow.MlflowException, match="Registered Model with name=model_3 not found"):
+        client.get_registered_model("model_3")
+    with pytest.raises(mlflow.MlflowException, match=r"Registered Model \(name=model_1\) already exists"):
+        client.rename_registered_model("model_2", "model_1")
 
 
 def test_versions_are_described_tagged_staged_searched_and_deleted(client: Any) -> None:
@@ -172,10 +212,28 @@ def test_versions_are_described_tagged_staged_searched_and_deleted(client: Any) 
     client.delete_model_version("late", "1")
     assert [str(one.version) for one in client.search_model_versions("name = 'late'")] == ["2"]
     assert client.get_registered_model("late").aliases == {}
-    with pytest.raises(mlflow.MlflowException, match="retired"):
+    with pytest.raises(mlflow.MlflowException, match=r"Model Version \(name=late, version=1\) not found"):
         client.get_model_version("late", "1")
-    with pytest.raises(mlflow.MlflowException, match="stay on record"):
-        client.delete_registered_model("late")
+    client.delete_registered_model("late")
+    assert client.search_registered_models() == []
+    assert client.search_model_versions() == []
+
+
+def test_a_renamed_model_keeps_versions_aliases_and_tags_and_loads(client: Any) -> None:
+    model, _, info = logged("late")
+    client.set_registered_model_alias("late", "champion", "1")
+    client.set_model_version_tag("late", "1", "k", "v")
+    client.transition_model_version_stage("late", "1", "Staging")
+    client.rename_registered_model("late", "später")
+    version = client.get_model_version("später", "1")
+    assert (version.tags, version.current_stage, version.aliases) == ({"k": "v"}, "Staging", ["champion"])
+    assert version.source == f"models:/{info.model_id}"
+    loaded = mlflow.sklearn.load_model("models:/später@champion")
+    assert loaded.predict_proba(ROWS).tolist() == model.predict_proba(ROWS).tolist()
+    assert [one.name for one in client.search_model_versions("tags.k = 'v'")] == ["später"]
+    assert str(mlflow.register_model(f"models:/{info.model_id}", "später").version) == "2"
+    told = json.loads(client.get_logged_model(info.model_id).tags["mlflow.modelVersions"])
+    assert [(one["name"], one["version"]) for one in told if isinstance(one["version"], int)] == [("late", 1), ("später", 2)]
 
 
 def test_a_version_is_copied_under_another_name(client: Any) -> None:

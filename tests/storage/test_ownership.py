@@ -11,6 +11,7 @@ CHILDREN = {
     "ledger_personal": "the entry's",
     "registry_alias": "the model's",
     "registry_alias_move": "the model's",
+    "registry_former_name": "a name of the whole installation: whoever has it next goes on counting",
     "registry_hold": "the version's",
     "registry_logged_source": "the version's",
     "registry_note": "the version's",

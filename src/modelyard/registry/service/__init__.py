@@ -2,10 +2,21 @@
 
 from modelyard.registry.service.aliases import delete_alias, find_alias, list_alias_moves, list_aliases, set_alias
 from modelyard.registry.service.artifacts import inspect_artifact, keep_artifact
-from modelyard.registry.service.logged import Sought, download_location, prepare_logged, register_logged
-from modelyard.registry.service.models import create_model, delete_empty_model, ensure_model, get_model, list_models, update_model
-from modelyard.registry.service.notes import STAGES, delete_tag, describe_version, find_notes, move_stage, set_tags
+from modelyard.registry.service.logged import download_location, prepare_logged, register_logged
+from modelyard.registry.service.models import (
+    Bonds,
+    create_model,
+    create_registered_model,
+    delete_model,
+    ensure_model,
+    get_model,
+    list_models,
+    rename_model,
+    update_model,
+)
+from modelyard.registry.service.notes import STAGES, delete_tag, describe_version, find_notes, known_stage, move_stage, set_tags
 from modelyard.registry.service.search import Asked, dated_models, read_beside, search_models, search_versions, versions_by_key
+from modelyard.registry.service.sources import Sought
 from modelyard.registry.service.versions import (
     compare_versions,
     get_lineage,
@@ -25,12 +36,14 @@ from modelyard.registry.service.versions import (
 __all__ = [
     "STAGES",
     "Asked",
+    "Bonds",
     "Sought",
     "compare_versions",
     "create_model",
+    "create_registered_model",
     "dated_models",
     "delete_alias",
-    "delete_empty_model",
+    "delete_model",
     "delete_tag",
     "describe_version",
     "download_location",
@@ -43,6 +56,7 @@ __all__ = [
     "inspect_artifact",
     "keep_artifact",
     "list_alias_moves",
+    "known_stage",
     "list_aliases",
     "list_models",
     "list_versions",
@@ -54,6 +68,7 @@ __all__ = [
     "register_logged",
     "register_version",
     "release_hold",
+    "rename_model",
     "resolve",
     "retire_version",
     "search_models",

@@ -3,7 +3,7 @@
 from modelyard.access.domain import Principal, Role
 from modelyard.core.errors import InvalidInput
 from modelyard.registry.domain import Alias, AliasMove, AliasName, ModelName
-from modelyard.registry.rules import checked_alias
+from modelyard.registry.rules.names import checked_alias, checked_new_alias
 from modelyard.registry.service.guard import known_version, seen_model, seen_version
 from modelyard.registry.service.versions import check_active, record_version, require_alias
 from modelyard.registry.store import events, models
@@ -14,7 +14,7 @@ MOST_MOVES = 1000
 
 def set_alias(tx: Transaction, principal: Principal, model: ModelName, alias: AliasName, version: int) -> Alias:
     """The alias, pointing to `version` from now on. Raises NoSuchModel, NoSuchVersion, VersionIsRetired."""
-    name = checked_alias(alias)
+    name = checked_new_alias(alias)
     found = seen_version(tx, principal, model, version, Role.CONTRIBUTOR)
     models.touch_model(tx, model)
     check_active(tx, found)
