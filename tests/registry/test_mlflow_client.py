@@ -1,5 +1,6 @@
 """The real `mlflow` client against the registry: register, alias, load by alias, search; as scripts have it installed."""
 
+import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.fernet import Fernet
 
+from modelyard.registry.service import Hooks
+from modelyard.registry.webhooks import HookKey, headers_of
 from modelyard.registry.wire.app import registry_routes
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
@@ -31,7 +35,7 @@ def client(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setenv("MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT", "1")
     blobs = Blobs.open(f"file://{tmp_path / 'blobs'}")
-    app = mlflow_app(database, blobs, authenticate, registry_routes(database, blobs))
+    app = mlflow_app(database, blobs, authenticate, registry_routes(database, blobs, hooks=HOOKS))
     with served(app) as url:
         mlflow.set_tracking_uri(url)
         mlflow.set_registry_uri(url)
@@ -44,6 +48,7 @@ def client(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     app.close()
 
 
+HOOKS = Hooks(key=HookKey(Fernet.generate_key()), allows_private=True)
 ROWS = np.random.default_rng(3).normal(size=(60, 3))
 
 
@@ -249,3 +254,34 @@ def test_a_version_tells_the_run_it_came_from(client: Any, database: Database) -
     with database.read() as snapshot:
         row = snapshot.connection.exec_driver_sql("SELECT run_id, metrics, parameters, format, content FROM registry_version").one()
     assert tuple(row) == (run_id, '{"acc":0.5}', '{"C":"1.0"}', "mlflow", None)
+
+
+def test_webhooks_are_made_listed_changed_tried_and_removed(client: Any) -> None:
+    entities: Any = importlib.import_module("mlflow.entities.webhook")
+    created = entities.WebhookEvent(entities.WebhookEntity.MODEL_VERSION, entities.WebhookAction.CREATED)
+    tagged = entities.WebhookEvent(entities.WebhookEntity.MODEL_VERSION_TAG, entities.WebhookAction.SET)
+    made = [client.create_webhook(f"hook{n}", f"http://127.0.0.1:9/{n}", [tagged, created], "d", "s3cret") for n in range(3)]
+    hook = client.get_webhook(made[0].webhook_id)
+    assert (hook.name, hook.url, hook.description, hook.secret) == ("hook0", "http://127.0.0.1:9/0", "d", None)
+    assert (hook.events, hook.status) == ([created, tagged], "ACTIVE")
+    first = client.list_webhooks(max_results=2)
+    rest = client.list_webhooks(max_results=2, page_token=first.token)
+    assert [one.name for one in [*first, *rest]] == ["hook2", "hook1", "hook0"]
+    changed = client.update_webhook(hook.webhook_id, name="new", events=[tagged], status=entities.WebhookStatus.DISABLED)
+    assert (changed.name, changed.url, changed.events, changed.status) == ("new", hook.url, [tagged], "DISABLED")
+    assert changed.last_updated_timestamp > hook.last_updated_timestamp
+    tried = client.test_webhook(hook.webhook_id)
+    assert (tried.success, tried.response_status) == (False, None)
+    assert "did not answer" in tried.error_message
+    client.delete_webhook(hook.webhook_id)
+    with pytest.raises(mlflow.MlflowException, match=f"Webhook with ID {hook.webhook_id} not found"):
+        client.get_webhook(hook.webhook_id)
+    for url, words in (("   ", "cannot be empty"), ("ftp://x", "Invalid webhook URL scheme"), ("http://[x", "Invalid webhook URL")):
+        with pytest.raises(mlflow.MlflowException, match=words):
+            client.create_webhook("hook", url, [created])
+
+
+def test_a_delivery_is_signed_as_mlflow_signs(client: Any) -> None:
+    delivery: Any = importlib.import_module("mlflow.webhooks.delivery")
+    headers = headers_of("d1", '{"a": "ü"}', 1700000000, "s3cret ü")
+    assert headers["X-MLflow-Signature"] == delivery._generate_hmac_signature("s3cret ü", "d1", "1700000000", '{"a": "ü"}')

@@ -16,6 +16,7 @@ CHILDREN = {
     "registry_logged_source": "the version's",
     "registry_note": "the version's",
     "registry_state": "the version's",
+    "registry_webhook_dispatch": "the webhook's",
     "registry_tag": "the model's or the version's",
     "serving_switch": "the revision's: when each gateway took it over",
 }

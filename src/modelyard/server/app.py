@@ -81,7 +81,7 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
     hub = Hub(_feed(installation.database))
     site = _site(installation, pool, hub)
     registry = CollectorRegistry()
-    routes = registry_routes(installation.database, installation.blobs, BONDS)
+    routes = registry_routes(installation.database, installation.blobs, BONDS, installation.hooks)
     mlflow = mlflow_app(installation.database, installation.blobs, authenticated_caller, routes)
     handlers = [
         *[operation_handler(bind(item, INJECTABLE), site.resources, request_values, caller_of) for item in OPERATIONS],

@@ -2,6 +2,7 @@
 
 from modelyard.registry.service.aliases import delete_alias, find_alias, list_alias_moves, list_aliases, set_alias
 from modelyard.registry.service.artifacts import inspect_artifact, keep_artifact
+from modelyard.registry.service.courier import Courier
 from modelyard.registry.service.logged import download_location, prepare_logged, register_logged
 from modelyard.registry.service.models import (
     Bonds,
@@ -32,19 +33,32 @@ from modelyard.registry.service.versions import (
     versions_of_digest,
     versions_of_run,
 )
+from modelyard.registry.service.webhooks import (
+    Hooks,
+    create_webhook,
+    delete_webhook,
+    get_webhook,
+    list_webhooks,
+    try_webhook,
+    update_webhook,
+)
 
 __all__ = [
     "STAGES",
     "Asked",
     "Bonds",
+    "Courier",
+    "Hooks",
     "Sought",
     "compare_versions",
     "create_model",
     "create_registered_model",
+    "create_webhook",
     "dated_models",
     "delete_alias",
     "delete_model",
     "delete_tag",
+    "delete_webhook",
     "describe_version",
     "download_location",
     "ensure_model",
@@ -53,13 +67,15 @@ __all__ = [
     "get_lineage",
     "get_model",
     "get_version",
+    "get_webhook",
     "inspect_artifact",
     "keep_artifact",
-    "list_alias_moves",
     "known_stage",
+    "list_alias_moves",
     "list_aliases",
     "list_models",
     "list_versions",
+    "list_webhooks",
     "move_stage",
     "prepare_logged",
     "put_hold",
@@ -76,7 +92,9 @@ __all__ = [
     "set_alias",
     "set_tags",
     "show_version",
+    "try_webhook",
     "update_model",
+    "update_webhook",
     "versions_by_key",
     "versions_of_digest",
     "versions_of_run",

@@ -5,6 +5,7 @@ The files' digests are the version's; a folder that was changed afterwards is no
 
 import json
 import math
+from collections.abc import Mapping
 
 import msgspec
 
@@ -29,7 +30,7 @@ from modelyard.registry.rules.sources import Source, SourceKind, parsed_source
 from modelyard.registry.service.artifacts import inspect_artifact, note_artifact
 from modelyard.registry.service.guard import seen_version
 from modelyard.registry.service.sources import Sought, checked_owner, referred
-from modelyard.registry.service.versions import register_version
+from modelyard.registry.service.versions import Told, register_version
 from modelyard.registry.store import notes, versions
 from modelyard.storage.blobs import DIGEST, Blobs
 from modelyard.storage.database import Database, Snapshot, Transaction
@@ -162,10 +163,10 @@ def _metrics(run: Run | None) -> dict[str, float]:
     return {one.key: one.value for one in run.metrics if one.value is not None and math.isfinite(one.value)} if run else {}
 
 
-def register_logged(tx: Transaction, principal: Principal, model: ModelName, prepared: Prepared) -> ModelVersion:
+def register_logged(tx: Transaction, principal: Principal, model: ModelName, prepared: Prepared, tags: Mapping[str, str]) -> ModelVersion:
     """The next version of `model`, of a source that was prepared."""
     note_artifact(tx, prepared.kept)
-    version = register_version(tx, principal, model, prepared.body)
+    version = register_version(tx, principal, model, prepared.body, Told(source=prepared.source.uri, tags=dict(tags)))
     notes.insert_source(tx, model, version.number, prepared.source)
     if prepared.tagged_model:
         _tag(tx, principal, LoggedModelId(prepared.tagged_model), version)

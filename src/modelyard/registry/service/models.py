@@ -1,6 +1,6 @@
 """Models: made, changed, renamed, removed, listed. Owns no version."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 import sqlalchemy as sa
@@ -23,10 +23,12 @@ from modelyard.registry.domain import (
     NewModel,
     RiskTier,
 )
-from modelyard.registry.rules.names import LONGEST_DESCRIPTION, checked_model_name
+from modelyard.registry.rules.names import LONGEST_DESCRIPTION, checked_model_name, checked_tag
 from modelyard.registry.service.guard import seen_model
-from modelyard.registry.store import events, models, versions
+from modelyard.registry.service.webhooks import announce
+from modelyard.registry.store import events, models, notes, versions
 from modelyard.registry.store.tables import MODEL
+from modelyard.registry.webhooks import MODEL_CREATED
 from modelyard.storage.database import Snapshot, Transaction
 
 MOST_LISTED = 1000
@@ -48,7 +50,7 @@ def create_model(tx: Transaction, principal: Principal, body: NewModel) -> Model
     return create_registered_model(tx, principal, body)
 
 
-def create_registered_model(tx: Transaction, principal: Principal, body: NewModel) -> Model:
+def create_registered_model(tx: Transaction, principal: Principal, body: NewModel, tags: Mapping[str, str] = {}) -> Model:
     """As `create_model`, under any name that MLflow takes. One that is not plain can be neither declared nor deployed."""
     require(principal, Role.CONTRIBUTOR, body.team_id)
     _check(body)
@@ -65,7 +67,10 @@ def create_registered_model(tx: Transaction, principal: Principal, body: NewMode
         created_at=tx.now(),
     )
     models.insert_model(tx, made)
+    for tag in tags.items():
+        notes.put_tag(tx, made.name, 0, checked_tag(*tag))
     _record(tx, principal, "registry.model_created", made)
+    announce(tx, made.team_id, MODEL_CREATED, {"name": made.name, "tags": dict(tags), "description": made.purpose})
     return made
 
 

@@ -2,13 +2,15 @@
 
 import msgspec
 
-from modelyard.access.domain import Principal, Role
+from modelyard.access.domain import Principal, Role, TeamId
 from modelyard.core.errors import InvalidInput
 from modelyard.registry.domain import ModelName, ModelVersion, Notes
 from modelyard.registry.rules.names import checked_description, checked_tag
 from modelyard.registry.service.guard import seen_model, seen_version
 from modelyard.registry.service.versions import record_version
+from modelyard.registry.service.webhooks import announce
 from modelyard.registry.store import models, notes
+from modelyard.registry.webhooks import TAG_DELETED, TAG_SET
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking.rules.names import checked_key
 
@@ -17,22 +19,25 @@ STAGES = ("None", "Staging", "Production", "Archived")
 
 def set_tags(tx: Transaction, principal: Principal, model: ModelName, version: int, tags: dict[str, str]) -> None:
     """Sets tags of a version, or of the model itself for 0, over their old values."""
-    _check_seen(tx, principal, model, version)
+    team = _seen_team(tx, principal, model, version)
     for key, value in tags.items():
         notes.put_tag(tx, model, version, checked_tag(key, value))
+        if version:
+            announce(tx, team, TAG_SET, {"name": model, "version": str(version), "key": key, "value": value})
 
 
 def delete_tag(tx: Transaction, principal: Principal, model: ModelName, version: int, key: str) -> None:
     """Removes a tag of a version, or of the model itself for 0; where there is none, nothing changes."""
-    _check_seen(tx, principal, model, version)
+    team = _seen_team(tx, principal, model, version)
     notes.delete_tag(tx, model, version, checked_key(key, "key"))
-
-
-def _check_seen(tx: Transaction, principal: Principal, model: ModelName, version: int) -> None:
     if version:
-        seen_version(tx, principal, model, version, Role.CONTRIBUTOR)
-    else:
-        seen_model(tx, principal, model, Role.CONTRIBUTOR)
+        announce(tx, team, TAG_DELETED, {"name": model, "version": str(version), "key": key})
+
+
+def _seen_team(tx: Transaction, principal: Principal, model: ModelName, version: int) -> TeamId:
+    if version:
+        return seen_version(tx, principal, model, version, Role.CONTRIBUTOR).team_id
+    return seen_model(tx, principal, model, Role.CONTRIBUTOR).team_id
 
 
 def find_notes(snapshot: Snapshot, version: ModelVersion) -> Notes:

@@ -30,11 +30,13 @@ from modelyard.registry.domain import (
     VersionState,
 )
 from modelyard.registry.rules import compared, lineage_of, parsed_reference
-from modelyard.registry.rules.names import checked_description, is_plain
+from modelyard.registry.rules.names import checked_description, checked_tag, is_plain
 from modelyard.registry.service.artifacts import check_theirs, inspect_artifact, known_artifact, note_artifact
 from modelyard.registry.service.guard import known_version, seen_model, seen_version
-from modelyard.registry.store import events, models, versions
+from modelyard.registry.service.webhooks import announce
+from modelyard.registry.store import events, models, notes, versions
 from modelyard.registry.store.tables import VERSION
+from modelyard.registry.webhooks import VERSION_CREATED
 from modelyard.storage.blobs import DIGEST, Blobs
 from modelyard.storage.database import Database, Snapshot, Transaction
 
@@ -43,7 +45,17 @@ LONGEST_TEXT = 5000
 MOST_METRICS = 1000
 
 
-def register_version(tx: Transaction, principal: Principal, model: ModelName, body: NewVersion) -> ModelVersion:
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a new version besides what it is: its source as a client named it, and tags that are set with it."""
+
+    source: str = ""
+    tags: dict[str, str] = {}
+
+
+NOTHING_MORE = Told()
+
+
+def register_version(tx: Transaction, principal: Principal, model: ModelName, body: NewVersion, told: Told = NOTHING_MORE) -> ModelVersion:
     """The next version of `model`, of an artifact that is kept. The same key again answers with the same version.
 
     Raises NoSuchModel, BadArtifact, and Conflict where the key was used with another artifact.
@@ -65,8 +77,22 @@ def register_version(tx: Transaction, principal: Principal, model: ModelName, bo
     made = msgspec.structs.replace(made, team_id=seen.team_id, number=_next_number(tx, model))
     versions.insert_version(tx, made, body.key)
     events.insert_state(tx, model, made.number, StateChange(state=VersionState.REGISTERED, at=made.created_at, actor=principal.id))
+    for tag in told.tags.items():
+        notes.put_tag(tx, model, made.number, checked_tag(*tag))
     record_version(tx, principal, "registry.version_registered", made, _facts(made))
+    announce(tx, made.team_id, VERSION_CREATED, _telling(made, told))
     return made
+
+
+def _telling(version: ModelVersion, told: Told) -> dict[str, object]:
+    return {
+        "name": version.model,
+        "version": str(version.number),
+        "source": told.source or f"modelyard-artifact:{version.artifact}",
+        "run_id": version.run,
+        "tags": told.tags,
+        "description": version.description or None,
+    }
 
 
 def _next_number(tx: Transaction, model: ModelName) -> int:

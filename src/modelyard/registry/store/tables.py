@@ -136,3 +136,28 @@ FORMER_NAME = sa.Table(
     sa.Column("model_id", sa.String(256), nullable=False),
     sa.Column("last", sa.Integer, nullable=False),
 )
+WEBHOOK = sa.Table(
+    "registry_webhook",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("team_id", sa.String(120), nullable=False, index=True),
+    sa.Column("name", sa.String(63), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("events", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("secret", sa.LargeBinary, nullable=True),
+    sa.Column("created_by", sa.String(60), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+)
+DISPATCH = sa.Table(
+    "registry_webhook_dispatch",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    # No foreign key: a webhook that is removed meanwhile must not fail the change that told of itself. The courier clears up.
+    sa.Column("webhook_id", sa.String(64), nullable=False, index=True),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("due_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("attempts", sa.Integer, nullable=False),
+)

@@ -84,8 +84,8 @@ def answer(snapshot: Snapshot, model: ModelName) -> ModelAnswer:
 
 def _create(tx: Transaction, principal: Principal, request: CreateModel) -> ModelAnswer:
     name, tags = name_of(request), checked_tags(request.tags)
-    service.create_registered_model(tx, principal, NewModel(name=name, team_id=home_team(principal), purpose=request.description or ""))
-    service.set_tags(tx, principal, name, 0, tags)
+    body = NewModel(name=name, team_id=home_team(principal), purpose=request.description or "")
+    service.create_registered_model(tx, principal, body, tags)
     return answer(tx, name)
 
 

@@ -137,8 +137,7 @@ class VersionRoutes:
 
 def _create(tx: Transaction, principal: Principal, request: CreateVersion, prepared: Any) -> VersionAnswer:
     name, tags = name_of(request), checked_tags(request.tags)
-    version = service.register_logged(tx, principal, name, prepared)
-    service.set_tags(tx, principal, version.model, version.number, tags)
+    version = service.register_logged(tx, principal, name, prepared, tags)
     return VersionAnswer(version_messages(tx, [(version.model, version.number)])[0])
 
 
