@@ -151,7 +151,7 @@ def test_only_a_plain_name_is_deployed_or_declared(do: Do, database: Database) -
             do(make, NewModel(name=ModelName("mine (new)")))
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a/b", "a:b", "..", ".", "../x", "..x", "a\0b", "a\ud800", "a\nb", "x" * 257])
+@pytest.mark.parametrize("name", ["", "  ", "a/b", "a:b", "..", ".", "../x", "..x", "a\0b", "a\ud800", "a\nb", "a\u202eb", "x" * 257])
 def test_no_name_is_a_path_or_cannot_be_told(name: str) -> None:
     with pytest.raises(InvalidInput):
         checked_model_name(name)

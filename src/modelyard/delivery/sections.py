@@ -5,6 +5,7 @@ from modelyard.delivery.domain import NotReproducible, Reproduction, Reproductio
 from modelyard.delivery.pages.words import REPRODUCED
 from modelyard.delivery.reproductions import check_reproducible, list_version_reproductions
 from modelyard.registry.domain import ModelVersion
+from modelyard.registry.rules.names import page_of
 from modelyard.registry.sections import Act, Cell, Section, Table
 from modelyard.storage.database import Snapshot
 
@@ -19,7 +20,7 @@ def on_versions_page(snapshot: Snapshot, principal: Principal, version: ModelVer
     except NotReproducible as error:
         return (Section(id="reproductions", title="Made again", order=40, empty=error.message),)
     is_open = any(one.state is not ReproductionState.ENDED for one in found)
-    acts = (Act(label="Make it again", href=f"/models/{version.model}/versions/{version.number}/reproduce"),)
+    acts = (Act(label="Make it again", href=f"{page_of(version.model, version.number)}/reproduce"),)
     return (
         Section(
             id="reproductions",

@@ -106,7 +106,10 @@ def _check(records: Records) -> None:
 def _delivery_of(state: Snapshot, version: ModelVersion) -> DeliveryDetail:
     if version.run is None:
         raise _not_reproducible(version, "no run is recorded")
-    delivery = get_run(state, SYSTEM, RunId(version.run)).tags.get(DELIVERY_TAG)
+    try:
+        delivery = get_run(state, SYSTEM, RunId(version.run)).tags.get(DELIVERY_TAG)
+    except NotFound as error:
+        raise _not_reproducible(version, f"its run {version.run} is not on record") from error
     if delivery is None:
         raise _not_reproducible(version, f"its run {version.run} was not made by a delivery")
     try:

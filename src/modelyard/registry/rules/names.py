@@ -3,7 +3,7 @@
 import json
 import posixpath
 import re
-import unicodedata
+import urllib.parse
 
 from modelyard.core.errors import InvalidInput
 from modelyard.core.names import NAME
@@ -37,6 +37,16 @@ def is_plain(name: str) -> bool:
     return NAME.fullmatch(name) is not None and ".." not in name
 
 
+def page_of(model: str, number: int = 0) -> str:
+    """The address of a model's page, or of a version's: names may hold whatever an address must quote.
+
+    >>> page_of("churn (v2)", 3)
+    '/models/churn%20%28v2%29/versions/3'
+    """
+    path = f"/models/{urllib.parse.quote(model, safe='')}"
+    return f"{path}/versions/{number}" if number else path
+
+
 def checked_model_name(name: str, path: str = "name") -> ModelName:
     """`name` where it may name a model that an MLflow client makes: anything that is no path. Raises InvalidInput.
 
@@ -53,8 +63,8 @@ def checked_model_name(name: str, path: str = "name") -> ModelName:
             f"Invalid value {json.dumps(name[:LONGEST_NAME])} for parameter 'name' supplied: Names may be treated as files in certain "
             f"cases, and must not resolve to other names when treated as such. This name would resolve to {normal[:LONGEST_NAME]!r}"
         )
-    if any(unicodedata.category(c) == "Cc" for c in name):
-        raise InvalidInput(f"Invalid model name {name[:LONGEST_NAME]!r}. Names cannot contain control characters.")
+    if not name.isprintable():
+        raise InvalidInput(f"Invalid model name {name[:LONGEST_NAME]!r}. Names cannot contain characters that are not shown.")
     return ModelName(sound(checked_length(name, "name", LONGEST_NAME), "name"))
 
 
