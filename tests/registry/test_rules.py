@@ -10,7 +10,8 @@ from modelyard.core.clock import Instant
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import InvalidInput
 from modelyard.registry.domain import BadArtifact, Column, File, Format, LineageKind, ModelName, ModelVersion, Signature
-from modelyard.registry.rules import checked_alias, checked_manifest, checked_path, compared, lineage_of, parsed_reference
+from modelyard.registry.rules import checked_manifest, checked_path, compared, lineage_of, parsed_reference
+from modelyard.registry.rules.names import checked_new_alias
 
 VERSION = ModelVersion(
     model=ModelName("late"),
@@ -36,11 +37,19 @@ def file(path: str) -> File:
 
 @pytest.mark.parametrize(
     ("text", "alias", "version"),
-    [("models:/late@champion", "champion", None), ("late/3", None, 3), ("models:/late", None, None), ("late@x-1", "x-1", None)],
+    [
+        ("models:/late@champion", "champion", None),
+        ("late/3", None, 3),
+        ("models:/late", None, None),
+        ("late@x-1", "x-1", None),
+        ("l (ü)@3", "3", None),
+        ("a@b@c", "c", None),
+    ],
 )
 def test_a_reference_names_a_model_and_perhaps_a_version_of_it(text: str, alias: str | None, version: int | None) -> None:
     found = parsed_reference(text)
-    assert (found.model, found.alias, found.version) == ("late", alias, version)
+    assert (found.alias, found.version) == (alias, version)
+    assert found.model == text.removeprefix("models:/").removesuffix(f"@{alias}").removesuffix(f"/{version}")
 
 
 @pytest.mark.parametrize(
@@ -51,10 +60,10 @@ def test_what_names_no_model_is_refused(text: str) -> None:
         parsed_reference(text)
 
 
-@pytest.mark.parametrize("text", ["3", "v3", "V12", "latest", "", "1x", "a b", "a@b", "a/b", "x" * 101])
+@pytest.mark.parametrize("text", ["v3", "V12", "latest", "LATEST", "", "a b", "a.b", "a@b", "a/b", "a\n", "x" * 256])
 def test_an_alias_is_never_taken_for_a_version(text: str) -> None:
     with pytest.raises(InvalidInput):
-        checked_alias(text)
+        checked_new_alias(text)
 
 
 PATHS = [

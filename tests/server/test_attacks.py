@@ -22,6 +22,8 @@ SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatus
 FETCHERS = {"httpx", "requests", "aiohttp", "urllib3", "urllib.request", "http.client", "pycurl"}
 CLIENTS = {"cli", "sdk", "serving/gateway/link.py", "server/doctor.py", "server/supervisor.py"}
 """What asks an address: the user's own commands and SDK, a gateway its control plane, and checks of this machine's own roles."""
+GUARDED = {"registry/posting.py"}
+"""What posts to the addresses of webhooks, which `tests/registry/test_webhooks.py` shows to be public ones alone."""
 
 
 def trees() -> Iterator[tuple[Path, ast.Module]]:
@@ -48,7 +50,7 @@ def test_no_server_fetches_an_address_that_a_caller_gives() -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if FETCHERS & set(names) and not {path.as_posix(), path.parts[0]} & CLIENTS:
                 found.add(path.as_posix())
-    assert found == set()
+    assert found == GUARDED
 
 
 @pytest.mark.parametrize("run", [run_server, run_gateway])

@@ -14,10 +14,12 @@ CHILDREN = {
     "optuna_trials": "the study's",
     "registry_alias": "the model's",
     "registry_alias_move": "the model's",
+    "registry_former_name": "a name of the whole installation: whoever has it next goes on counting",
     "registry_hold": "the version's",
     "registry_logged_source": "the version's",
     "registry_note": "the version's",
     "registry_state": "the version's",
+    "registry_webhook_dispatch": "the webhook's",
     "registry_tag": "the model's or the version's",
     "serving_switch": "the revision's: when each gateway took it over",
 }

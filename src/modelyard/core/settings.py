@@ -87,6 +87,12 @@ class FeaturesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     roots: tuple[str, ...] = ()
 
 
+class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Webhooks. With `private` they may lead to addresses that are not public: this machine's, and those of its network."""
+
+    private: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings. `data` is the data folder; `login` is false only for `--no-login` on loopback."""
 
@@ -101,6 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reproduction: ReproductionSettings = ReproductionSettings()
     ledger: LedgerSettings = LedgerSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    webhooks: WebhookSettings = WebhookSettings()
 
     @property
     def folder(self) -> Path:

@@ -14,6 +14,7 @@ from modelyard.delivery.reproductions import (
     list_version_reproductions,
 )
 from modelyard.registry.domain import CHAMPION, ModelName, ModelVersion
+from modelyard.registry.rules.names import page_of
 from modelyard.registry.sections import Act, Cell, Contribution, Phrase, Section, Table, VersionMark
 from modelyard.registry.service import find_alias
 from modelyard.storage.database import Snapshot
@@ -40,7 +41,7 @@ def on_versions_page(snapshot: Snapshot, principal: Principal, version: ModelVer
             note="from its records, in a fresh environment",
             live=f"model:{version.model}/{version.number}",
             table=Table(heads=("Verdict", "Equal", "Took", "Asked"), rows=tuple(map(_row, found[:MOST_SHOWN]))) if found else None,
-            acts=(Act(label="Make it again", href=f"/models/{version.model}/versions/{version.number}/reproduce"),) if may_ask else (),
+            acts=(Act(label="Make it again", href=f"{page_of(version.model, version.number)}/reproduce"),) if may_ask else (),
             empty="Not tried yet: it would be trained again from its records and held against what was recorded",
             command=f"yard reproduce {version.model}/{version.number}",
         ),

@@ -178,6 +178,13 @@ def get_declared(snapshot: Snapshot, principal: Principal, model: str) -> Applie
     return found
 
 
+def why_bound(snapshot: Snapshot, model: ModelName) -> str:
+    """Why the registry's model must keep its name: it is declared, or was delivered. Empty where it is neither."""
+    if store.find_declaration(snapshot, model, None) is not None:
+        return "it is declared by a project"
+    return "it has deliveries" if store.list_deliveries(snapshot, model, None, None, 1) else ""
+
+
 def _sees(principal: Principal, applied: AppliedModel) -> bool:
     return principal.may(Role.VIEWER, TeamId(applied.declared.declaration.team))
 

@@ -135,7 +135,11 @@ def delivery_of(snapshot: Snapshot, version: ModelVersion) -> DeliveryDetail:
     """The delivery that made the version. Raises NotAttestable where none did, or none is on record."""
     if version.run is None:
         raise not_attestable(version, "no run is recorded")
-    tagged = get_run(snapshot, SYSTEM, RunId(version.run)).tags.get(DELIVERY_TAG)
+    try:
+        tagged = get_run(snapshot, SYSTEM, RunId(version.run)).tags.get(DELIVERY_TAG)
+    except NotFound as error:
+        # MLflow's clients may name a run that nobody here knows.
+        raise not_attestable(version, f"its run {version.run} is not on record") from error
     if tagged is None:
         raise not_attestable(version, f"its run {version.run} was not made by a delivery")
     try:

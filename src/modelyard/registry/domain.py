@@ -16,7 +16,8 @@ from modelyard.registry.errors import BadArtifact as BadArtifact
 from modelyard.registry.errors import ContentChanged as ContentChanged
 from modelyard.registry.errors import FormatRefused as FormatRefused
 from modelyard.registry.errors import ModelExists as ModelExists
-from modelyard.registry.errors import ModelHasVersions as ModelHasVersions
+from modelyard.registry.errors import ModelIsBound as ModelIsBound
+from modelyard.registry.errors import NameWasUsed as NameWasUsed
 from modelyard.registry.errors import NoSuchAlias as NoSuchAlias
 from modelyard.registry.errors import NoSuchModel as NoSuchModel
 from modelyard.registry.errors import NoSuchVersion as NoSuchVersion
@@ -48,12 +49,16 @@ class RiskTier(StrEnum):
 
 
 class Format(StrEnum):
-    """How a version's artifact is written. A folder of MLflow's is kept and handed out; it is never loaded here."""
+    """How a version's artifact is written. A folder of MLflow's is kept and handed out; it is never loaded here.
+
+    What lies elsewhere is on record by its address alone: nothing is fetched from there, and it is never served.
+    """
 
     LIGHTGBM = "lightgbm"
     ONNX = "onnx"
     SKOPS = "skops"
     MLFLOW = "mlflow"
+    ELSEWHERE = "elsewhere"
 
 
 SERVED_FORMATS = (Format.LIGHTGBM, Format.ONNX, Format.SKOPS)
@@ -103,8 +108,12 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A model: what it is for, whose it is, how risky. `owner` is who answers for it, as people name them."""
+    """A model: what it is for, whose it is, how risky. `owner` is who answers for it, as people name them.
 
+    Its `id` stays when it gets another name.
+    """
+
+    id: str
     name: ModelName
     team_id: TeamId
     owner: str
@@ -244,7 +253,8 @@ class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
 class LoggedSource(msgspec.Struct, frozen=True, kw_only=True):
     """Where MLflow's clients logged a version's files: the run or logged model that owns them, and the folder below it.
 
-    `uri` is the source as the client named it.
+    `uri` is the source as the client named it, `location` where clients download the files. Without an owner the files lie
+    elsewhere, and nothing is known of them but that address.
     """
 
     uri: str
@@ -252,6 +262,7 @@ class LoggedSource(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     run_link: str = ""
     logged_model: str = ""
+    location: str = ""
 
 
 class Notes(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,6 +271,14 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     stage: str = "None"
     updated_at: Instant
+
+
+class FormerName(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that a model had when it had versions: whoever has it next goes on counting behind them."""
+
+    name: ModelName
+    model: str
+    last: int
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,8 +19,14 @@ class ModelExists(Conflict):
     """The installation has a model of that name."""
 
 
-class ModelHasVersions(ModelyardError):
-    """The model has had versions; what was registered stays on record."""
+class ModelIsBound(ModelyardError):
+    """The model is declared, deployed or held; its name stands in records that go on."""
+
+    kind = Kind.REFUSED
+
+
+class NameWasUsed(ModelyardError):
+    """The versions of another model were known by that name; its numbers mean those for good."""
 
     kind = Kind.REFUSED
 

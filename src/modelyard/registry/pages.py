@@ -4,7 +4,7 @@ A model's page is the product's central one: what other components say on it com
 """
 
 from collections.abc import Iterable
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -19,6 +19,7 @@ from modelyard.registry.domain import (
     Column,
     Comparison,
     File,
+    Format,
     Lineage,
     LineageKind,
     LineageStep,
@@ -31,6 +32,7 @@ from modelyard.registry.domain import (
     VersionState,
 )
 from modelyard.registry.rules import lineage_of
+from modelyard.registry.rules.names import page_of
 from modelyard.registry.sections import AFTER_VERSIONS, Contribution, Contributors, Phrase, Section, VersionMark
 from modelyard.storage.blobs import DIGEST, BlobMissing, Blobs, BlobsUnavailable
 from modelyard.storage.database import Snapshot, Transaction
@@ -208,8 +210,8 @@ def show_model(snapshot: Snapshot, principal: Principal, contributors: Contribut
 def _version_pager(model: ModelName, listed: list[VersionDetail], before: int, *, has_more: bool, count: int) -> Pager:
     return Pager(
         said=f"{len(listed)} of {count} versions",
-        first=f"{PATH}/{model}" if before else None,
-        next=f"{PATH}/{model}?before={listed[-1].version.number}" if has_more else None,
+        first=page_of(model) if before else None,
+        next=f"{page_of(model)}?before={listed[-1].version.number}" if has_more else None,
     )
 
 
@@ -242,10 +244,11 @@ def _opening(detail: ModelDetail, shown: VersionDetail | None) -> tuple[Phrase, 
 
 
 def _origins(lineage: Lineage) -> tuple[Origin, ...]:
-    return tuple(
-        Origin(label=LINEAGE_WORDS[step.kind], step=step, href=f"/runs/{step.id}" if step.kind is LineageKind.RUN and step.id else "")
-        for step in lineage.steps
-    )
+    return tuple(Origin(label=LINEAGE_WORDS[step.kind], step=step, href=_run_page(step)) for step in lineage.steps)
+
+
+def _run_page(step: LineageStep) -> str:
+    return f"/runs/{quote(step.id, safe='')}" if step.kind is LineageKind.RUN and step.id else ""
 
 
 def _move(move: AliasMove, names: dict[PrincipalId, str]) -> Moment:
@@ -256,7 +259,7 @@ def _move(move: AliasMove, names: dict[PrincipalId, str]) -> Moment:
         if move.after
         else f"removed from v{move.before}"
     )
-    href = f"{PATH}/{move.model}/versions/{move.after}" if move.after else ""
+    href = page_of(move.model, move.after) if move.after else ""
     return Moment(
         at=move.moved_at, title=f"{move.name} {way}", text=f"by {names[move.moved_by]}", tone="good" if move.after else "idle", href=href
     )
@@ -281,7 +284,7 @@ def show_version(  # noqa: PLR0913 - what is injected does not count
     others = service.list_versions(snapshot, principal, model, limit=MOST_CHOICES)
     content = detail.version.content
     same = [one for one in service.versions_of_digest(snapshot, principal, content) if one.content == content] if content else []
-    files, error = _files(blobs, detail)
+    files, error = _files(snapshot, blobs, detail)
     said = sorted(
         (section for one in contributors.on_version for section in one(snapshot, principal, detail.version)), key=lambda one: one.order
     )
@@ -309,12 +312,16 @@ def _before(details: list[VersionDetail], version: int) -> int:
 
 
 def _version_link(model: ModelName, number: int) -> Link:
-    return Link(f"{model} v{number}", f"{PATH}/{model}/versions/{number}")
+    return Link(f"{model} v{number}", page_of(model, number))
 
 
-def _files(blobs: Blobs, detail: VersionDetail) -> tuple[tuple[File, ...], str]:
+def _files(snapshot: Snapshot, blobs: Blobs, detail: VersionDetail) -> tuple[tuple[File, ...], str]:
+    version = detail.version
+    if version.format is Format.ELSEWHERE:
+        source = service.read_beside(snapshot, [version.model]).sources[version.model, version.number]
+        return (), f"The files lie elsewhere, at {source.location}. Nothing is known of them here, and they are not served."
     try:
-        return get_manifest(blobs, detail.version.artifact).files[:MOST_FILES], ""
+        return get_manifest(blobs, version.artifact).files[:MOST_FILES], ""
     except (BlobMissing, BlobsUnavailable) as error:
         return (), error.message
 
@@ -355,13 +362,13 @@ def _brief(text: str | None) -> str | None:
 def move_alias(tx: Transaction, principal: Principal, model: ModelName, alias: str, version: int) -> Done:
     """Has an alias point to a version."""
     service.set_alias(tx, principal, model, AliasName(alias), version)
-    return Done(f"{PATH}/{model}", f"{alias} points to v{version} now.")
+    return Done(page_of(model), f"{alias} points to v{version} now.")
 
 
 def retire(tx: Transaction, principal: Principal, model: ModelName, version: int, why: str) -> Done:
     """Retires a version."""
     service.retire_version(tx, principal, model, version, why)
-    return Done(f"{PATH}/{model}/versions/{version}", f"v{version} is retired.")
+    return Done(page_of(model, version), f"v{version} is retired.")
 
 
 PAGES: tuple[Page, ...] = (

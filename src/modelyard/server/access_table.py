@@ -308,6 +308,12 @@ POST /api/2.0/mlflow/runs/outputs
 POST /api/2.0/mlflow/runs/restore
 POST /api/2.0/mlflow/runs/set-tag
 POST /api/2.0/mlflow/runs/update
+GET /api/2.0/mlflow/webhooks
+POST /api/2.0/mlflow/webhooks
+DELETE /api/2.0/mlflow/webhooks/{webhook_id}
+GET /api/2.0/mlflow/webhooks/{webhook_id}
+PATCH /api/2.0/mlflow/webhooks/{webhook_id}
+POST /api/2.0/mlflow/webhooks/{webhook_id}/test
 """
 
 _GATEWAY_PUBLIC = """

@@ -37,7 +37,7 @@ from modelyard.server.local import noted_addresses
 from modelyard.server.mounts import Mounts, authenticated_caller, mlflow_refusal
 from modelyard.server.observe import Observed, Traced
 from modelyard.server.sources import SOURCE, source_route
-from modelyard.server.surface import ACTIONS, ACTORS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES, RUN_CONTRIBUTORS
+from modelyard.server.surface import ACTIONS, ACTORS, BONDS, CONTRIBUTORS, INJECTABLE, OPERATIONS, PARITIES, RUN_CONTRIBUTORS
 from modelyard.server.surface import PAGES as OWN_PAGES
 from modelyard.server.version_files import CONTENT, version_file_route
 from modelyard.serving.pages import NearGateway
@@ -87,9 +87,8 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
     hub = Hub(_feed(installation.database))
     site = _site(installation, pool, hub)
     registry = CollectorRegistry()
-    mlflow = mlflow_app(
-        installation.database, installation.blobs, authenticated_caller, registry_routes(installation.database, installation.blobs)
-    )
+    routes = registry_routes(installation.database, installation.blobs, BONDS, installation.hooks)
+    mlflow = mlflow_app(installation.database, installation.blobs, authenticated_caller, routes)
     handlers = [
         *[operation_handler(bind(item, INJECTABLE), site.resources, request_values, caller_of) for item in OPERATIONS],
         *page_routes(site, PAGES, ACTIONS),

@@ -11,6 +11,8 @@ from modelyard.core.errors import InvalidInput
 from modelyard.core.settings import Settings
 from modelyard.governance.service import RoleKeys
 from modelyard.ledger.service import LogKey
+from modelyard.registry.service import Hooks
+from modelyard.registry.webhooks import HookKey
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.migrations import upgrade
@@ -29,6 +31,7 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     online: OnlineStore
     log_key: LogKey
     role_keys: RoleKeys
+    hooks: Hooks
 
     @property
     def clock(self) -> Clock:
@@ -59,6 +62,7 @@ def opened(settings: Settings) -> Iterator[Installation]:
             online=online,
             log_key=LogKey.open(settings.folder / "keys" / "log.key"),
             role_keys=RoleKeys.open(settings.folder / "keys"),
+            hooks=Hooks(key=HookKey.open(settings.folder / "keys" / "webhooks.key"), allows_private=settings.webhooks.private),
         )
     finally:
         online.close()

@@ -13,6 +13,7 @@ from modelyard.delivery.pages import PAGES as DELIVERY_PAGES
 from modelyard.delivery.sections import on_models_page as delivery_on_models_page
 from modelyard.delivery.sections import on_runs_page
 from modelyard.delivery.sections import on_versions_page as delivery_on_versions_page
+from modelyard.delivery.service import why_bound as why_delivery_binds
 from modelyard.features.api import OPERATIONS as FEATURE_OPERATIONS
 from modelyard.features.pages import PAGES as FEATURE_PAGES
 from modelyard.features.sections import Parities
@@ -34,14 +35,17 @@ from modelyard.monitoring.pages import ACTIONS as MONITORING_ACTIONS
 from modelyard.monitoring.pages import PAGES as MONITORING_PAGES
 from modelyard.monitoring.sections import on_models_page as monitoring_on_models_page
 from modelyard.monitoring.sections import on_views_page
+from modelyard.monitoring.service import why_bound as why_monitoring_binds
 from modelyard.registry.api import OPERATIONS as REGISTRY_OPERATIONS
 from modelyard.registry.pages import ACTIONS as REGISTRY_ACTIONS
 from modelyard.registry.pages import PAGES as REGISTRY_PAGES
 from modelyard.registry.sections import Contributors
+from modelyard.registry.service import Bonds
 from modelyard.serving.api import OPERATIONS as SERVING_OPERATIONS
 from modelyard.serving.pages import ACTIONS as SERVING_ACTIONS
 from modelyard.serving.pages import PAGES as SERVING_PAGES
 from modelyard.serving.pages import NearGateway
+from modelyard.serving.service import why_bound as why_serving_binds
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.online import OnlineStore
@@ -116,6 +120,7 @@ ACTIONS: tuple[Action, ...] = (
 )
 ACTORS = Actors(names=lambda snapshot, ids: {str(one): name for one, name in principal_names(snapshot, map(PrincipalId, ids)).items()})
 PARITIES = Parities(of=on_views_page)
+BONDS = Bonds(functions=(why_serving_binds, why_delivery_binds, why_monitoring_binds))
 CONTRIBUTORS = Contributors(
     functions=(monitoring_on_models_page, governance_on_models_page, delivery_on_models_page, tuning_on_models_page),
     on_version=(governance_on_versions_page, delivery_on_versions_page),

@@ -23,6 +23,7 @@ from modelyard.governance.service import tick as governance_tick
 from modelyard.ledger.service import tick as ledger_tick
 from modelyard.monitoring.service import measure_due
 from modelyard.monitoring.service import tick as monitoring_tick
+from modelyard.registry.service import Courier
 from modelyard.server.installation import Installation
 from modelyard.server.leases import Heart, WorkerStops, has_stopped
 from modelyard.server.reproducing import reproduce_once
@@ -41,18 +42,20 @@ FEATURES_S = 10.0
 ANSWERS_S = 60.0
 AUDIT_S = 60.0
 TICK_S = 2.0
+WEBHOOKS_S = 0.5
 AFTER_FAILURE_S = 1.0
 
 
 def work_until(stop: threading.Event, installation: Installation, holder: str) -> None:
     """Works until `stop` is set, and gives back what it then holds. A turn that finds nothing waits for a moment."""
-    ticks, hands = _ticks(installation, holder), Hands(installation, holder, stop)
-    while not stop.is_set():
-        for one in ticks:
-            one.run()
-        if not _has_worked(installation, holder, hands, stop):
-            stop.wait(installation.settings.worker.poll_s)
-    hands.close()
+    with contextlib.closing(Courier(installation.database, installation.hooks)) as courier:
+        ticks, hands = _ticks(installation, holder, courier), Hands(installation, holder, stop)
+        while not stop.is_set():
+            for one in ticks:
+                one.run()
+            if not _has_worked(installation, holder, hands, stop):
+                stop.wait(installation.settings.worker.poll_s)
+        hands.close()
 
 
 def _has_worked(installation: Installation, holder: str, hands: Hands, stop: threading.Event) -> bool:
@@ -149,7 +152,7 @@ class _Tick:
                 TRACER.start_span(self._name, start_time=began).end()
 
 
-def _ticks(installation: Installation, holder: str) -> list[_Tick]:
+def _ticks(installation: Installation, holder: str, courier: Courier) -> list[_Tick]:
     database, settings = installation.database, installation.settings
     checkpoint_s = settings.ledger.checkpoint_s
     always = [
@@ -171,6 +174,7 @@ def _ticks(installation: Installation, holder: str) -> list[_Tick]:
         _Tick("skew", TICK_S, lambda: measure_due(database, installation.tables)),
         _Tick("features", FEATURES_S, lambda: materialize_due(database, installation.online)),
         _Tick("alerts", SCHEDULES_EVERY_S, lambda: database.write(follow_alerts)),
+        _Tick("webhooks", WEBHOOKS_S, courier.tick),
         _Tick("schedules", SCHEDULES_EVERY_S, lambda: database.write(fire_schedules)),
         _Tick("audit", AUDIT_S, lambda: audit_champions(database, settings.reproduction.audit)),
     ]

@@ -10,6 +10,7 @@ import msgspec
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
+from modelyard.core.errors import NotFound
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import DeliveryDetail, NotReproducible, Reproduction, StageName
 from modelyard.delivery.reproductions import delivery_of_run
@@ -123,7 +124,11 @@ def _check(asked: Reproduction, version: ModelVersion, records: Records) -> None
 def _delivery_of(state: Snapshot, asked: Reproduction, run: str | None) -> DeliveryDetail:
     if run is None:
         raise _not_reproducible(asked, "no run is recorded")
-    detail = delivery_of_run(state, run, get_run(state, SYSTEM, RunId(run)).tags)
+    try:
+        found = get_run(state, SYSTEM, RunId(run))
+    except NotFound as error:
+        raise _not_reproducible(asked, f"its run {run} is not on record") from error
+    detail = delivery_of_run(state, run, found.tags)
     if detail is None:
         raise _not_reproducible(asked, f"there is no record of a delivery that made its run {run}")
     return detail

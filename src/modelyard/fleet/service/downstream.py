@@ -10,6 +10,7 @@ from modelyard.fleet.service.sight import Sight, entries_about, found_or_none, r
 from modelyard.fleet.service.upstream import run_node, version_node
 from modelyard.registry import service as registry
 from modelyard.registry.domain import ModelVersion
+from modelyard.registry.rules.names import page_of
 from modelyard.serving import service as serving
 from modelyard.serving.domain import RevisionDetail
 from modelyard.tracking import service as tracking
@@ -117,6 +118,6 @@ def view_trace(sight: Sight, name: str) -> Trace:
             entries=refs(sight, entries_about(sight, f"view:{name}/{applied.number}")),
         ),
         up=(Node(kind="source", title="Source", said=view.source.path),),
-        down=tuple(Node(kind="model", title=one.name, href=f"/models/{one.name}", said=f"owner {one.owner}") for one in seen),
+        down=tuple(Node(kind="model", title=one.name, href=page_of(one.name), said=f"owner {one.owner}") for one in seen),
         took_ms=0.0,
     )

@@ -18,6 +18,7 @@ from modelyard.monitoring import service as monitoring
 from modelyard.monitoring.domain import HIGHER_IS_BETTER, SEVERITY, Alert, AlertKind
 from modelyard.registry import service as registry
 from modelyard.registry.domain import CHAMPION, ModelDetail
+from modelyard.registry.rules.names import page_of
 from modelyard.serving import service as serving
 from modelyard.serving.domain import RevisionDetail
 from modelyard.storage.database import Snapshot
@@ -159,4 +160,4 @@ def _next(sight: Sight, parts: _Parts, alerts: Sequence[Alert]) -> tuple[str, st
         return f"Delivery: {current_stage(detail).name.value.replace('_', ' ')}", f"/deliveries/{last.id}"
     if alerts:
         return alerts[0].title, f"/alerts/{alerts[0].id}"
-    return ("", "") if parts.live is not None else ("Ship it", f"/models/{parts.detail.model.name}")
+    return ("", "") if parts.live is not None else ("Ship it", page_of(parts.detail.model.name))

@@ -14,6 +14,7 @@ from modelyard.fleet.rules import IdKind, digest_in, kind_of, version_reference
 from modelyard.fleet.service.sight import Sight, found_or_none
 from modelyard.registry import service as registry
 from modelyard.registry.domain import ModelVersion
+from modelyard.registry.rules.names import page_of
 from modelyard.serving import service as serving
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Snapshot
@@ -88,7 +89,7 @@ def _by_name(sight: Sight, text: str) -> list[Found]:
             Found(
                 kind="Models",
                 title=one.model.name,
-                href=f"/models/{one.model.name}",
+                href=page_of(one.model.name),
                 detail=one.model.purpose or f"owner {one.model.owner}",
             )
             for one in models
@@ -137,9 +138,7 @@ def _prediction(sight: Sight, stores: tuple[Blobs, Tables, Settings], text: str)
 
 def _version(one: ModelVersion) -> Found:
     name = f"{one.model} v{one.number}"
-    return Found(
-        kind="Versions", title=name, href=f"/models/{one.model}/versions/{one.number}", detail=f"registered {iso(one.created_at)[:16]}"
-    )
+    return Found(kind="Versions", title=name, href=page_of(one.model, one.number), detail=f"registered {iso(one.created_at)[:16]}")
 
 
 def _run(one: RunFacts) -> Found:

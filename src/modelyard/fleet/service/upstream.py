@@ -12,6 +12,7 @@ from modelyard.features import service as features
 from modelyard.fleet.domain import Fact, Node
 from modelyard.fleet.service.sight import Sight, entries_about, found_or_none, names_of, refs
 from modelyard.registry.domain import ModelVersion
+from modelyard.registry.rules.names import page_of
 from modelyard.tracking import service as tracking
 from modelyard.tracking.domain import RunId
 
@@ -38,7 +39,7 @@ def version_node(sight: Sight, version: ModelVersion) -> Node:
         kind="version",
         title=f"{version.model} v{version.number}",
         id=f"{version.model}/{version.number}",
-        href=f"/models/{version.model}/versions/{version.number}",
+        href=page_of(version.model, version.number),
         said=f"registered by {names[version.author]}",
         at=version.created_at,
         facts=tuple(facts),

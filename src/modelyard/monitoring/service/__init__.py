@@ -22,11 +22,12 @@ from modelyard.monitoring.service.watching import (
     put_reference,
     reference_of,
     set_monitors,
+    why_bound,
 )
 
 __all__ = [
     "Health", "Loss", "Scored", "Shown", "Span", "acknowledge_alert", "always_valid", "get_alert", "get_monitoring", "levels_of",
     "list_alerts", "list_health", "list_losses", "list_monitoring", "list_open_alerts", "list_skew", "measure_due", "measure_skew",
     "measured", "paired_difference", "put_reference", "reference_of", "set_monitors", "show_monitoring", "silence_alert", "tick",
-    "why_alert",
+    "why_alert", "why_bound",
 ]  # fmt: skip

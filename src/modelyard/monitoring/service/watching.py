@@ -90,6 +90,11 @@ def set_monitors(tx: Transaction, principal: Principal, model: ModelName, watch:
     return made
 
 
+def why_bound(snapshot: Snapshot, model: ModelName) -> str:
+    """Why the registry's model must keep its name: it is monitored. Empty where it never was."""
+    return "it is monitored" if store.find_watched(snapshot, model) is not None else ""
+
+
 def put_reference(tx: Transaction, principal: Principal, model: ModelName, version: int, content: NewReference) -> VersionReference:
     """What the version is held against from now on. A version has one reference: a second one is not taken.
 

@@ -2,11 +2,23 @@
 
 from modelyard.registry.service.aliases import delete_alias, find_alias, list_alias_moves, list_aliases, set_alias
 from modelyard.registry.service.artifacts import inspect_artifact, keep_artifact
+from modelyard.registry.service.courier import Courier
 from modelyard.registry.service.importing import get_model_record, import_model, list_version_files, open_version_file
-from modelyard.registry.service.logged import Sought, download_location, prepare_logged, register_logged
-from modelyard.registry.service.models import create_model, delete_empty_model, ensure_model, get_model, list_models, update_model
-from modelyard.registry.service.notes import STAGES, delete_tag, describe_version, find_notes, move_stage, set_tags
+from modelyard.registry.service.logged import download_location, prepare_logged, register_logged
+from modelyard.registry.service.models import (
+    Bonds,
+    create_model,
+    create_registered_model,
+    delete_model,
+    ensure_model,
+    get_model,
+    list_models,
+    rename_model,
+    update_model,
+)
+from modelyard.registry.service.notes import STAGES, delete_tag, describe_version, find_notes, known_stage, move_stage, set_tags
 from modelyard.registry.service.search import Asked, dated_models, read_beside, search_models, search_versions, versions_by_key
+from modelyard.registry.service.sources import Sought
 from modelyard.registry.service.versions import (
     compare_versions,
     get_lineage,
@@ -22,17 +34,32 @@ from modelyard.registry.service.versions import (
     versions_of_digest,
     versions_of_run,
 )
+from modelyard.registry.service.webhooks import (
+    Hooks,
+    create_webhook,
+    delete_webhook,
+    get_webhook,
+    list_webhooks,
+    try_webhook,
+    update_webhook,
+)
 
 __all__ = [
     "STAGES",
     "Asked",
+    "Bonds",
+    "Courier",
+    "Hooks",
     "Sought",
     "compare_versions",
     "create_model",
+    "create_registered_model",
+    "create_webhook",
     "dated_models",
     "delete_alias",
-    "delete_empty_model",
+    "delete_model",
     "delete_tag",
+    "delete_webhook",
     "describe_version",
     "download_location",
     "ensure_model",
@@ -43,13 +70,16 @@ __all__ = [
     "get_model_record",
     "get_version",
     "import_model",
+    "get_webhook",
     "inspect_artifact",
     "keep_artifact",
+    "known_stage",
     "list_alias_moves",
     "list_aliases",
     "list_models",
     "list_version_files",
     "list_versions",
+    "list_webhooks",
     "move_stage",
     "open_version_file",
     "prepare_logged",
@@ -59,6 +89,7 @@ __all__ = [
     "register_logged",
     "register_version",
     "release_hold",
+    "rename_model",
     "resolve",
     "retire_version",
     "search_models",
@@ -66,7 +97,9 @@ __all__ = [
     "set_alias",
     "set_tags",
     "show_version",
+    "try_webhook",
     "update_model",
+    "update_webhook",
     "versions_by_key",
     "versions_of_digest",
     "versions_of_run",

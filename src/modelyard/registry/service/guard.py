@@ -2,8 +2,9 @@
 
 from modelyard.access.domain import Principal, Role
 from modelyard.access.service import require
-from modelyard.core.names import NAME, nearest
+from modelyard.core.names import nearest
 from modelyard.registry.domain import Model, ModelName, ModelVersion, NoSuchModel, NoSuchVersion
+from modelyard.registry.rules.names import is_sound
 from modelyard.registry.store import models, versions
 from modelyard.registry.store.models import in_teams
 from modelyard.storage.database import Snapshot
@@ -13,7 +14,7 @@ MOST_NUMBER = 2**31 - 1
 
 def seen_model(snapshot: Snapshot, principal: Principal, model: ModelName, least: Role = Role.VIEWER) -> Model:
     """The model. Raises NoSuchModel with the nearest name that the principal sees, and NotAllowed where it only sees it."""
-    found = models.find_model(snapshot, model) if NAME.fullmatch(model) else None
+    found = models.find_model(snapshot, model) if is_sound(model) else None
     if found is None or not principal.may(Role.VIEWER, found.team_id):
         known = [one.name for one in models.list_models(snapshot, in_teams(principal.teams), 500)]
         raise NoSuchModel(f"no model {model[:120]!r}", hint=nearest(model, known))

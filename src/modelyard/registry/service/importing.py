@@ -10,7 +10,7 @@ import msgspec
 
 from modelyard.access.domain import Principal, Role
 from modelyard.access.service import require
-from modelyard.core.digests import Digest, canonical_json
+from modelyard.core.digests import Digest
 from modelyard.core.errors import InvalidInput, ModelyardError, NotFound
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
@@ -28,7 +28,6 @@ from modelyard.registry.domain import (
     NewVersion,
     Notes,
     StateChange,
-    StoredArtifact,
     VersionState,
 )
 from modelyard.registry.imports import (
@@ -44,10 +43,11 @@ from modelyard.registry.imports import (
 from modelyard.registry.service.aliases import list_alias_moves, set_alias
 from modelyard.registry.service.artifacts import note_artifact
 from modelyard.registry.service.guard import MOST_NUMBER, seen_model, seen_version
-from modelyard.registry.service.logged import Prepared, Sought, prepare_logged
+from modelyard.registry.service.logged import Prepared, elsewhere, prepare_logged
 from modelyard.registry.service.models import create_model, get_model
 from modelyard.registry.service.notes import STAGES, find_notes, set_tags
 from modelyard.registry.service.search import read_beside
+from modelyard.registry.service.sources import Sought
 from modelyard.registry.service.versions import list_versions
 from modelyard.registry.store import events, models, notes, versions
 from modelyard.storage.blobs import Blobs
@@ -125,14 +125,18 @@ def _made(tx: Transaction, principal: Principal, body: ModelImport) -> Model:
 def _prepared(database: Database, blobs: Blobs, principal: Principal, one: ImportedVersion) -> Prepared:
     """The version's files among those that were brought, or a record that there are none."""
     if not one.owner:
-        # A manifest without files: it names the place, and no reader of artifacts takes it for one.
-        digest = blobs.put_bytes(canonical_json({"files": [], "lies_at": one.uri}))
-        kept = StoredArtifact(digest=digest, format=Format.MLFLOW, size_bytes=0)
-        body = NewVersion(artifact=digest, run=one.run or None, description=one.description)
-        return Prepared(body=body, kept=kept, source=_source(one, LoggedSource(uri=one.uri, owner="", folder="")))
+        kept = elsewhere(one.uri)
+        body = NewVersion(artifact=kept.digest, run=one.run or None, description=one.description)
+        return Prepared(body=body, kept=kept, source=_source(one, LoggedSource(uri=one.uri, owner="", folder="", location=one.uri)))
     with database.read() as snapshot:
         home = tracking.get_owner(snapshot, principal, one.owner).artifact_uri.rstrip("/")
-        sought = Sought(uri=f"{home}/{one.folder}".rstrip("/"), description=one.description)
+        is_model = one.owner.startswith("m-")
+        sought = Sought(
+            uri=f"{home}/{one.folder}".rstrip("/"),
+            run="" if is_model else one.owner,
+            logged_model=one.owner if is_model else "",
+            description=one.description,
+        )
         found = prepare_logged(database, blobs, snapshot, principal, sought)
         if one.run and found.body.run is None:
             found = msgspec.structs.replace(found, body=msgspec.structs.replace(found.body, run=one.run))
@@ -259,7 +263,7 @@ def open_version_file(
 
 
 def _files_of(blobs: Blobs, version: ModelVersion) -> Manifest:
-    if version.size_bytes == 0 and version.format is Format.MLFLOW:
+    if version.format is Format.ELSEWHERE:
         raise NotFound(
             f"the files of version {version.number} of {version.model} were not brought with it", hint="its source says where they lie"
         )

@@ -1,16 +1,17 @@
-"""Versions whose files MLflow's clients logged to a run or a logged model: registered from where they lie, handed out from there.
+"""Versions that MLflow's clients register by a source: out of files that lie here by digest, or as the record of an address elsewhere.
 
-The files' digests are the version's; a folder that was changed afterwards is not handed out as the version.
+The files' digests are the version's; a folder that was changed afterwards is not handed out as the version. No address is opened.
 """
 
+import json
 import math
-import re
+from collections.abc import Mapping
 
 import msgspec
 
-from modelyard.access.domain import Principal
+from modelyard.access.domain import NotAllowed, Principal
 from modelyard.core.digests import Digest, canonical_json, digest_bytes
-from modelyard.core.errors import InvalidInput, NotFound
+from modelyard.core.errors import NotFound
 from modelyard.registry.artifacts import put_manifest
 from modelyard.registry.domain import (
     ContentChanged,
@@ -25,114 +26,113 @@ from modelyard.registry.domain import (
 )
 from modelyard.registry.formats import HEADER
 from modelyard.registry.rules import checked_manifest
+from modelyard.registry.rules.sources import Source, SourceKind, parsed_source
 from modelyard.registry.service.artifacts import inspect_artifact, note_artifact
 from modelyard.registry.service.guard import seen_version
-from modelyard.registry.service.versions import register_version, resolve
+from modelyard.registry.service.sources import Sought, checked_owner, referred
+from modelyard.registry.service.versions import Told, register_version
 from modelyard.registry.store import notes, versions
 from modelyard.storage.blobs import DIGEST, Blobs
 from modelyard.storage.database import Database, Snapshot, Transaction
 from modelyard.tracking import service as tracking
 from modelyard.tracking.domain import LoggedModelId, Run, RunId
 
-_LOGGED_MODEL = re.compile(r"models:/(m-[0-9a-f]{32})/?")
-_RUN = re.compile(r"runs:/([0-9a-f]{32})/(.+)")
-_PROXIED = re.compile(r"mlflow-artifacts:(?:///?|/)(?!/)(.+)")
-LONGEST_URI = 2000
+VERSIONS_TAG = "mlflow.modelVersions"
+"""The tag under which a logged model tells the versions that were registered from it."""
 
-
-class Sought(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client wants registered: the source as it names it, and the run and logged model that it says it came from."""
-
-    uri: str
-    run: str = ""
-    run_link: str = ""
-    logged_model: str = ""
-    description: str = ""
+LONGEST_RUN = 64
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """A logged folder, ready to become a version in one short transaction."""
+    """What a source stands for, ready to become a version in one short transaction."""
 
     body: NewVersion
     kept: StoredArtifact
     source: LoggedSource
+    tagged_model: str = ""
 
 
 def prepare_logged(database: Database, blobs: Blobs, snapshot: Snapshot, principal: Principal, sought: Sought) -> Prepared:
-    """Finds the folder that the client names, among files that lie here by digest. No path or address is ever opened.
+    """What the source stands for: files of a run or logged model, another version, or nothing but an address.
 
-    Raises InvalidInput for any other source, NotFound where there is nothing, and what the formats raise for a folder of
-    ours that does not load.
+    Raises InvalidInput for a source that MLflow's server refuses too, NotFound for what it names and is not there, and what
+    the formats raise for a folder of ours that does not load.
     """
-    if re.match(r"models:/(?!m-)", sought.uri):
-        return _copied(snapshot, principal, sought)
-    source = logged_source(snapshot, principal, sought)
-    manifest = logged_files(snapshot, principal, source)
+    source = parsed_source(sought.uri)
+    if source.kind is SourceKind.REGISTERED:
+        return _copied(snapshot, principal, source, sought)
+    location = checked_owner(snapshot, principal, source, sought)
+    logged = _logged(snapshot, principal, source)
+    manifest = None if logged is None else find_files(snapshot, principal, logged)
+    beside = LoggedSource(uri=sought.uri, owner="", folder="", run_link=sought.run_link, logged_model=sought.logged_model)
+    if logged is None or manifest is None:
+        kept, place = elsewhere(location), msgspec.structs.replace(beside, location=location)
+    else:
+        kept = _kept(database, blobs, manifest)
+        place = msgspec.structs.replace(beside, owner=logged.owner, folder=logged.folder, location=location)
+    return Prepared(body=_body(snapshot, principal, sought, kept.digest), kept=kept, source=place, tagged_model=sought.logged_model)
+
+
+def elsewhere(location: str) -> StoredArtifact:
+    """What is known of files that lie elsewhere: that they are said to lie there."""
+    return StoredArtifact(digest=digest_bytes(canonical_json({"elsewhere": location})), format=Format.ELSEWHERE, size_bytes=0)
+
+
+def _kept(database: Database, blobs: Blobs, manifest: Manifest) -> StoredArtifact:
     digest = put_manifest(blobs, manifest)
     if any(file.path == HEADER for file in manifest.files):
-        kept = inspect_artifact(database, blobs, digest)
-    else:
-        kept = StoredArtifact(digest=digest, format=Format.MLFLOW, size_bytes=manifest.size_bytes)
-    return Prepared(body=_body(snapshot, principal, sought, source, digest), kept=kept, source=source)
+        return inspect_artifact(database, blobs, digest)
+    return StoredArtifact(digest=digest, format=Format.MLFLOW, size_bytes=manifest.size_bytes)
 
 
-def _copied(snapshot: Snapshot, principal: Principal, sought: Sought) -> Prepared:
+def _copied(snapshot: Snapshot, principal: Principal, source: Source, sought: Sought) -> Prepared:
     """Another version's artifact under a name of its own."""
-    version = resolve(snapshot, principal, sought.uri)
+    version = referred(snapshot, principal, source, sought)
     kept = versions.find_artifact(snapshot, version.artifact)
-    source = notes.list_sources(snapshot, [version.model]).get((version.model, version.number))
-    if kept is None or source is None:
-        raise InvalidInput(f"Invalid model version source: '{sought.uri[:200]}'.", hint="name a run's or a logged model's folder")
+    if kept is None:
+        raise NotFound(f"Model Version (name={version.model}, version={version.number}) not found")
+    before = notes.list_sources(snapshot, [version.model]).get((version.model, version.number))
+    uri = f"models:/{version.model}/{version.number}"
+    place = before or LoggedSource(uri=uri, owner="", folder="", location=f"modelyard-artifact:{version.artifact}")
+    location = place.location or _location(snapshot, principal, place)
+    place = msgspec.structs.replace(place, uri=uri, run_link=sought.run_link, location=location)
     fields = {"run": version.run, "snapshot": version.snapshot, "feature_set": version.feature_set, "source": version.source}
     more = {"environment": version.environment, "metrics": version.metrics, "parameters": version.parameters}
     body = NewVersion(artifact=kept.digest, description=sought.description, **fields, **more)  # type: ignore[arg-type] # a version's own fields
-    return Prepared(body=body, kept=kept, source=msgspec.structs.replace(source, uri=sought.uri))
+    return Prepared(body=body, kept=kept, source=place)
 
 
-def logged_source(snapshot: Snapshot, principal: Principal, sought: Sought) -> LoggedSource:
-    """Whose folder the source names. Raises InvalidInput unless it is `models:/m-...`, `runs:/...` or `mlflow-artifacts:/...` of here."""
-    uri = sought.uri
-    if len(uri) > LONGEST_URI or "\x00" in uri + sought.run_link:
-        raise _invalid(uri)
-    folder = ""
-    if match := _LOGGED_MODEL.fullmatch(uri):
-        owner = match[1]
-    elif match := _RUN.fullmatch(uri):
-        owner, folder = match[1], tracking.checked_folder(match[2])
-    elif match := _PROXIED.fullmatch(uri):
-        found, owned = tracking.get_proxied(snapshot, principal, match[1].rstrip("/"))
+def _logged(snapshot: Snapshot, principal: Principal, source: Source) -> LoggedSource | None:
+    """The run's or logged model's folder that the source names; None for an address elsewhere."""
+    owner, folder = source.owner, source.folder
+    if source.kind is SourceKind.PROXIED:
+        found, owned = tracking.get_proxied(snapshot, principal, folder.rstrip("/"))
         owner, folder = found.id, owned.path
-    else:
-        raise _invalid(uri)
-    is_models = owner.startswith("m-")
-    if (sought.logged_model and is_models and sought.logged_model != owner) or (sought.run and not is_models and sought.run != owner):
-        raise _invalid(uri)
-    logged_model = owner if is_models else sought.logged_model
-    return LoggedSource(uri=uri, owner=owner, folder=folder, run_link=sought.run_link, logged_model=logged_model)
+    elif source.kind is SourceKind.RUN:
+        folder = tracking.checked_folder(folder.rstrip("/"))
+    elif source.kind is not SourceKind.LOGGED_MODEL:
+        return None
+    return LoggedSource(uri=source.uri, owner=owner, folder=folder)
 
 
-def _invalid(uri: str) -> InvalidInput:
-    return InvalidInput(
-        f"Invalid model version source: '{uri[:200]}'. It must name a folder of a run or of a logged model that is kept here.",
-        hint="log the model first, then register what was logged",
-    )
-
-
-def logged_files(snapshot: Snapshot, principal: Principal, source: LoggedSource) -> Manifest:
-    """The files below the source's folder as they are now. Raises NotFound where there is none."""
+def find_files(snapshot: Snapshot, principal: Principal, source: LoggedSource) -> Manifest | None:
+    """The files below the source's folder as they are now, as far as the caller may see them; None where there is none."""
     below = f"{source.folder.rstrip('/')}/" if source.folder else ""
-    found = [one for one in tracking.list_all_files(snapshot, principal, source.owner) if one.path.startswith(below)]
-    if not found:
-        raise NotFound(f"Nothing is logged at '{source.uri}'.", hint="log the model's files before registering them")
-    return checked_manifest(File(path=one.path.removeprefix(below), digest=one.digest, size_bytes=one.size_bytes) for one in found)
+    try:
+        listed = tracking.list_all_files(snapshot, principal, source.owner)
+    except (NotFound, NotAllowed):
+        return None
+    found = [one for one in listed if one.path.startswith(below)]
+    files = (File(path=one.path.removeprefix(below), digest=one.digest, size_bytes=one.size_bytes) for one in found)
+    return checked_manifest(files) if found else None
 
 
-def _body(snapshot: Snapshot, principal: Principal, sought: Sought, source: LoggedSource, artifact: Digest) -> NewVersion:
-    """What the run that logged the folder tells about it."""
-    run_id = sought.run or (source.owner if not source.owner.startswith("m-") else "")
-    if not run_id:
-        run_id = tracking.get_logged_model(snapshot, principal, LoggedModelId(source.owner)).source_run_id
-    run = tracking.get_run(snapshot, principal, RunId(run_id)) if run_id else None
+def _body(snapshot: Snapshot, principal: Principal, sought: Sought, artifact: Digest) -> NewVersion:
+    """What the run that a version is said to come from tells about it."""
+    run_id = sought.run
+    if not run_id and sought.logged_model:
+        run_id = tracking.get_logged_model(snapshot, principal, LoggedModelId(sought.logged_model)).source_run_id
+    run = _find_run(snapshot, principal, run_id)
     return NewVersion(
         artifact=artifact,
         run=run_id or None,
@@ -145,6 +145,16 @@ def _body(snapshot: Snapshot, principal: Principal, sought: Sought, source: Logg
     )
 
 
+def _find_run(snapshot: Snapshot, principal: Principal, run_id: str) -> Run | None:
+    """The run, if there is one of that id that the caller sees: MLflow's clients may name any."""
+    if not run_id or len(run_id) > LONGEST_RUN:
+        return None
+    try:
+        return tracking.get_run(snapshot, principal, RunId(run_id))
+    except (NotFound, NotAllowed):
+        return None
+
+
 def _digest(found: Digest | None) -> Digest | None:
     return found if found and DIGEST.fullmatch(found) else None
 
@@ -153,12 +163,28 @@ def _metrics(run: Run | None) -> dict[str, float]:
     return {one.key: one.value for one in run.metrics if one.value is not None and math.isfinite(one.value)} if run else {}
 
 
-def register_logged(tx: Transaction, principal: Principal, model: ModelName, prepared: Prepared) -> ModelVersion:
-    """The next version of `model`, of a folder that was prepared."""
+def register_logged(tx: Transaction, principal: Principal, model: ModelName, prepared: Prepared, tags: Mapping[str, str]) -> ModelVersion:
+    """The next version of `model`, of a source that was prepared."""
     note_artifact(tx, prepared.kept)
-    version = register_version(tx, principal, model, prepared.body)
+    version = register_version(tx, principal, model, prepared.body, Told(source=prepared.source.uri, tags=dict(tags)))
     notes.insert_source(tx, model, version.number, prepared.source)
+    if prepared.tagged_model:
+        _tag(tx, principal, LoggedModelId(prepared.tagged_model), version)
     return version
+
+
+def _tag(tx: Transaction, principal: Principal, model_id: LoggedModelId, version: ModelVersion) -> None:
+    """Has the logged model tell the version, where the caller may write to it."""
+    known = tracking.get_logged_model(tx, principal, model_id).tags.get(VERSIONS_TAG)
+    try:
+        before = json.loads(known) if known else []
+    except ValueError:
+        before = []
+    told = [*(before if isinstance(before, list) else []), {"name": version.model, "version": version.number}]
+    try:
+        tracking.set_model_tags(tx, principal, model_id, {VERSIONS_TAG: json.dumps(told)})
+    except NotAllowed:
+        return
 
 
 def download_location(snapshot: Snapshot, principal: Principal, model: ModelName, version: int) -> str:
@@ -170,8 +196,17 @@ def download_location(snapshot: Snapshot, principal: Principal, model: ModelName
     source = notes.list_sources(snapshot, [model]).get((model, version))
     if source is None:
         raise NotFound(f"Version {version} of {model} was not logged by an MLflow client.", hint="its files are on the version's page")
-    manifest = logged_files(snapshot, principal, source)
+    if not source.owner:
+        return source.location
+    manifest = find_files(snapshot, principal, source)
+    if manifest is None:
+        raise NotFound(f"Nothing is logged at '{source.uri}' any more.", hint="log the model anew and register it")
     if digest_bytes(canonical_json(msgspec.to_builtins(manifest))) != found.artifact:
         raise ContentChanged(f"The files of version {version} of {model} were changed after it was registered.", hint="register them anew")
+    return source.location or _location(snapshot, principal, source)
+
+
+def _location(snapshot: Snapshot, principal: Principal, source: LoggedSource) -> str:
+    """Where the files of a row lie that is older than its column for it."""
     location = tracking.get_owner(snapshot, principal, source.owner).artifact_uri.rstrip("/")
     return f"{location}/{source.folder}" if source.folder else location

@@ -1,4 +1,6 @@
-"""Models: made, changed, listed. Owns no version."""
+"""Models: made, changed, renamed, removed, listed. Owns no version."""
+
+from collections.abc import Callable, Mapping
 
 import msgspec
 import sqlalchemy as sa
@@ -6,27 +8,56 @@ import sqlalchemy as sa
 from modelyard.access.domain import Principal, Role
 from modelyard.access.service import require
 from modelyard.core.errors import InvalidInput
+from modelyard.core.ids import new_id
 from modelyard.core.names import checked_name
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
-from modelyard.registry.domain import Model, ModelDetail, ModelExists, ModelHasVersions, ModelName, NewModel, RiskTier
+from modelyard.registry.domain import (
+    FormerName,
+    Model,
+    ModelDetail,
+    ModelExists,
+    ModelIsBound,
+    ModelName,
+    NameWasUsed,
+    NewModel,
+    RiskTier,
+)
+from modelyard.registry.rules.names import LONGEST_DESCRIPTION, checked_model_name, checked_tag
 from modelyard.registry.service.guard import seen_model
+from modelyard.registry.service.webhooks import announce
 from modelyard.registry.store import events, models, notes, versions
 from modelyard.registry.store.tables import MODEL
+from modelyard.registry.webhooks import MODEL_CREATED
 from modelyard.storage.database import Snapshot, Transaction
 
 MOST_LISTED = 1000
 LONGEST_OWNER = 200
-LONGEST_PURPOSE = 5000
+
+
+class Bonds(msgspec.Struct, frozen=True):
+    """Who above the registry keeps records under a model's name: each function says why the model must keep it, or nothing.
+
+    The composition root hands them down. A model that only the registry knows may be renamed and removed.
+    """
+
+    functions: tuple[Callable[[Snapshot, ModelName], str], ...] = ()
 
 
 def create_model(tx: Transaction, principal: Principal, body: NewModel) -> Model:
     """A new model of a team. Raises ModelExists: names are unique in the installation."""
+    checked_name(body.name, "model")
+    return create_registered_model(tx, principal, body)
+
+
+def create_registered_model(tx: Transaction, principal: Principal, body: NewModel, tags: Mapping[str, str] = {}) -> Model:
+    """As `create_model`, under any name that MLflow takes. One that is not plain can be neither declared nor deployed."""
     require(principal, Role.CONTRIBUTOR, body.team_id)
     _check(body)
     if models.find_model(tx, body.name) is not None:
-        raise ModelExists(f"there is a model {body.name}", hint="choose another name; names are unique in the installation")
+        raise _exists(body.name)
     made = Model(
+        id=new_id("mdl"),
         name=body.name,
         team_id=body.team_id,
         owner=body.owner or principal.name,
@@ -36,7 +67,10 @@ def create_model(tx: Transaction, principal: Principal, body: NewModel) -> Model
         created_at=tx.now(),
     )
     models.insert_model(tx, made)
+    for tag in tags.items():
+        notes.put_tag(tx, made.name, 0, checked_tag(*tag))
     _record(tx, principal, "registry.model_created", made)
+    announce(tx, made.team_id, MODEL_CREATED, {"name": made.name, "tags": dict(tags), "description": made.purpose})
     return made
 
 
@@ -45,6 +79,7 @@ def ensure_model(tx: Transaction, principal: Principal, body: NewModel) -> Model
 
     The team stays the one that made it. Raises ModelExists where it is another team's.
     """
+    checked_name(body.name, "model")
     found = models.find_model(tx, body.name)
     if found is None:
         return create_model(tx, principal, body)
@@ -92,16 +127,55 @@ def list_models(  # noqa: PLR0913 - two are injected
     return _details(snapshot, models.list_models(snapshot, condition, limit))
 
 
-def delete_empty_model(tx: Transaction, principal: Principal, model: ModelName) -> None:
-    """Removes a model that never had a version. Raises ModelHasVersions for any other: what was registered stays on record."""
+def delete_model(tx: Transaction, principal: Principal, model: ModelName, bonds: Bonds) -> None:
+    """Removes a model with its versions; the ledger keeps what it says of them. Raises ModelIsBound."""
     found = seen_model(tx, principal, model, Role.CONTRIBUTOR)
-    models.touch_model(tx, model)
-    count = versions.latest_number(tx, model)
-    if count:
-        raise ModelHasVersions(f"{model} has had {count} versions, which stay on record", hint="retire its versions instead")
-    notes.delete_model_tags(tx, model)
+    last = _freed(tx, found, bonds)
     models.delete_model(tx, model)
-    _record(tx, principal, "registry.model_deleted", found)
+    _record(tx, principal, "registry.model_deleted", found, {"versions": last})
+
+
+def rename_model(tx: Transaction, principal: Principal, model: ModelName, name: ModelName, bonds: Bonds) -> Model:
+    """The model under another name, with its versions and aliases.
+
+    Raises ModelExists, ModelIsBound, and NameWasUsed where the new name's numbers mean versions of another model.
+    """
+    found = seen_model(tx, principal, model, Role.CONTRIBUTOR)
+    checked_model_name(name)
+    if name == model:
+        models.touch_model(tx, model)
+        return found
+    if models.find_model(tx, name) is not None:
+        raise _exists(name)
+    last, former = _freed(tx, found, bonds), models.find_former_name(tx, name)
+    if last and former is not None and former.model != found.id:
+        raise NameWasUsed(f"{name} 1 to {former.last} were versions of another model", hint="choose a name that was never in use")
+    models.rename_model(tx, model, name)
+    renamed = msgspec.structs.replace(found, name=name)
+    _record(tx, principal, "registry.model_renamed", found, {"to": name, "versions": last})
+    _record(tx, principal, "registry.model_renamed", renamed, {"from": model, "versions": last})
+    return renamed
+
+
+def _exists(name: ModelName) -> ModelExists:
+    return ModelExists(f"Registered Model (name={name}) already exists.", hint="choose another name; names are unique in the installation")
+
+
+def _freed(tx: Transaction, found: Model, bonds: Bonds) -> int:
+    """The last number of a model's versions, once nothing keeps the model under its name. Raises ModelIsBound."""
+    # Whoever takes a hold, or registers, waits here or finds the model gone.
+    models.touch_model(tx, found.name)
+    reasons = [reason for one in bonds.functions if (reason := one(tx, found.name))]
+    if models.is_held(tx, found.name):
+        reasons.append("a version is held")
+    if reasons:
+        raise ModelIsBound(
+            f"{found.name} keeps its name and its versions: {'; '.join(reasons)}", hint="retire versions that are not needed instead"
+        )
+    last = versions.latest_number(tx, found.name)
+    if last:
+        models.put_former_name(tx, FormerName(name=found.name, model=found.id, last=last))
+    return last
 
 
 def _escaped(text: str) -> str:
@@ -123,8 +197,8 @@ def _details(snapshot: Snapshot, found: list[Model]) -> list[ModelDetail]:
 
 
 def _check(body: NewModel) -> None:
-    checked_name(body.name, "model")
-    for what, text, most in (("owner", body.owner, LONGEST_OWNER), ("purpose", body.purpose, LONGEST_PURPOSE)):
+    checked_model_name(body.name)
+    for what, text, most in (("owner", body.owner, LONGEST_OWNER), ("purpose", body.purpose, LONGEST_DESCRIPTION)):
         if len(text) > most or "\x00" in text:
             raise InvalidInput(f"the {what} has {len(text)} characters", hint=f"at most {most}, without NUL")
 

@@ -11,7 +11,8 @@ from modelyard.registry.domain import Alias, LoggedSource, Model, ModelName, Mod
 from modelyard.registry.store import events, models, notes, search, versions
 from modelyard.registry.store.tables import MODEL, VERSION
 from modelyard.storage.database import Snapshot
-from modelyard.tracking.grammar import parse_filter, parse_orders
+from modelyard.tracking.domain import FilterInvalid
+from modelyard.tracking.grammar import Order, Vocabulary, parse_filter, parse_orders
 from modelyard.tracking.sql import fingerprint, token_of, values_of
 
 MOST_AT_ONCE = 500
@@ -60,7 +61,7 @@ def search_models(snapshot: Snapshot, principal: Principal, asked: Asked) -> Key
     wanted = search.Search(
         teams=principal.teams,
         comparisons=parse_filter(asked.filter, search.MODELS),
-        orders=parse_orders(asked.order_by, search.MODELS),
+        orders=_orders(asked.order_by, search.MODEL_ORDERS, "{'name', 'timestamp'}"),
         after=values_of(asked.page, mark),
         limit=asked.limit + 1,
     )
@@ -73,11 +74,27 @@ def search_versions(snapshot: Snapshot, principal: Principal, asked: Asked) -> K
     wanted = search.Search(
         teams=principal.teams,
         comparisons=parse_filter(asked.filter, search.VERSIONS),
-        orders=parse_orders(asked.order_by, search.VERSIONS),
+        orders=_orders(asked.order_by, search.VERSION_ORDERS),
         after=values_of(asked.page, mark),
         limit=asked.limit + 1,
     )
     return _page(search.search_versions(snapshot, wanted), asked.limit, mark)
+
+
+def _orders(texts: tuple[str, ...], vocabulary: Vocabulary, keys: str = "") -> tuple[Order, ...]:
+    """The keys of an order. Raises FilterInvalid, with the `keys` that are told where one is none of the vocabulary's."""
+    try:
+        orders = parse_orders(texts, vocabulary)
+        if all(order.entity == "attribute" for order in orders):
+            return orders
+    except FilterInvalid as error:
+        if not error.message.startswith("Invalid attribute key"):
+            raise
+    known = {*vocabulary.texts, *vocabulary.numbers, *vocabulary.order_aliases}
+    key = next(one for text in texts if (one := text.split()[0]) not in known)
+    shown = keys or f"{{{', '.join(map(repr, sorted(vocabulary.texts | vocabulary.numbers)))}}}"
+    said = "Invalid order by key" if keys or "." in key else "Invalid attribute key"
+    raise FilterInvalid(f"{said} '{key[:200]}' specified. Valid keys are '{shown}'")
 
 
 def _page(found: search.Found, limit: int, mark: str) -> Keys:

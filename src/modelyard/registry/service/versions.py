@@ -30,10 +30,13 @@ from modelyard.registry.domain import (
     VersionState,
 )
 from modelyard.registry.rules import compared, lineage_of, parsed_reference
+from modelyard.registry.rules.names import checked_description, checked_tag, is_plain
 from modelyard.registry.service.artifacts import check_theirs, inspect_artifact, known_artifact, note_artifact
 from modelyard.registry.service.guard import known_version, seen_model, seen_version
-from modelyard.registry.store import events, models, versions
+from modelyard.registry.service.webhooks import announce
+from modelyard.registry.store import events, models, notes, versions
 from modelyard.registry.store.tables import VERSION
+from modelyard.registry.webhooks import VERSION_CREATED
 from modelyard.storage.blobs import DIGEST, Blobs
 from modelyard.storage.database import Database, Snapshot, Transaction
 
@@ -42,7 +45,17 @@ LONGEST_TEXT = 5000
 MOST_METRICS = 1000
 
 
-def register_version(tx: Transaction, principal: Principal, model: ModelName, body: NewVersion) -> ModelVersion:
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a new version besides what it is: its source as a client named it, and tags that are set with it."""
+
+    source: str = ""
+    tags: dict[str, str] = {}
+
+
+NOTHING_MORE = Told()
+
+
+def register_version(tx: Transaction, principal: Principal, model: ModelName, body: NewVersion, told: Told = NOTHING_MORE) -> ModelVersion:
     """The next version of `model`, of an artifact that is kept. The same key again answers with the same version.
 
     Raises NoSuchModel, BadArtifact, and Conflict where the key was used with another artifact.
@@ -61,11 +74,31 @@ def register_version(tx: Transaction, principal: Principal, model: ModelName, bo
     if body.signature not in (None, kept.signature):
         raise BadArtifact("the artifact has another signature", hint="leave the signature out, or save the model under this one")
     made = _version(tx, principal, model, body, kept)
-    made = msgspec.structs.replace(made, team_id=seen.team_id, number=versions.latest_number(tx, model) + 1)
+    made = msgspec.structs.replace(made, team_id=seen.team_id, number=_next_number(tx, model))
     versions.insert_version(tx, made, body.key)
     events.insert_state(tx, model, made.number, StateChange(state=VersionState.REGISTERED, at=made.created_at, actor=principal.id))
+    for tag in told.tags.items():
+        notes.put_tag(tx, model, made.number, checked_tag(*tag))
     record_version(tx, principal, "registry.version_registered", made, _facts(made))
+    announce(tx, made.team_id, VERSION_CREATED, _telling(made, told))
     return made
+
+
+def _telling(version: ModelVersion, told: Told) -> dict[str, object]:
+    return {
+        "name": version.model,
+        "version": str(version.number),
+        "source": told.source or f"modelyard-artifact:{version.artifact}",
+        "run_id": version.run,
+        "tags": told.tags,
+        "description": version.description or None,
+    }
+
+
+def _next_number(tx: Transaction, model: ModelName) -> int:
+    """Behind every version of the model, and behind those of whichever model had its name before."""
+    former = models.find_former_name(tx, model)
+    return max(versions.latest_number(tx, model), former.last if former else 0) + 1
 
 
 def _version(tx: Transaction, principal: Principal, model: ModelName, body: NewVersion, kept: StoredArtifact) -> ModelVersion:
@@ -100,7 +133,8 @@ def _facts(version: ModelVersion) -> dict[str, object]:
 def _check(body: NewVersion) -> None:
     if len(body.metrics) > MOST_METRICS or not all(math.isfinite(value) for value in body.metrics.values()):
         raise InvalidInput("a metric of a version is no finite number, or they are too many", hint="leave out what could not be measured")
-    texts = (body.description, body.run or "", body.key, *body.metrics, *body.parameters, *map(str, body.parameters.values()))
+    checked_description(body.description)
+    texts = (body.run or "", body.key, *body.metrics, *body.parameters, *map(str, body.parameters.values()))
     if any("\x00" in text or len(text) > LONGEST_TEXT for text in texts) or len(body.key) > 200 or len(body.run or "") > 64:
         raise InvalidInput("a text of the version is too long or holds NUL", hint=f"give at most {LONGEST_TEXT} characters")
     if not all(digest is None or DIGEST.fullmatch(digest) for digest in (body.snapshot, body.feature_set, body.source, body.environment)):
@@ -246,9 +280,11 @@ def retire_version(tx: Transaction, principal: Principal, model: ModelName, vers
 def put_hold(tx: Transaction, model: ModelName, version: int, holder: str, why: str) -> None:
     """Keeps a version from being retired while `holder`, such as an endpoint, uses it; `why` is what people are told.
 
-    Raises VersionIsRetired and NoSuchVersion.
+    Raises VersionIsRetired and NoSuchVersion, and InvalidInput where the model's name is not plain enough to be deployed.
     """
     found = known_version(tx, model, version)
+    if not is_plain(model):
+        raise InvalidInput(f"a model named {model!r} is not deployed", hint="rename it to letters, digits, '_', '.' and '-' first")
     models.touch_model(tx, model)
     check_active(tx, found)
     events.put_hold(tx, Hold(model=model, version=version, holder=holder, why=why, since_at=tx.now()))

@@ -8,12 +8,17 @@ import sqlalchemy as sa
 from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.registry.domain import (
+    FormerName,
     Model,
     ModelName,
     RiskTier,
 )
-from modelyard.registry.store.tables import MODEL
+from modelyard.registry.store.tables import ALIAS, FORMER_NAME, HOLD, MODEL, MOVE, NOTE, SOURCE, STATE, TAG, VERSION
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.storage.schema import upsert
+
+_ON_VERSIONS = (ALIAS, HOLD, NOTE, SOURCE, STATE)
+_ON_MODELS = (MOVE, TAG)
 
 
 def insert_model(tx: Transaction, model: Model) -> None:
@@ -42,12 +47,50 @@ def touch_model(tx: Transaction, model: ModelName) -> None:
 
 
 def delete_model(tx: Transaction, model: ModelName) -> None:
-    """Removes a model that has no versions."""
+    """Removes a model with its versions and all that stands beside them."""
+    for table in (*_ON_VERSIONS, VERSION, *_ON_MODELS):
+        tx.connection.execute(sa.delete(table).where(table.c.model == model))
     tx.connection.execute(sa.delete(MODEL).where(MODEL.c.name == model))
+
+
+def rename_model(tx: Transaction, model: ModelName, name: ModelName) -> None:
+    """Gives a model, its versions and all that stands beside them another name, which must be free."""
+    # Rows that others refer to are copied first and removed last: no row refers to nothing in between.
+    _copy(tx, MODEL, MODEL.c.name, model, name)
+    _copy(tx, VERSION, VERSION.c.model, model, name)
+    for table in (*_ON_VERSIONS, *_ON_MODELS):
+        tx.connection.execute(sa.update(table).where(table.c.model == model).values(model=name))
+    tx.connection.execute(sa.delete(VERSION).where(VERSION.c.model == model))
+    tx.connection.execute(sa.delete(MODEL).where(MODEL.c.name == model))
+    tx.connection.execute(sa.update(MODEL).where(MODEL.c.name == name).values(updated_at=tx.now()))
+
+
+def _copy(tx: Transaction, table: sa.Table, key: sa.Column[Any], old: ModelName, new: ModelName) -> None:
+    columns = [sa.literal(new).label(column.name) if column is key else column for column in table.c]
+    names = [column.name for column in table.c]
+    tx.connection.execute(sa.insert(table).from_select(names, sa.select(*columns).where(key == old)))
+
+
+def put_former_name(tx: Transaction, former: FormerName) -> None:
+    """Notes that a model was known by a name when it had versions."""
+    row = {"name": former.name, "model_id": former.model, "last": former.last}
+    upsert(tx, FORMER_NAME, [row], ["name"], ["model_id", "last"])
+
+
+def find_former_name(snapshot: Snapshot, name: ModelName) -> FormerName | None:
+    """Which model was known by that name, and how far its versions were counted."""
+    row = snapshot.connection.execute(sa.select(FORMER_NAME).where(FORMER_NAME.c.name == name)).first()
+    return None if row is None else FormerName(name=ModelName(row.name), model=row.model_id, last=row.last)
+
+
+def is_held(snapshot: Snapshot, model: ModelName) -> bool:
+    """Whether something holds a version of the model."""
+    return bool(snapshot.connection.execute(sa.select(sa.exists().where(HOLD.c.model == model))).scalar())
 
 
 def _model_row(model: Model) -> dict[str, Any]:
     return {
+        "id": model.id,
         "name": model.name,
         "team_id": model.team_id,
         "owner": model.owner,
@@ -81,6 +124,7 @@ def in_teams(teams: Sequence[TeamId] | None) -> sa.ColumnElement[bool]:
 
 def _model(row: Any) -> Model:
     return Model(
+        id=row.id or row.name,
         name=ModelName(row.name),
         team_id=TeamId(row.team_id),
         owner=row.owner,

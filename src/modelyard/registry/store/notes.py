@@ -24,11 +24,6 @@ def delete_tag(tx: Transaction, model: ModelName, number: int, key: str) -> None
     tx.connection.execute(sa.delete(TAG).where(TAG.c.model == model, TAG.c.number == number, TAG.c.key == key))
 
 
-def delete_model_tags(tx: Transaction, model: ModelName) -> None:
-    """Removes every tag of a model that goes."""
-    tx.connection.execute(sa.delete(TAG).where(TAG.c.model == model))
-
-
 def list_tags(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[Key, dict[str, str]]:
     """The tags of those models and of their versions."""
     found: dict[Key, dict[str, str]] = {}
@@ -60,7 +55,12 @@ def list_sources(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[Key, L
     """Where the versions of those models were logged, as far as they were."""
     return {
         (ModelName(row.model), row.number): LoggedSource(
-            uri=row.uri, owner=row.owner, folder=row.folder, run_link=row.run_link, logged_model=row.logged_model
+            uri=row.uri,
+            owner=row.owner,
+            folder=row.folder,
+            run_link=row.run_link,
+            logged_model=row.logged_model,
+            location=row.location or "",
         )
         for row in snapshot.connection.execute(sa.select(SOURCE).where(SOURCE.c.model.in_(models)))
     }

@@ -1,6 +1,6 @@
 """Searches of models and versions by MLflow's grammar, compiled to SQL: bound parameters only, pages by keyset."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -8,36 +8,42 @@ import sqlalchemy as sa
 
 from modelyard.access.domain import TeamId
 from modelyard.registry.domain import ModelName
+from modelyard.registry.rules.names import PROMPT_TAG
 from modelyard.registry.store.events import is_retired
 from modelyard.registry.store.tables import MODEL, NOTE, SOURCE, TAG, VERSION
 from modelyard.storage.database import Dialect, Snapshot
+from modelyard.tracking.domain import FilterInvalid
 from modelyard.tracking.grammar import TEXTS, Comparison, Order, Vocabulary
 from modelyard.tracking.sql import Condition, SortKey, compared_milliseconds, compared_number, compared_text, paged
 
-_ENTITIES: dict[str, Any] = {"attribute": "attribute", "attributes": "attribute", "tag": "tag", "tags": "tag"}
-_PROMPT = "mlflow.prompt.is_prompt"
-"""A tag by which MLflow's clients leave prompts out; no model here has it, and none is a prompt."""
+_ENTITIES: dict[str, Any] = {"attribute": "attribute", "tag": "tag", "tags": "tag"}
+_FARTHEST = 2**53
+_UNKNOWN = "Invalid entity type '{}'. Valid entity types are ('attribute', 'tag', 'tags')"
 
-MODELS = Vocabulary(
-    entities=_ENTITIES,
-    numbers=frozenset({"creation_timestamp", "last_updated_timestamp"}),
-    texts=frozenset({"name"}),
-    lists=frozenset({"name"}),
-    operators={"tag": TEXTS},
-    order_aliases={"timestamp": "last_updated_timestamp"},
-    unknown_entity="Invalid entity type '{}'. Valid entity types are ['attribute', 'tag']",
-)
-"""What a search of registered models knows."""
 
-VERSIONS = Vocabulary(
-    entities=_ENTITIES,
-    numbers=frozenset({"version_number", "creation_timestamp", "last_updated_timestamp"}),
-    texts=frozenset({"name", "run_id", "source_path"}),
-    lists=frozenset({"name", "run_id"}),
-    operators={"tag": TEXTS},
-    unknown_entity="Invalid entity type '{}'. Valid entity types are ['attribute', 'tag']",
-)
-"""What a search of model versions knows."""
+def _vocabulary(numbers: Iterable[str], texts: Iterable[str], lists: Iterable[str] = ()) -> Vocabulary:
+    return Vocabulary(
+        entities=_ENTITIES,
+        numbers=frozenset(numbers),
+        texts=frozenset(texts),
+        lists=frozenset(lists),
+        operators={"tag": TEXTS},
+        order_aliases={"timestamp": "last_updated_timestamp"} if "timestamp" in numbers else {},
+        unknown_entity=_UNKNOWN,
+    )
+
+
+MODELS = _vocabulary([], ["name"], ["name"])
+"""What a filter of registered models knows."""
+
+MODEL_ORDERS = _vocabulary(["last_updated_timestamp", "timestamp"], ["name"])
+"""What an order of registered models knows."""
+
+VERSIONS = _vocabulary(["version_number"], ["name", "run_id", "source_path"], ["name", "run_id"])
+"""What a filter of model versions knows."""
+
+VERSION_ORDERS = _vocabulary(["version_number", "creation_timestamp", "last_updated_timestamp"], ["name"])
+"""What an order of model versions knows."""
 
 _UPDATED = sa.func.coalesce(NOTE.c.updated_at, VERSION.c.created_at)
 _MODEL_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
@@ -107,17 +113,24 @@ def _condition(
     one: Comparison, columns: dict[str, sa.ColumnElement[Any]], place: tuple[sa.ColumnElement[Any], ...], dialect: Dialect
 ) -> Condition:
     if one.entity == "tag":
+        if one.key == PROMPT_TAG and not _asks_for_prompts(one):
+            return sa.true()
         model, number = place
         tag = sa.exists().where(TAG.c.model == model, TAG.c.number == number, TAG.c.key == one.key)
-        holds = tag.where(compared_text(TAG.c.value, one.operator, one.value, dialect))
-        is_left_out = one.key == _PROMPT and (one.operator, one.value) in (("=", "false"), ("!=", "true"))
-        return holds | sa.not_(tag) if is_left_out else holds
+        return tag.where(compared_text(TAG.c.value, one.operator, one.value, dialect))
     column = columns[one.key]
     if one.key.endswith("_timestamp"):
         return compared_milliseconds(column, one.operator, one.value)
     if one.key == "version_number":
-        return compared_number(column, one.operator, one.value)
+        if not isinstance(one.value, int):
+            raise FilterInvalid(f"Invalid value for numeric attribute 'version_number': {one.value!r}")
+        return compared_number(column, one.operator, max(-_FARTHEST, min(one.value, _FARTHEST)))
     return compared_text(column, one.operator, one.value, dialect)
+
+
+def _asks_for_prompts(one: Comparison) -> bool:
+    """Whether a comparison of the tag of prompts wants them. MLflow's clients leave them out by it, and none is kept here."""
+    return (one.operator, str(one.value).lower()) in (("=", "true"), ("!=", "false"))
 
 
 def latest_by_stage(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[ModelName, dict[str, int]]:
@@ -128,7 +141,7 @@ def latest_by_stage(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[Mod
         sa.select(VERSION.c.model, stage.label("stage"), sa.func.max(VERSION.c.number))
         .select_from(joined)
         .where(VERSION.c.model.in_(models), sa.not_(is_retired(VERSION.c.model, VERSION.c.number)))
-        .group_by(VERSION.c.model, sa.text("stage"))
+        .group_by(VERSION.c.model, stage)
     )
     found: dict[ModelName, dict[str, int]] = {}
     for model, name, number in snapshot.connection.execute(query):

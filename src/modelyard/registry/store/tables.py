@@ -4,10 +4,15 @@ import sqlalchemy as sa
 
 from modelyard.storage.schema import METADATA
 
+# SQLite minds no length, and could not widen a column without writing the table anew.
+NAME = sa.String(256).with_variant(sa.String(120), "sqlite")
+ALIAS_NAME = sa.String(255).with_variant(sa.String(100), "sqlite")
+
 MODEL = sa.Table(
     "registry_model",
     METADATA,
-    sa.Column("name", sa.String(120), primary_key=True),
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("id", sa.String(256), nullable=True),
     sa.Column("team_id", sa.String(120), nullable=False, index=True),
     sa.Column("owner", sa.String(200), nullable=False),
     sa.Column("purpose", sa.Text, nullable=False),
@@ -28,7 +33,7 @@ ARTIFACT = sa.Table(
 VERSION = sa.Table(
     "registry_version",
     METADATA,
-    sa.Column("model", sa.String(120), sa.ForeignKey("registry_model.name"), primary_key=True),
+    sa.Column("model", NAME, sa.ForeignKey("registry_model.name"), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("team_id", sa.String(120), nullable=False),
     sa.Column("format", sa.String(20), nullable=False),
@@ -52,7 +57,7 @@ VERSION = sa.Table(
 STATE = sa.Table(
     "registry_state",
     METADATA,
-    sa.Column("model", sa.String(120), primary_key=True),
+    sa.Column("model", NAME, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("state", sa.String(20), primary_key=True),
     sa.Column("entered_at", sa.BigInteger, nullable=False),
@@ -63,8 +68,8 @@ STATE = sa.Table(
 ALIAS = sa.Table(
     "registry_alias",
     METADATA,
-    sa.Column("model", sa.String(120), primary_key=True),
-    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("model", NAME, primary_key=True),
+    sa.Column("name", ALIAS_NAME, primary_key=True),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("moved_at", sa.BigInteger, nullable=False),
     sa.Column("moved_by", sa.String(60), nullable=False),
@@ -74,8 +79,8 @@ MOVE = sa.Table(
     "registry_alias_move",
     METADATA,
     sa.Column("id", sa.String(60), primary_key=True),
-    sa.Column("model", sa.String(120), sa.ForeignKey("registry_model.name"), nullable=False, index=True),
-    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("model", NAME, sa.ForeignKey("registry_model.name"), nullable=False, index=True),
+    sa.Column("name", ALIAS_NAME, nullable=False),
     sa.Column("number_before", sa.Integer, nullable=True),
     sa.Column("number_after", sa.Integer, nullable=True),
     sa.Column("moved_at", sa.BigInteger, nullable=False),
@@ -84,7 +89,7 @@ MOVE = sa.Table(
 HOLD = sa.Table(
     "registry_hold",
     METADATA,
-    sa.Column("model", sa.String(120), primary_key=True),
+    sa.Column("model", NAME, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("holder", sa.String(200), primary_key=True),
     sa.Column("why", sa.Text, nullable=False),
@@ -94,7 +99,7 @@ HOLD = sa.Table(
 TAG = sa.Table(
     "registry_tag",
     METADATA,
-    sa.Column("model", sa.String(120), sa.ForeignKey("registry_model.name"), primary_key=True),
+    sa.Column("model", NAME, sa.ForeignKey("registry_model.name"), primary_key=True),
     # 0 stands for the model itself.
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("key", sa.String(250), primary_key=True),
@@ -103,7 +108,7 @@ TAG = sa.Table(
 NOTE = sa.Table(
     "registry_note",
     METADATA,
-    sa.Column("model", sa.String(120), primary_key=True),
+    sa.Column("model", NAME, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("description", sa.Text, nullable=True),
     sa.Column("stage", sa.String(20), nullable=False),
@@ -113,12 +118,46 @@ NOTE = sa.Table(
 SOURCE = sa.Table(
     "registry_logged_source",
     METADATA,
-    sa.Column("model", sa.String(120), primary_key=True),
+    sa.Column("model", NAME, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("uri", sa.Text, nullable=False),
     sa.Column("owner", sa.String(64), nullable=False),
     sa.Column("folder", sa.Text, nullable=False),
     sa.Column("run_link", sa.Text, nullable=False),
     sa.Column("logged_model", sa.String(64), nullable=False),
+    # None in rows that are older than the column: it follows from owner and folder there.
+    sa.Column("location", sa.Text, nullable=True),
     sa.ForeignKeyConstraint(["model", "number"], ["registry_version.model", "registry_version.number"]),
+)
+FORMER_NAME = sa.Table(
+    "registry_former_name",
+    METADATA,
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("model_id", sa.String(256), nullable=False),
+    sa.Column("last", sa.Integer, nullable=False),
+)
+WEBHOOK = sa.Table(
+    "registry_webhook",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("team_id", sa.String(120), nullable=False, index=True),
+    sa.Column("name", sa.String(63), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("events", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("secret", sa.LargeBinary, nullable=True),
+    sa.Column("created_by", sa.String(60), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+)
+DISPATCH = sa.Table(
+    "registry_webhook_dispatch",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    # No foreign key: a webhook that is removed meanwhile must not fail the change that told of itself. The courier clears up.
+    sa.Column("webhook_id", sa.String(64), nullable=False, index=True),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("due_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("attempts", sa.Integer, nullable=False),
 )

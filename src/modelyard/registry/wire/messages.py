@@ -31,9 +31,9 @@ class VersionMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     source: str
     status: str
     user_id: str
-    description: str = ""
-    run_id: str = ""
-    run_link: str = ""
+    description: str
+    run_id: str
+    run_link: str
     model_id: str = ""
     tags: list[Tag] = []
     aliases: list[str] = []

@@ -1,13 +1,16 @@
 """MLflow's routes about registered models and their aliases."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from modelyard.access.domain import Principal
 from modelyard.registry import service
-from modelyard.registry.domain import AliasName, ModelName, NewModel
+from modelyard.registry.domain import ModelName, NewModel
+from modelyard.registry.rules.names import checked_alias, checked_model_name, checked_new_alias, checked_tag
 from modelyard.registry.wire.messages import ModelAnswer, ModelsAnswer, VersionAnswer, VersionsAnswer, model_messages, version_messages
-from modelyard.registry.wire.versions import SearchRequest, asked_of, number_of, shown
+from modelyard.registry.wire.versions import SearchRequest, asked_of, shown
+from modelyard.registry.wire.words import check_no_prompt, checked_tags, name_of, number_of, worded
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.tracking.rules.names import checked_key
 from modelyard.tracking.service.guard import home_team
 from modelyard.tracking.wire.codec import KeyValue, Request
 from modelyard.tracking.wire.errors import MlflowError, invalid
@@ -42,6 +45,7 @@ class UpdateModel(NamedRequest, kw_only=True):
 class RenameModel(NamedRequest, kw_only=True):
     """registered-models/rename"""
 
+    REQUIRED: ClassVar[tuple[str, ...]] = ("name", "new_name")
     new_name: str | None = None
 
 
@@ -64,12 +68,13 @@ class AliasRequest(NamedRequest, kw_only=True):
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("name", "alias")
     alias: str | None = None
-    version: str | int | None = None
 
 
-def name_of(request: Any) -> ModelName:
-    """The model that a request is about."""
-    return ModelName(given(request.name))
+class SetAlias(AliasRequest, kw_only=True):
+    """registered-models/alias, pointing to a version"""
+
+    REQUIRED: ClassVar[tuple[str, ...]] = ("name", "alias", "version")
+    version: str | None = None
 
 
 def answer(snapshot: Snapshot, model: ModelName) -> ModelAnswer:
@@ -78,9 +83,9 @@ def answer(snapshot: Snapshot, model: ModelName) -> ModelAnswer:
 
 
 def _create(tx: Transaction, principal: Principal, request: CreateModel) -> ModelAnswer:
-    name = name_of(request)
-    service.create_model(tx, principal, NewModel(name=name, team_id=home_team(principal), purpose=request.description or ""))
-    service.set_tags(tx, principal, name, 0, {given(tag.key): tag.value or "" for tag in request.tags})
+    name, tags = name_of(request), checked_tags(request.tags)
+    body = NewModel(name=name, team_id=home_team(principal), purpose=request.description or "")
+    service.create_registered_model(tx, principal, body, tags)
     return answer(tx, name)
 
 
@@ -90,20 +95,9 @@ def _get(snapshot: Snapshot, principal: Principal, request: NamedRequest) -> Mod
 
 def _update(tx: Transaction, principal: Principal, request: UpdateModel) -> ModelAnswer:
     found = service.get_model(tx, principal, name_of(request)).model
-    purpose = found.purpose if request.description is None else request.description
-    body = NewModel(name=found.name, owner=found.owner, purpose=purpose, risk=found.risk)
+    body = NewModel(name=found.name, owner=found.owner, purpose=request.description or "", risk=found.risk)
     service.update_model(tx, principal, found.name, body)
     return answer(tx, found.name)
-
-
-def _rename(tx: Transaction, principal: Principal, request: RenameModel) -> Empty:
-    service.get_model(tx, principal, name_of(request))
-    raise MlflowError("NOT_IMPLEMENTED", "A model keeps its name, by which its history is known: make a new one.")
-
-
-def _delete(tx: Transaction, principal: Principal, request: NamedRequest) -> Empty:
-    service.delete_empty_model(tx, principal, name_of(request))
-    return Empty()
 
 
 def _search(snapshot: Snapshot, principal: Principal, request: SearchRequest) -> ModelsAnswer:
@@ -114,57 +108,81 @@ def _search(snapshot: Snapshot, principal: Principal, request: SearchRequest) ->
 def _latest(snapshot: Snapshot, principal: Principal, request: LatestVersions) -> VersionsAnswer:
     model = service.get_model(snapshot, principal, name_of(request)).model.name
     found = service.dated_models(snapshot, [model])[0].latest
-    wanted = {stage.lower() for stage in request.stages}
-    unknown = wanted - {stage.lower() for stage in service.STAGES}
-    if unknown:
-        raise invalid(f"Invalid Model Version stage: {sorted(unknown)[0][:60]}. Value must be one of {', '.join(service.STAGES)}.")
-    numbers = [number for stage, number in found.items() if not wanted or stage.lower() in wanted]
-    return VersionsAnswer(version_messages(snapshot, [(model, number) for number in numbers]))
+    wanted = {service.known_stage(stage) for stage in request.stages} or set(service.STAGES)
+    return VersionsAnswer(version_messages(snapshot, [(model, number) for stage, number in found.items() if stage in wanted]))
 
 
 def _set_tag(tx: Transaction, principal: Principal, request: ModelTag) -> Empty:
-    service.set_tags(tx, principal, name_of(request), 0, {given(request.key): request.value or ""})
+    name, tag = name_of(request), dict([checked_tag(given(request.key), request.value or "")])
+    check_no_prompt(tag)
+    service.set_tags(tx, principal, name, 0, tag)
     return Empty()
 
 
 def _delete_tag(tx: Transaction, principal: Principal, request: ModelTag) -> Empty:
-    service.delete_tag(tx, principal, name_of(request), 0, given(request.key))
+    service.delete_tag(tx, principal, name_of(request), 0, checked_key(request.key, "key"))
     return Empty()
 
 
-def _set_alias(tx: Transaction, principal: Principal, request: AliasRequest) -> Empty:
-    service.set_alias(tx, principal, name_of(request), AliasName(given(request.alias)), number_of(request))
+def _set_alias(tx: Transaction, principal: Principal, request: SetAlias) -> Empty:
+    name, alias = name_of(request), checked_new_alias(given(request.alias))
+    service.set_alias(tx, principal, name, alias, number_of(request))
     return Empty()
 
 
 def _delete_alias(tx: Transaction, principal: Principal, request: AliasRequest) -> Empty:
-    found = [one.name for one in service.list_aliases(tx, principal, name_of(request))]
-    if request.alias in found:
-        service.delete_alias(tx, principal, name_of(request), AliasName(given(request.alias)))
+    name, alias = name_of(request), checked_alias(given(request.alias))
+    if any(one.name == alias for one in service.list_aliases(tx, principal, name)):
+        service.delete_alias(tx, principal, name, alias)
     return Empty()
 
 
 def _get_by_alias(snapshot: Snapshot, principal: Principal, request: AliasRequest) -> VersionAnswer:
-    aliases = service.list_aliases(snapshot, principal, name_of(request))
-    found = next((one for one in aliases if one.name == request.alias), None)
-    if found is None:
-        raise invalid(f"Registered model alias {given(request.alias)[:100]} not found.")
-    return VersionAnswer(shown(snapshot, principal, found.model, found.version))
+    name, alias = name_of(request), checked_alias(given(request.alias))
+    found = next((one.version for one in service.list_aliases(snapshot, principal, name) if one.name == alias), 0)
+    if not found and alias.lower() == "latest":
+        latest = service.dated_models(snapshot, [name])[0].latest
+        if not latest:
+            raise MlflowError("RESOURCE_DOES_NOT_EXIST", f"Latest version not found for model {name}.")
+        found = max(latest.values())
+    if not found:
+        raise invalid(f"Registered model alias {alias} not found.")
+    return VersionAnswer(shown(snapshot, principal, name, found))
+
+
+class ModelRoutes:
+    """The routes that rename and remove models, which ask those above whether anything keeps a model under its name."""
+
+    def __init__(self, bonds: service.Bonds) -> None:
+        self._bonds = bonds
+
+    def rows(self) -> tuple[MlflowRoute, ...]:
+        """The rows for the table."""
+        return (
+            MlflowRoute(method="POST", path=f"{PATH}/rename", request=RenameModel, action=Write(worded(self._rename))),
+            MlflowRoute(method="DELETE", path=f"{PATH}/delete", request=NamedRequest, action=Write(worded(self._delete))),
+        )
+
+    def _rename(self, tx: Transaction, principal: Principal, request: RenameModel) -> ModelAnswer:
+        name = checked_model_name(given(request.new_name), "new_name")
+        return answer(tx, service.rename_model(tx, principal, name_of(request), name, self._bonds).name)
+
+    def _delete(self, tx: Transaction, principal: Principal, request: NamedRequest) -> Empty:
+        service.delete_model(tx, principal, name_of(request), self._bonds)
+        return Empty()
 
 
 ROUTES = (
-    MlflowRoute(method="POST", path=f"{PATH}/create", request=CreateModel, action=Write(_create)),
-    MlflowRoute(method="GET", path=f"{PATH}/get", request=NamedRequest, action=Read(_get)),
-    MlflowRoute(method="PATCH", path=f"{PATH}/update", request=UpdateModel, action=Write(_update)),
-    MlflowRoute(method="POST", path=f"{PATH}/rename", request=RenameModel, action=Write(_rename)),
-    MlflowRoute(method="DELETE", path=f"{PATH}/delete", request=NamedRequest, action=Write(_delete)),
-    MlflowRoute(method="GET", path=f"{PATH}/search", request=SearchRequest, action=Read(_search)),
-    MlflowRoute(method="GET", path=f"{PATH}/get-latest-versions", request=LatestVersions, action=Read(_latest)),
-    MlflowRoute(method="POST", path=f"{PATH}/get-latest-versions", request=LatestVersions, action=Read(_latest)),
-    MlflowRoute(method="POST", path=f"{PATH}/set-tag", request=ModelTag, action=Write(_set_tag)),
-    MlflowRoute(method="DELETE", path=f"{PATH}/delete-tag", request=ModelTag, action=Write(_delete_tag)),
-    MlflowRoute(method="POST", path=f"{PATH}/alias", request=AliasRequest, action=Write(_set_alias)),
-    MlflowRoute(method="DELETE", path=f"{PATH}/alias", request=AliasRequest, action=Write(_delete_alias)),
-    MlflowRoute(method="GET", path=f"{PATH}/alias", request=AliasRequest, action=Read(_get_by_alias)),
+    MlflowRoute(method="POST", path=f"{PATH}/create", request=CreateModel, action=Write(worded(_create))),
+    MlflowRoute(method="GET", path=f"{PATH}/get", request=NamedRequest, action=Read(worded(_get))),
+    MlflowRoute(method="PATCH", path=f"{PATH}/update", request=UpdateModel, action=Write(worded(_update))),
+    MlflowRoute(method="GET", path=f"{PATH}/search", request=SearchRequest, action=Read(worded(_search))),
+    MlflowRoute(method="GET", path=f"{PATH}/get-latest-versions", request=LatestVersions, action=Read(worded(_latest))),
+    MlflowRoute(method="POST", path=f"{PATH}/get-latest-versions", request=LatestVersions, action=Read(worded(_latest))),
+    MlflowRoute(method="POST", path=f"{PATH}/set-tag", request=ModelTag, action=Write(worded(_set_tag))),
+    MlflowRoute(method="DELETE", path=f"{PATH}/delete-tag", request=ModelTag, action=Write(worded(_delete_tag))),
+    MlflowRoute(method="POST", path=f"{PATH}/alias", request=SetAlias, action=Write(worded(_set_alias))),
+    MlflowRoute(method="DELETE", path=f"{PATH}/alias", request=AliasRequest, action=Write(worded(_delete_alias))),
+    MlflowRoute(method="GET", path=f"{PATH}/alias", request=AliasRequest, action=Read(worded(_get_by_alias))),
 )
 """The routes about registered models."""

@@ -6,11 +6,14 @@ import msgspec
 
 from modelyard.access.domain import Principal
 from modelyard.registry import service
-from modelyard.registry.domain import ContentChanged, ModelName, NoSuchVersion, VersionIsLive, VersionState
+from modelyard.registry.domain import ContentChanged, ModelName, NoSuchVersion, VersionState
+from modelyard.registry.rules.names import checked_tag
 from modelyard.registry.wire.messages import VersionAnswer, VersionMessage, VersionsAnswer, version_messages
+from modelyard.registry.wire.words import check_no_prompt, checked_tags, name_of, number_of, worded
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database, Snapshot, Transaction
-from modelyard.tracking.wire.codec import Int64, KeyValue, Request
+from modelyard.tracking.rules.names import checked_key
+from modelyard.tracking.wire.codec import Int64, KeyValue, Request, wrong
 from modelyard.tracking.wire.errors import MlflowError, invalid
 from modelyard.tracking.wire.experiments import given
 from modelyard.tracking.wire.messages import Empty
@@ -18,7 +21,7 @@ from modelyard.tracking.wire.routing import MlflowRoute, Read, Write
 
 PATH = "/mlflow/model-versions"
 MOST_VERSIONS = 200_000
-ACTIVE = ("staging", "production")
+ACTIVE = ("Staging", "Production")
 
 
 class VersionRequest(Request, kw_only=True):
@@ -26,7 +29,7 @@ class VersionRequest(Request, kw_only=True):
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("name", "version")
     name: str | None = None
-    version: str | int | None = None
+    version: str | None = None
 
 
 class CreateVersion(Request, kw_only=True):
@@ -53,7 +56,7 @@ class MoveStage(VersionRequest, kw_only=True):
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("name", "version", "stage")
     stage: str | None = None
-    archive_existing_versions: bool | str | None = None
+    archive_existing_versions: Any = None
 
 
 class VersionTag(VersionRequest, kw_only=True):
@@ -62,6 +65,12 @@ class VersionTag(VersionRequest, kw_only=True):
     REQUIRED: ClassVar[tuple[str, ...]] = ("name", "version", "key")
     key: str | None = None
     value: str | None = None
+
+
+class LocationRequest(VersionRequest, kw_only=True):
+    """model-versions/get-download-uri, which asks for no parameter before it looks"""
+
+    REQUIRED: ClassVar[tuple[str, ...]] = ()
 
 
 class SearchRequest(Request, kw_only=True):
@@ -79,31 +88,25 @@ class LocationAnswer(msgspec.Struct, frozen=True):
     artifact_uri: str
 
 
-def number_of(request: Any) -> int:
-    """The number of the version that a request is about. Raises MlflowError."""
-    text = str(request.version)
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise invalid(f"Parameter 'version' must be an integer, got '{text[:60]}'.")
-    return int(text)
-
-
 def asked_of(request: SearchRequest, *, otherwise: int, most: int) -> service.Asked:
     """The search that a request asks for. Raises MlflowError for a number of results that is not given."""
     limit = otherwise if request.max_results is None else request.max_results
-    if not 1 <= limit <= most:
-        raise invalid(f"Invalid value for max_results. It must be at least 1 and at most {most}, but got value {limit}.")
+    if limit > most:
+        raise wrong("max_results", str(limit))
+    if limit < 1:
+        raise invalid(f"Invalid value for max_results. It must be a positive integer, but got {limit}")
     return service.Asked(filter=request.filter or "", order_by=request.order_by, limit=limit, page=request.page_token or "")
 
 
 def shown(snapshot: Snapshot, principal: Principal, model: ModelName, number: int) -> VersionMessage:
     """A version on the wire. Raises NoSuchVersion also for a retired one, which MLflow's clients call deleted."""
     if service.show_version(snapshot, principal, model, number).state is VersionState.RETIRED:
-        raise NoSuchVersion(f"Model Version (name={model}, version={number}) not found: it was retired")
+        raise NoSuchVersion(f"version {number} of {model} was retired")
     return version_messages(snapshot, [(model, number)])[0]
 
 
 def _one(snapshot: Snapshot, principal: Principal, request: VersionRequest) -> VersionMessage:
-    return shown(snapshot, principal, ModelName(given(request.name)), number_of(request))
+    return shown(snapshot, principal, name_of(request), number_of(request))
 
 
 class VersionRoutes:
@@ -115,7 +118,8 @@ class VersionRoutes:
 
     def rows(self) -> tuple[MlflowRoute, ...]:
         """The rows for the table."""
-        return (MlflowRoute(method="POST", path=f"{PATH}/create", request=CreateVersion, action=Write(_create, self._prepare)),)
+        action = Write(worded(_create), worded(self._prepare))
+        return (MlflowRoute(method="POST", path=f"{PATH}/create", request=CreateVersion, action=action),)
 
     def _prepare(self, snapshot: Snapshot, principal: Principal, request: CreateVersion) -> Any:
         sought = service.Sought(
@@ -124,14 +128,16 @@ class VersionRoutes:
             run_link=request.run_link or "",
             logged_model=request.model_id or "",
             description=request.description or "",
+            names_run=request.run_id is not None,
         )
-        service.get_model(snapshot, principal, ModelName(given(request.name)))
-        return service.prepare_logged(self._database, self._blobs, snapshot, principal, sought)
+        prepared = service.prepare_logged(self._database, self._blobs, snapshot, principal, sought)
+        service.get_model(snapshot, principal, name_of(request))
+        return prepared
 
 
 def _create(tx: Transaction, principal: Principal, request: CreateVersion, prepared: Any) -> VersionAnswer:
-    version = service.register_logged(tx, principal, ModelName(given(request.name)), prepared)
-    service.set_tags(tx, principal, version.model, version.number, {given(tag.key): tag.value or "" for tag in request.tags})
+    name, tags = name_of(request), checked_tags(request.tags)
+    version = service.register_logged(tx, principal, name, prepared, tags)
     return VersionAnswer(version_messages(tx, [(version.model, version.number)])[0])
 
 
@@ -151,22 +157,22 @@ def _delete(tx: Transaction, principal: Principal, request: VersionRequest) -> E
     for alias in service.list_aliases(tx, principal, model):
         if alias.version == number:
             service.delete_alias(tx, principal, model, alias.name)
-    try:
-        service.retire_version(tx, principal, model, number, "deleted by an MLflow client")
-    except VersionIsLive as error:
-        raise MlflowError("RESOURCE_CONFLICT", f"{error.message}; {error.hint}") from error
+    service.retire_version(tx, principal, model, number, "deleted by an MLflow client")
     return Empty()
 
 
 def _move_stage(tx: Transaction, principal: Principal, request: MoveStage) -> VersionAnswer:
-    found, stage = _one(tx, principal, request), given(request.stage)
+    if not isinstance(request.archive_existing_versions, bool | None):
+        raise wrong("archive_existing_versions", request.archive_existing_versions)
+    stage = service.known_stage(given(request.stage))
+    if request.archive_existing_versions and stage not in ACTIVE:
+        raise invalid(
+            f"Model version transition cannot archive existing model versions because '{given(request.stage)}' is not an Active stage. "
+            f"Valid stages are {list(ACTIVE)}"
+        )
+    found = _one(tx, principal, request)
     model = ModelName(found.name)
-    if str(request.archive_existing_versions).lower() == "true":
-        if stage.lower() not in ACTIVE:
-            raise invalid(
-                f"Model version transition cannot archive existing model versions because '{stage[:60]}' is not an Active stage. "
-                "Valid stages are ['staging', 'production']"
-            )
+    if request.archive_existing_versions:
         _archive(tx, principal, model, int(found.version), stage)
     service.move_stage(tx, principal, model, int(found.version), stage)
     return VersionAnswer(_one(tx, principal, request))
@@ -176,7 +182,7 @@ def _archive(tx: Transaction, principal: Principal, model: ModelName, keep: int,
     """Moves every other version out of the stage; each pass takes the newest that is left in it."""
     while True:
         found = service.dated_models(tx, [model])[0].latest
-        number = next((number for name, number in found.items() if name.lower() == stage.lower() and number != keep), None)
+        number = next((number for name, number in found.items() if name == stage and number != keep), None)
         if number is None:
             return
         service.move_stage(tx, principal, model, number, "Archived")
@@ -196,25 +202,28 @@ def _location(snapshot: Snapshot, principal: Principal, request: VersionRequest)
 
 
 def _set_tag(tx: Transaction, principal: Principal, request: VersionTag) -> Empty:
-    found = _one(tx, principal, request)
-    service.set_tags(tx, principal, ModelName(found.name), int(found.version), {given(request.key): request.value or ""})
+    name, number, tag = name_of(request), number_of(request), dict([checked_tag(given(request.key), request.value or "")])
+    check_no_prompt(tag)
+    shown(tx, principal, name, number)
+    service.set_tags(tx, principal, name, number, tag)
     return Empty()
 
 
 def _delete_tag(tx: Transaction, principal: Principal, request: VersionTag) -> Empty:
-    found = _one(tx, principal, request)
-    service.delete_tag(tx, principal, ModelName(found.name), int(found.version), given(request.key))
+    name, number, key = name_of(request), number_of(request), checked_key(request.key, "key")
+    shown(tx, principal, name, number)
+    service.delete_tag(tx, principal, name, number, key)
     return Empty()
 
 
 ROUTES = (
-    MlflowRoute(method="GET", path=f"{PATH}/get", request=VersionRequest, action=Read(_get)),
-    MlflowRoute(method="PATCH", path=f"{PATH}/update", request=UpdateVersion, action=Write(_update)),
-    MlflowRoute(method="DELETE", path=f"{PATH}/delete", request=VersionRequest, action=Write(_delete)),
-    MlflowRoute(method="POST", path=f"{PATH}/transition-stage", request=MoveStage, action=Write(_move_stage)),
-    MlflowRoute(method="GET", path=f"{PATH}/search", request=SearchRequest, action=Read(_search)),
-    MlflowRoute(method="GET", path=f"{PATH}/get-download-uri", request=VersionRequest, action=Read(_location)),
-    MlflowRoute(method="POST", path=f"{PATH}/set-tag", request=VersionTag, action=Write(_set_tag)),
-    MlflowRoute(method="DELETE", path=f"{PATH}/delete-tag", request=VersionTag, action=Write(_delete_tag)),
+    MlflowRoute(method="GET", path=f"{PATH}/get", request=VersionRequest, action=Read(worded(_get))),
+    MlflowRoute(method="PATCH", path=f"{PATH}/update", request=UpdateVersion, action=Write(worded(_update))),
+    MlflowRoute(method="DELETE", path=f"{PATH}/delete", request=VersionRequest, action=Write(worded(_delete))),
+    MlflowRoute(method="POST", path=f"{PATH}/transition-stage", request=MoveStage, action=Write(worded(_move_stage))),
+    MlflowRoute(method="GET", path=f"{PATH}/search", request=SearchRequest, action=Read(worded(_search))),
+    MlflowRoute(method="GET", path=f"{PATH}/get-download-uri", request=LocationRequest, action=Read(worded(_location))),
+    MlflowRoute(method="POST", path=f"{PATH}/set-tag", request=VersionTag, action=Write(worded(_set_tag))),
+    MlflowRoute(method="DELETE", path=f"{PATH}/delete-tag", request=VersionTag, action=Write(worded(_delete_tag))),
 )
 """The routes about versions."""

@@ -25,6 +25,7 @@ from modelyard.serving.service.revisions import (
     rollback,
     set_shadows,
     step_rollout,
+    why_bound,
     withdraw,
 )
 
@@ -53,5 +54,6 @@ __all__ = [
     "set_shadows",
     "step_rollout",
     "tick",
+    "why_bound",
     "withdraw",
 ]

@@ -59,6 +59,11 @@ def list_revisions(
     return [_with_switches(snapshot, one) for one in found]
 
 
+def why_bound(snapshot: Snapshot, model: ModelName) -> str:
+    """Why the registry's model must keep its name: it was deployed. Empty where it never was."""
+    return "it was deployed" if store.find_endpoint(snapshot, model) is not None else ""
+
+
 def get_revision(snapshot: Snapshot, principal: Principal, model: ModelName, number: int) -> RevisionDetail:
     """A revision and when each gateway switched to it. Raises NoSuchEndpoint and NoSuchRevision."""
     _seen(snapshot, principal, model)

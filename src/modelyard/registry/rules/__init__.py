@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 import msgspec
 
 from modelyard.core.errors import InvalidInput
-from modelyard.core.names import checked_name
 from modelyard.registry.domain import (
     AliasName,
     BadArtifact,
@@ -24,13 +23,12 @@ from modelyard.registry.domain import (
     ModelVersion,
     Signature,
 )
+from modelyard.registry.rules.names import checked_model_name, checked_new_alias
 
 LONGEST_PATH = 500
 LONGEST_PART = 200
 MOST_FILES = 10_000
-_REFERENCE = re.compile(r"(?:models:/)?([^/@]+)(?:@([^/@]+)|/([0-9]{1,9}))?")
-_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
-_RESERVED = re.compile(r"v?[0-9]+|latest", re.IGNORECASE)
+_REFERENCE = re.compile(r"(?:models:/)?([^/]*?[^/@])(?:@([^/@]+)|/([0-9]{1,9}))?")
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,24 +52,10 @@ def parsed_reference(text: str) -> Reference:
         raise InvalidInput(f"{text[:120]!r} names no model", hint="write models:/NAME@ALIAS or models:/NAME/VERSION")
     model, alias, version = match.groups()
     return Reference(
-        model=ModelName(checked_name(model, "model")),
-        alias=None if alias is None else checked_alias(alias),
+        model=checked_model_name(model),
+        alias=None if alias is None else checked_new_alias(alias),
         version=None if version is None else int(version),
     )
-
-
-def checked_alias(text: str) -> AliasName:
-    """`text` where it is a word for an alias. Raises InvalidInput for one that could be taken for a version.
-
-    >>> checked_alias("champion")
-    'champion'
-    """
-    if not _ALIAS.fullmatch(text) or _RESERVED.fullmatch(text):
-        raise InvalidInput(
-            f"{text[:60]!r} is no alias",
-            hint="begin with a letter, then letters, digits, '_' or '-'; not v3, 3 or latest, which are versions",
-        )
-    return AliasName(text)
 
 
 def checked_path(text: str) -> str:
