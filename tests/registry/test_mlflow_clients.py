@@ -48,10 +48,12 @@ def client(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setenv("MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT", "1")
     mlflow.set_tracking_uri(url)
+    mlflow.set_registry_uri(url)
     mlflow.set_experiment("autologged")
     yield mlflow.MlflowClient()
     while mlflow.active_run():
         mlflow.end_run()
+    mlflow.set_registry_uri(None)
     mlflow.set_tracking_uri(None)
 
 
@@ -142,7 +144,9 @@ def last_year(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_client_of_a_year_ago_works_as_it_did(url: str, last_year: Path, tmp_path: Path) -> None:
     seen = tmp_path / "seen.json"
     script = Path(__file__).with_name("last_year.py")
-    words = {**os.environ, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "GIT_PYTHON_REFRESH": "quiet"}
+    # MLFLOW_TRACKING_URI and the like are set by the client in this process.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    words = {**inherited, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "GIT_PYTHON_REFRESH": "quiet"}
     done = subprocess.run([last_year, script, url, seen], cwd=tmp_path, env=words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(seen.read_text("utf-8")) == {

@@ -2,7 +2,6 @@
 
 import time
 import urllib.parse
-import uuid
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ from modelyard.access.domain import Principal, Role, TeamId
 from modelyard.access.service import require
 from modelyard.core.clock import Instant, moment
 from modelyard.core.errors import InvalidInput, ModelyardError
+from modelyard.core.ids import uuid7
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.registry.posting import Answered, checked_url, post
@@ -56,7 +56,7 @@ class HookPage(msgspec.Struct, frozen=True, kw_only=True):
 def create_webhook(tx: Transaction, principal: Principal, body: NewWebhook, hooks: Hooks) -> Webhook:
     """A new webhook of the caller's team, told of what happens to that team's models from now on."""
     team, now = home_team(principal), tx.now()
-    empty = Webhook(id=str(uuid.uuid4()), team_id=team, name="", url="", events=(), created_by=principal.id, created_at=now, updated_at=now)
+    empty = Webhook(id=str(uuid7()), team_id=team, name="", url="", events=(), created_by=principal.id, created_at=now, updated_at=now)
     made = _changed(empty, msgspec.structs.replace(body, name=body.name or "", url=body.url or ""), hooks)
     if not made.events:
         raise InvalidInput("Webhook events must be a non-empty list of WebhookEvent objects: [].")
@@ -139,7 +139,7 @@ def announce(tx: Transaction, team: TeamId, event: str, data: dict[str, Any]) ->
         return
     body = payload(event, moment(tx.now()).isoformat(), data)
     for webhook in asked:
-        store.insert_dispatch(tx, Dispatch(id=str(uuid.uuid4()), webhook=webhook, body=body, due_at=tx.lease_time()))
+        store.insert_dispatch(tx, Dispatch(id=str(uuid7()), webhook=webhook, body=body, due_at=tx.lease_time()))
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +153,7 @@ def try_webhook(hook: Webhook, event: str, hooks: Hooks) -> Trial:
     """How the webhook answers to an example of an event; nothing is kept of it."""
     body = payload(event, moment(Instant(time.time_ns() // 1000)).isoformat(), example_of(event))
     try:
-        return Trial(answered=send(hook, str(uuid.uuid4()), body, hooks))
+        return Trial(answered=send(hook, str(uuid7()), body, hooks))
     except ModelyardError as error:
         return Trial(error=f"Failed to test webhook: {error.message}")
 
