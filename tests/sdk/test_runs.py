@@ -12,10 +12,14 @@ import pytest
 from modelyard.access.domain import Role
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import InvalidInput, NotFound
+from modelyard.sdk.client import Client
 from modelyard.sdk.tracking.leftovers import read_refused
 from modelyard.sdk.tracking.run import RunIsOver
+from modelyard.sdk.tracking.sending import Remote
+from modelyard.sdk.tracking.spool import Head
 from modelyard.storage.rows import digest_frame
 from modelyard.tracking.domain import PathRefused
+from modelyard.tracking.spooled import File, new_source_id
 from tests.sdk.conftest import Line, Tracked
 from tests.serving.world import until
 
@@ -95,6 +99,20 @@ def test_what_the_server_refuses_is_set_aside_and_holds_nothing_up(tracked: Trac
     (spool,) = tracked.spools
     assert [one.error.code for one in read_refused(spool)] == ["param_is_set", "param_is_set"]
     assert len([one for one in caplog.records if one.levelno == logging.WARNING]) == 1
+
+
+def test_a_spool_from_elsewhere_uploads_to_its_own_run_alone(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tracked.start() as run:
+        run.log({"loss": 0.5})
+    content = tracked.folder / "content"
+    content.write_bytes(b"mine")
+    with Client(tracked.url, tracked.server.tokens[Role.CONTRIBUTOR]) as client:
+        uploads: list[str] = []
+        monkeypatch.setattr(client, "send_stream", lambda method, path, stream: uploads.append(path))
+        head = Head(source=new_source_id(), run_id=run.id, name="swift-heron", url=tracked.url)
+        with pytest.raises(PathRefused):
+            Remote(client).put_file(head, File(path="../../../../../../v1/sources", digest=digest_bytes(b"mine"), size_bytes=4), content)
+    assert uploads == []
 
 
 def test_a_run_that_the_server_refuses_waits_whole(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,6 +172,29 @@ def test_a_spool_sends_no_file_but_its_own(tmp_path: Path, content: str) -> None
     assert ([one.error.code for one in read_refused(spool.folder)], server.files) == (["artifact_not_sent"], [])
 
 
+@pytest.mark.parametrize("where", ["..", "absolute"])
+def test_a_spool_removes_no_file_but_its_own(tmp_path: Path, where: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    spool = writer(tmp_path / "spools")
+    (spool.folder / "files").mkdir()
+    spool.put(text(1), AT, str(secret) if where == "absolute" else "../../../secret")
+    spool.sync()
+    spool.close()
+    assert sent(spool.folder, Server()) == 2
+    assert secret.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["state.json.new", "refused.jsonl", "lock", "00000002.frames", "files"])
+def test_a_spool_that_leads_elsewhere_is_none(tmp_path: Path, name: str) -> None:
+    spool = filled(tmp_path / "spools", 1)
+    spool.close()
+    assert list_spools(tmp_path / "spools") == [spool.folder]
+    (spool.folder / name).unlink(missing_ok=True)
+    (spool.folder / name).symlink_to(tmp_path / "elsewhere")
+    assert list_spools(tmp_path / "spools") == []
+
+
 VALUES = st.lists(st.tuples(st.sampled_from("abc"), st.floats(allow_nan=False)), max_size=3)
 ITEMS = st.lists(st.one_of(st.tuples(st.integers(0, 9), st.integers(0, 9), VALUES.map(tuple)), st.just(Noted(AT, text(0)))), max_size=30)
 

@@ -1,7 +1,6 @@
 """Sends what spools hold to a server, in order: each batch until it is taken or refused. Owns what is tried again; knows no thread."""
 
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -12,8 +11,9 @@ import msgspec
 from modelyard.core.errors import ErrorBody, Kind, ModelyardError
 from modelyard.sdk.client import Client
 from modelyard.sdk.tracking.leftovers import SetAside, SpoolReader
-from modelyard.sdk.tracking.spool import FILES, Head, Spooled
+from modelyard.sdk.tracking.spool import CONTENT, FILES, Head, Spooled
 from modelyard.sdk.transport import RemoteError
+from modelyard.tracking.rules.paths import checked_path
 from modelyard.tracking.spooled import File, Resumed, SpooledBatch, Started
 
 LOG = logging.getLogger("modelyard")
@@ -25,7 +25,6 @@ TRIES_TO_RESUME = 8
 
 _NOT_OURS = ("not_found", "method_not_allowed", "endpoint_not_found", "bad_origin")
 _SCHEME = "mlflow-artifacts:/"
-_CONTENT = re.compile(r"[0-9a-f]{32}")
 
 
 class Receiver(Protocol):
@@ -61,7 +60,8 @@ class Remote:
         root = self._client.get_run(head.run_id).facts.artifact_uri
         if not root.startswith(_SCHEME):
             raise ArtifactNotSent(f"the artifacts of run {head.run_id} lie at {root[:80]}", hint="log it where they are")
-        place = f"/api/2.0/mlflow-artifacts/artifacts/{quote(f'{root.removeprefix(_SCHEME)}/{file.path}')}"
+        # A spool that came with a folder from elsewhere must not reach other operations by way of `..`.
+        place = f"/api/2.0/mlflow-artifacts/artifacts/{quote(f'{root.removeprefix(_SCHEME)}/{checked_path(file.path)}')}"
         with path.open("rb") as stream:
             self._client.send_stream("PUT", place, stream)
 
@@ -121,7 +121,7 @@ class Sending:
     def _content(self, batch: Spooled) -> Path:
         path = self.reader.folder / FILES / batch.content
         # A spool that came with a folder from elsewhere must not send files of this machine away.
-        if not _CONTENT.fullmatch(batch.content) or path.is_symlink() or not path.is_file():
+        if not CONTENT.fullmatch(batch.content) or path.is_symlink() or not path.is_file():
             raise ArtifactNotSent("the artifact's content is not in the spool any more", hint="log it again")
         return path
 

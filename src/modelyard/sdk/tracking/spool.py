@@ -9,6 +9,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from modelyard.tracking.spooled import Record, SourceId
 
 SPOOLS = "spool"
 HEAD, LOCK, FILES, SEGMENT = "head.json", "lock", "files", ".frames"
+CONTENT = re.compile(r"[0-9a-f]{32}")
+"""The names of artifacts' bytes in a spool. One that came from elsewhere may name anything, which is then not touched."""
+
 MAGIC = b"MYSPL\x00\x01\n"
 MOST_FRAME_BYTES = 32 * 2**20
 SEGMENT_BYTES = 16 * 2**20
