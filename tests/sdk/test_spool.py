@@ -83,7 +83,7 @@ def test_a_writer_that_was_killed_owes_an_end(tmp_path: Path) -> None:
     spool.close()
     server = Server()
     sent(spool.folder, server)
-    assert server.taken[-1] == (3, Ended(status="KILLED", at=AT))  # type: ignore[arg-type]  # a member of the enumeration
+    assert server.taken[-1] == (3, Ended(status="KILLED", at=AT, is_owed=True))  # type: ignore[arg-type]  # a member of the enumeration
 
 
 @pytest.mark.parametrize("torn", [1, 5, 9, 30])

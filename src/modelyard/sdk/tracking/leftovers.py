@@ -98,7 +98,7 @@ class SpoolReader:
         """The end that a writer owes that was killed; None where it said its end, or began nothing."""
         if self.state.has_ended or not self.state.delivered:
             return None
-        return Spooled(self.state.delivered + 1, self.state.at, Ended(status=RunStatus.KILLED, at=self.state.at))
+        return Spooled(self.state.delivered + 1, self.state.at, Ended(status=RunStatus.KILLED, at=self.state.at, is_owed=True))
 
     def remove(self) -> None:
         """Removes the spool, all of it sent; what was refused stays, to be looked at."""
