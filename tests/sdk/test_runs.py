@@ -10,16 +10,18 @@ import polars as pl
 import pytest
 
 from modelyard.access.domain import Role
+from modelyard.core.clock import Instant
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import InvalidInput, NotFound
+from modelyard.core.ids import hex_id
 from modelyard.sdk.client import Client
 from modelyard.sdk.tracking.leftovers import read_refused
 from modelyard.sdk.tracking.run import RunIsOver
 from modelyard.sdk.tracking.sending import Remote
-from modelyard.sdk.tracking.spool import Head
+from modelyard.sdk.tracking.spool import SPOOLS, Head, SpoolWriter
 from modelyard.storage.rows import digest_frame
-from modelyard.tracking.domain import PathRefused
-from modelyard.tracking.spooled import File, new_source_id
+from modelyard.tracking.domain import PathRefused, RunId
+from modelyard.tracking.spooled import File, Resumed, new_source_id
 from tests.sdk.conftest import Line, Tracked
 from tests.serving.world import until
 
@@ -151,6 +153,24 @@ def test_what_a_run_left_the_next_one_delivers(tracked: Tracked, line: Line) -> 
     with tracked.start(url=line.url, resume=run.id) as again:
         again.log({"loss": 2.0}, step=1)
     assert (tracked.values(run.id, "loss"), tracked.spools) == ([3.0, 2.0], [])
+
+
+def test_a_leftover_that_is_not_taken_yet_holds_no_other_run_up(tracked: Tracked, caplog: pytest.LogCaptureFixture) -> None:
+    for run_id in ("a" * 32, hex_id()):  # the second of them is resumed again below
+        left = SpoolWriter(tracked.folder / ".yard" / SPOOLS, Head(source=new_source_id(), run_id=RunId(run_id), name="x", url=tracked.url))
+        left.put(Resumed(at=Instant(5)), Instant(5))
+        left.sync()
+        left.close()
+    with caplog.at_level(logging.WARNING), tracked.start() as run:
+        run.log({"loss": 1.0})
+        until(lambda: tracked.has(run.id, "loss"))
+        run.log({"loss": 0.5})
+    assert tracked.values(run.id, "loss") == [1.0, 0.5]
+    assert not [one for one in caplog.records if "waits in its spool" in one.message]
+    again = tracked.start(resume=run_id)
+    until(lambda: again._outbox.sender._reader is not None and again._outbox.sender._reader.tries > 0)
+    again.finish()
+    assert len(tracked.spools) == 3
 
 
 def test_logging_takes_at_most_5_us_of_the_training(tracked: Tracked) -> None:

@@ -14,7 +14,7 @@ from modelyard.core.errors import ModelyardError
 from modelyard.sdk.client import Client
 from modelyard.sdk.tracking.leftovers import SpoolReader, list_spools, taken_over
 from modelyard.sdk.tracking.packing import Item, packed_items
-from modelyard.sdk.tracking.sending import LOG, Receiver, Sending
+from modelyard.sdk.tracking.sending import LOG, Receiver, Sending, is_passing
 from modelyard.sdk.tracking.spool import Head, SpoolUnavailable, SpoolWriter, Stored
 from modelyard.sdk.tracking.targets import Target, receiver_of
 
@@ -198,14 +198,18 @@ class Sender(threading.Thread):
         )
 
     def _leftovers(self, receiver: Receiver, *, is_same_run: bool) -> Iterator[bool]:
-        """Sends what processes left that are gone, batch by batch."""
+        """Sends what processes left that are gone, batch by batch. One whose run is not there yet is left to a later sender."""
         for folder in list_spools(self._target.spools):
             with taken_over(folder) as reader:
                 if reader is None or reader.head.url != self._head.url or (reader.head.run_id == self._head.run_id) is not is_same_run:
                     continue
                 sending = Sending(reader, receiver, is_orphan=True)
-                while sending.step():
-                    yield True
+                try:
+                    while sending.step():
+                        yield True
+                except ModelyardError as error:
+                    if is_passing(error):
+                        raise
 
     def _hang_up(self, error: ModelyardError) -> None:
         if self._line is not None:
