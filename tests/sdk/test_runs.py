@@ -196,6 +196,14 @@ def test_a_forked_child_has_no_part_in_the_run(tracked: Tracked) -> None:
     assert tracked.values(run.id, "loss") == [1.0]
 
 
+def test_steps_end_where_64_bits_do(tracked: Tracked) -> None:
+    with tracked.start() as run:
+        run.log({"loss": 1.0}, step=2**63 - 1)
+        run.log({"loss": 0.5})
+        run.flush()
+    assert tracked.values(run.id, "loss") == [1.0, 0.5]
+
+
 def test_frames_of_pandas_arrays_and_files_have_a_digest(tracked: Tracked) -> None:
     pandas = pytest.importorskip("pandas")
     path = tracked.folder / "rows.parquet"
