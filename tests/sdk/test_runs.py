@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -194,6 +195,18 @@ def test_a_forked_child_has_no_part_in_the_run(tracked: Tracked) -> None:
         assert os.waitpid(child, 0)[1] == 0
         run.log({"loss": 1.0})
     assert tracked.values(run.id, "loss") == [1.0]
+
+
+def test_a_child_that_is_forked_while_the_disk_is_written_neither_waits_nor_writes(tracked: Tracked) -> None:
+    run = tracked.start()
+    with run._outbox._packing:  # as the parent's thread has it while it writes
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            run.flush()
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    run.finish()
 
 
 def test_steps_end_where_64_bits_do(tracked: Tracked) -> None:

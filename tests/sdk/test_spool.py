@@ -1,5 +1,6 @@
 """The spool on disk: batches are durable, numbered and read once, whatever was being written when the machine died."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,14 @@ def test_a_spool_that_leads_elsewhere_is_none(tmp_path: Path, name: str) -> None
     (spool.folder / name).unlink(missing_ok=True)
     (spool.folder / name).symlink_to(tmp_path / "elsewhere")
     assert list_spools(tmp_path / "spools") == []
+
+
+def test_a_forked_child_does_not_keep_a_spool_that_was_let_go(tmp_path: Path) -> None:
+    spool = filled(tmp_path, 1)
+    inherited = os.dup(spool.lock)  # what a child has that was forked meanwhile
+    spool.close()
+    assert sent(spool.folder, Server()) == 2
+    os.close(inherited)
 
 
 VALUES = st.lists(st.tuples(st.sampled_from("abc"), st.floats(allow_nan=False)), max_size=3)

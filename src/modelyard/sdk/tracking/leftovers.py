@@ -12,7 +12,7 @@ import msgspec
 
 from modelyard.core.clock import Instant
 from modelyard.core.errors import ErrorBody
-from modelyard.sdk.tracking.spool import CONTENT, FILES, HEAD, MAGIC, MOST_FRAME_BYTES, SEGMENT, Head, Spooled, locked
+from modelyard.sdk.tracking.spool import CONTENT, FILES, HEAD, MAGIC, MOST_FRAME_BYTES, SEGMENT, Head, Spooled, locked, unlock
 from modelyard.storage.durable import sync
 from modelyard.storage.frames import whole_bodies
 from modelyard.tracking.domain import RunStatus
@@ -225,7 +225,7 @@ def taken_over(folder: Path, *, is_asked: bool = False) -> Iterator[SpoolReader 
             cut_tail(folder)
             yield reader
     finally:
-        os.close(lock)
+        unlock(lock)
 
 
 def _opened(folder: Path) -> SpoolReader | None:

@@ -3,7 +3,6 @@
 Owns the memory that is logged to, and when it is synced. What a full disk keeps out waits here, up to a bound.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -68,9 +67,10 @@ class Outbox:
             self._pack()
 
     def detach(self) -> None:
-        """Lets a forked child go without the run: it is its parent's."""
+        """Lets a forked child go without the run: it is its parent's, as is what a thread of the parent was writing just then."""
         self.waiting = deque(maxlen=0)
-        os.close(self._writer.lock)
+        self._packing = threading.Lock()
+        self._writer.leave()
 
     def close(self, wait_s: float) -> int:
         """Ends both threads; how many batches no server has taken within `wait_s`. They stay in the spool. Raises SpoolUnavailable."""

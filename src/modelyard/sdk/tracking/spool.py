@@ -141,8 +141,14 @@ class SpoolWriter:
         """Lets go of the spool: another may send off what is in it."""
         self._close()
         if self.lock >= 0:
-            os.close(self.lock)
+            unlock(self.lock)
             self.lock = -1
+
+    def leave(self) -> None:
+        """Leaves the spool, and what waits for its disk, to the process that this one was forked from."""
+        self._waiting = []
+        self._close()
+        self.lock = -1
 
     def _append(self, content: memoryview) -> None:
         if size_of(self.folder) + len(content) > self._most_bytes:
@@ -194,7 +200,29 @@ def locked(folder: Path) -> int | None:
     if os.fstat(descriptor).st_nlink == 0:  # whoever had it before has sent all and removed it
         os.close(descriptor)
         return None
+    _HELD.add(descriptor)
     return descriptor
+
+
+def unlock(descriptor: int) -> None:
+    """Lets go of a spool's lock, also where a child has inherited the descriptor. A forked child has no part in it."""
+    if descriptor in _HELD:
+        _HELD.discard(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+_HELD: set[int] = set()
+
+
+def _leave_to_parent() -> None:
+    for descriptor in _HELD:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def size_of(folder: Path) -> int:
