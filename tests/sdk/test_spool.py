@@ -1,5 +1,6 @@
 """The spool on disk: batches are durable, numbered and read once, whatever was being written when the machine died."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -144,6 +145,22 @@ def test_a_bounded_spool_keeps_what_it_has_and_goes_on_when_there_is_room(tmp_pa
     while sending.step():
         pass
     assert [number for number, _ in server.taken] == list(range(1, 8))
+
+
+def test_a_disk_that_is_full_for_long_gets_no_segment_with_every_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = filled(tmp_path, 1)
+    spool.put(text(2), AT)
+    with monkeypatch.context() as full:
+        full.setattr(os, "fdatasync", lambda descriptor: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        for _ in range(20):
+            with pytest.raises(SpoolUnavailable):
+                spool.sync()
+    assert len(list(spool.folder.glob("*.frames"))) == 1
+    spool.sync()
+    spool.close()
+    server = Server()
+    sent(spool.folder, server)
+    assert [number for number, _ in server.taken] == [1, 2, 3]
 
 
 def test_a_refused_batch_is_passed_over_once_it_is_kept(tmp_path: Path) -> None:

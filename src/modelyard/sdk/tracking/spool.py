@@ -171,10 +171,18 @@ class SpoolWriter:
         sync(self.folder)
 
     def _abandon(self) -> None:
-        """Leaves a segment whose disk failed: what was durable is kept, the rest is cut off if it can be and comes again in the next."""
+        """Leaves a segment whose disk failed: what was durable is kept, the rest is cut off if it can be and comes again in the next.
+
+        One without anything durable is removed: a disk that is full for hours would be tried in ever more of them.
+        """
+        if self._descriptor < 0:
+            return
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, self._end)
         self._close()
+        if self._end <= len(MAGIC):
+            with contextlib.suppress(OSError):
+                (self.folder / f"{self._segments:08}{SEGMENT}").unlink()
 
     def _close(self) -> None:
         if self._descriptor >= 0:
