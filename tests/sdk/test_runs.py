@@ -18,8 +18,9 @@ from modelyard.core.ids import hex_id
 from modelyard.sdk.client import Client
 from modelyard.sdk.tracking.leftovers import read_refused
 from modelyard.sdk.tracking.run import RunIsOver
-from modelyard.sdk.tracking.sending import Remote
+from modelyard.sdk.tracking.sending import Remote, is_passing
 from modelyard.sdk.tracking.spool import SPOOLS, Head, SpoolWriter
+from modelyard.sdk.transport import Unreachable
 from modelyard.storage.rows import digest_frame
 from modelyard.tracking.domain import PathRefused, RunId
 from modelyard.tracking.spooled import File, Resumed, new_source_id
@@ -183,6 +184,14 @@ def test_logging_takes_at_most_5_us_of_the_training(tracked: Tracked) -> None:
                 run.log({"loss": 0.5}, step=step)
             taken.append((time.thread_time() - started) / calls)
     assert min(taken) < 5e-6
+
+
+def test_a_page_in_the_place_of_an_answer_is_no_server_of_ours(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Client("http://127.0.0.1:9") as client:
+        monkeypatch.setattr(client, "send", lambda *words, **given: b"<html>log in here</html>")
+        with pytest.raises(Unreachable) as raised:
+            client.get_me()
+    assert is_passing(raised.value)
 
 
 def test_a_forked_child_has_no_part_in_the_run(tracked: Tracked) -> None:

@@ -126,21 +126,23 @@ class Sending:
         return path
 
     def _set_aside(self, batch: Spooled, error: ModelyardError) -> None:
-        self.refused += 1
-        try:
-            self.reader.set_aside(SetAside(sequence=batch.sequence, error=error.body(), record=msgspec.to_builtins(batch.record)))
-        except OSError as full:
-            raise RefusalUnwritten(f"what the server refused cannot be kept: {full.strerror}", hint="free space on the disk") from full
+        self._keep(SetAside(sequence=batch.sequence, error=error.body(), record=msgspec.to_builtins(batch.record)))
         if not self._has_told:
             self._has_told = True
             name = self.reader.head.name
             what = "the run" if isinstance(batch.record, Started | Resumed) else "a batch"
             self._told(f"run {name}: the server refused {what}, which is set aside: {error.message} (yard sync lists it)")
 
+    def _keep(self, entry: SetAside) -> None:
+        try:
+            self.reader.set_aside(entry)
+        except OSError as full:
+            raise RefusalUnwritten(f"what the server refused cannot be kept: {full.strerror}", hint="free space on the disk") from full
+        self.refused += 1
+
     def _note_lost(self, batch: Spooled) -> None:
         body = ErrorBody(code="batches_lost", message=f"{self.reader.lost} batches before it cannot be read", hint="check the disk")
-        self.refused += 1
-        self.reader.set_aside(SetAside(sequence=batch.sequence, error=body))
+        self._keep(SetAside(sequence=batch.sequence, error=body))
         self._told(f"run {self.reader.head.name}: {body.message}: the spool {self.reader.folder} is damaged")
         self.reader.put_state(msgspec.structs.replace(self.reader.state, delivered=batch.sequence - 1))
 
