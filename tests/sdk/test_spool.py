@@ -15,7 +15,7 @@ from modelyard.sdk.tracking.leftovers import SpoolReader, count_waiting, list_sp
 from modelyard.sdk.tracking.packing import Item, Noted, packed_items
 from modelyard.sdk.tracking.sending import Sending
 from modelyard.sdk.tracking.spool import Head, Spooled, SpoolUnavailable, SpoolWriter
-from modelyard.tracking.domain import RunId
+from modelyard.tracking.domain import NoSuchRun, RunId
 from modelyard.tracking.rules.series import unpacked
 from modelyard.tracking.spooled import MOST_POINTS, ContentMissing, Ended, File, Points, Record, Texts, new_source_id
 
@@ -173,6 +173,23 @@ def test_a_refused_batch_is_passed_over_once_it_is_kept(tmp_path: Path) -> None:
     assert sending.step()
     assert [number for number, _ in server.taken] == [2]
     assert [(one.sequence, one.record) for one in read_refused(spool.folder)] == [(1, {"type": "texts", "params": {}, "tags": {"n": "1"}})]
+
+
+def test_a_spool_whose_run_is_gone_stays_whole_until_it_is_back(tmp_path: Path) -> None:
+    spool = filled(tmp_path, 4)
+    spool.close()
+    server = Server()
+    server.fails = NoSuchRun("restored from a backup that was made before")
+    assert (sent(spool.folder, server), count_waiting(spool.folder)) == (0, 4)
+    server.fails = None
+    with taken_over(spool.folder) as reader:
+        assert reader is None  # nobody sends it on his own
+    with taken_over(spool.folder, is_asked=True) as reader:
+        assert reader is not None
+        sending = Sending(reader, server, is_orphan=True)
+        while sending.step():
+            pass
+    assert ([number for number, _ in server.taken], spool.folder.exists()) == ([1, 2, 3, 4, 5], False)
 
 
 @pytest.mark.parametrize("content", ["../../secret", "a" * 32, ""])

@@ -23,6 +23,9 @@ PASSING = frozenset({Kind.UNREACHABLE, Kind.THROTTLED, Kind.OVERLOADED, Kind.INT
 TRIES_TO_RESUME = 8
 """How often a run that is resumed is waited for; the tries are up to five seconds apart."""
 
+_OF_THE_RUN = ("no_such_run", "not_active", "not_allowed")
+"""Refusals of whatever goes to the run: it was deleted, a server was restored from before it, its writer lost the role."""
+
 _NOT_OURS = ("not_found", "method_not_allowed", "endpoint_not_found", "bad_origin")
 _SCHEME = "mlflow-artifacts:/"
 
@@ -96,8 +99,9 @@ class Sending:
         except ModelyardError as error:
             if is_passing(error) or self._may_begin_yet(batch, error):
                 raise
-            self._set_aside(batch, error)
-            if isinstance(batch.record, Started | Resumed):  # without its run the rest has no place: the spool waits for people
+            is_of_run = isinstance(batch.record, Started | Resumed) or error.code in _OF_THE_RUN
+            self._set_aside(batch, error, "the run" if is_of_run else "a batch")
+            if is_of_run:  # without its run the rest has no place: the spool waits for people
                 self.reader.put_state(msgspec.structs.replace(self.reader.state, is_over=True))
                 return False
         self.reader.mark(batch)
@@ -125,13 +129,11 @@ class Sending:
             raise ArtifactNotSent("the artifact's content is not in the spool any more", hint="log it again")
         return path
 
-    def _set_aside(self, batch: Spooled, error: ModelyardError) -> None:
+    def _set_aside(self, batch: Spooled, error: ModelyardError, what: str) -> None:
         self._keep(SetAside(sequence=batch.sequence, error=error.body(), record=msgspec.to_builtins(batch.record)))
         if not self._has_told:
             self._has_told = True
-            name = self.reader.head.name
-            what = "the run" if isinstance(batch.record, Started | Resumed) else "a batch"
-            self._told(f"run {name}: the server refused {what}, which is set aside: {error.message} (yard sync lists it)")
+            self._told(f"run {self.reader.head.name}: the server refused {what}, which is set aside: {error.message} (yard sync lists it)")
 
     def _keep(self, entry: SetAside) -> None:
         try:
