@@ -14,6 +14,7 @@ from modelyard.registry.service.guard import seen_model
 from modelyard.registry.store import events, models, notes, versions
 from modelyard.registry.store.tables import MODEL
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.tracking import service as tracking
 
 MOST_LISTED = 1000
 LONGEST_OWNER = 200
@@ -101,6 +102,7 @@ def delete_empty_model(tx: Transaction, principal: Principal, model: ModelName) 
         raise ModelHasVersions(f"{model} has had {count} versions, which stay on record", hint="retire its versions instead")
     notes.delete_model_tags(tx, model)
     models.delete_model(tx, model)
+    tracking.forget_imported(tx, "registered_model", model)
     _record(tx, principal, "registry.model_deleted", found)
 
 

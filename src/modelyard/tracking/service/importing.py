@@ -72,6 +72,11 @@ def mark_imported(tx: Transaction, principal: Principal, source: SourceName, kin
     imports.put_marks(tx, source, kind, [mark], principal.id)
 
 
+def forget_imported(tx: Transaction, kind: ImportKind, our_id: str) -> None:
+    """Notes that a thing of another component, which kept its id, is no more: another that gets its id was not brought."""
+    imports.remove_marks(tx, kind, our_id)
+
+
 def import_experiments(
     tx: Transaction, principal: Principal, source: SourceName, experiments: tuple[ImportedExperiment, ...], team: TeamId | None = None
 ) -> list[ExperimentHere]:
