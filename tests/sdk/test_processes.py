@@ -194,8 +194,24 @@ def test_a_run_goes_to_the_server_that_runs_on_its_folder(tracked: Tracked, monk
             until(lambda: tracked.has(run.id, "loss"))
             assert run.url == f"{tracked.url}/runs/{run.id}"
             run.finish()
+        assert run.url == ""  # the lock is gone, though the process that it names lives
     assert tracked.run(run.id)["facts"]["status"] == "FINISHED"
     assert not list((settings.folder / SPOOLS).glob("src_*"))
+
+
+def test_the_token_for_another_server_is_not_sent_to_the_folders_own(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tracked.server.installation.settings
+    put_local_tokens(tracked.server.installation.database, settings.folder)
+    put_addresses(settings)
+    monkeypatch.setenv("MODELYARD_TOKEN", "of another server")
+    monkeypatch.setenv("MODELYARD_DATA", str(settings.folder))
+    with tracked.start(url="") as run:
+        run.log({"loss": 0.5})
+    monkeypatch.setenv("MODELYARD_URL", "http://127.0.0.1:9")
+    with RoleLock(settings.folder, "server"):
+        done = yard(tracked.folder, "sync")
+    assert done.returncode == 0, done.stderr
+    assert tracked.values(run.id, "loss") == [0.5]
 
 
 def test_a_spool_from_elsewhere_takes_no_token_away(tracked: Tracked) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -10,12 +11,19 @@ import polars as pl
 import pytest
 
 from modelyard.access.domain import Role
+from modelyard.core.clock import Instant
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import InvalidInput, NotFound
+from modelyard.core.ids import hex_id
+from modelyard.sdk.client import Client
 from modelyard.sdk.tracking.leftovers import read_refused
 from modelyard.sdk.tracking.run import RunIsOver
+from modelyard.sdk.tracking.sending import Remote, is_passing
+from modelyard.sdk.tracking.spool import SPOOLS, Head, SpoolWriter
+from modelyard.sdk.transport import Unreachable
 from modelyard.storage.rows import digest_frame
-from modelyard.tracking.domain import PathRefused
+from modelyard.tracking.domain import PathRefused, RunId
+from modelyard.tracking.spooled import File, Resumed, new_source_id
 from tests.sdk.conftest import Line, Tracked
 from tests.serving.world import until
 
@@ -97,6 +105,20 @@ def test_what_the_server_refuses_is_set_aside_and_holds_nothing_up(tracked: Trac
     assert len([one for one in caplog.records if one.levelno == logging.WARNING]) == 1
 
 
+def test_a_spool_from_elsewhere_uploads_to_its_own_run_alone(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tracked.start() as run:
+        run.log({"loss": 0.5})
+    content = tracked.folder / "content"
+    content.write_bytes(b"mine")
+    with Client(tracked.url, tracked.server.tokens[Role.CONTRIBUTOR]) as client:
+        uploads: list[str] = []
+        monkeypatch.setattr(client, "send_stream", lambda method, path, stream: uploads.append(path))
+        head = Head(source=new_source_id(), run_id=run.id, name="swift-heron", url=tracked.url)
+        with pytest.raises(PathRefused):
+            Remote(client).put_file(head, File(path="../../../../../../v1/sources", digest=digest_bytes(b"mine"), size_bytes=4), content)
+    assert uploads == []
+
+
 def test_a_run_that_the_server_refuses_waits_whole(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELYARD_TOKEN", tracked.server.tokens[Role.VIEWER])
     with tracked.start() as run:
@@ -135,6 +157,24 @@ def test_what_a_run_left_the_next_one_delivers(tracked: Tracked, line: Line) -> 
     assert (tracked.values(run.id, "loss"), tracked.spools) == ([3.0, 2.0], [])
 
 
+def test_a_leftover_that_is_not_taken_yet_holds_no_other_run_up(tracked: Tracked, caplog: pytest.LogCaptureFixture) -> None:
+    for run_id in ("a" * 32, hex_id()):  # the second of them is resumed again below
+        left = SpoolWriter(tracked.folder / ".yard" / SPOOLS, Head(source=new_source_id(), run_id=RunId(run_id), name="x", url=tracked.url))
+        left.put(Resumed(at=Instant(5)), Instant(5))
+        left.sync()
+        left.close()
+    with caplog.at_level(logging.WARNING), tracked.start() as run:
+        run.log({"loss": 1.0})
+        until(lambda: tracked.has(run.id, "loss"))
+        run.log({"loss": 0.5})
+    assert tracked.values(run.id, "loss") == [1.0, 0.5]
+    assert not [one for one in caplog.records if "waits in its spool" in one.message]
+    again = tracked.start(resume=run_id)
+    until(lambda: again._outbox.sender._reader is not None and again._outbox.sender._reader.tries > 0)
+    again.finish()
+    assert len(tracked.spools) == 3
+
+
 def test_logging_takes_at_most_5_us_of_the_training(tracked: Tracked) -> None:
     calls, taken = 10_000, []
     with tracked.start(url="http://127.0.0.1:9") as run:
@@ -144,6 +184,14 @@ def test_logging_takes_at_most_5_us_of_the_training(tracked: Tracked) -> None:
                 run.log({"loss": 0.5}, step=step)
             taken.append((time.thread_time() - started) / calls)
     assert min(taken) < 5e-6
+
+
+def test_a_page_in_the_place_of_an_answer_is_no_server_of_ours(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Client("http://127.0.0.1:9") as client:
+        monkeypatch.setattr(client, "send", lambda *words, **given: b"<html>log in here</html>")
+        with pytest.raises(Unreachable) as raised:
+            client.get_me()
+    assert is_passing(raised.value)
 
 
 def test_a_forked_child_has_no_part_in_the_run(tracked: Tracked) -> None:
@@ -156,6 +204,26 @@ def test_a_forked_child_has_no_part_in_the_run(tracked: Tracked) -> None:
         assert os.waitpid(child, 0)[1] == 0
         run.log({"loss": 1.0})
     assert tracked.values(run.id, "loss") == [1.0]
+
+
+def test_a_child_that_is_forked_while_the_disk_is_written_neither_waits_nor_writes(tracked: Tracked) -> None:
+    run = tracked.start()
+    with run._outbox._packing:  # as the parent's thread has it while it writes
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            run.flush()
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    run.finish()
+
+
+def test_steps_end_where_64_bits_do(tracked: Tracked) -> None:
+    with tracked.start() as run:
+        run.log({"loss": 1.0}, step=2**63 - 1)
+        run.log({"loss": 0.5})
+        run.flush()
+    assert tracked.values(run.id, "loss") == [1.0, 0.5]
 
 
 def test_frames_of_pandas_arrays_and_files_have_a_digest(tracked: Tracked) -> None:

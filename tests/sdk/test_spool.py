@@ -1,5 +1,7 @@
 """The spool on disk: batches are durable, numbered and read once, whatever was being written when the machine died."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from modelyard.sdk.tracking.leftovers import SpoolReader, count_waiting, list_sp
 from modelyard.sdk.tracking.packing import Item, Noted, packed_items
 from modelyard.sdk.tracking.sending import Sending
 from modelyard.sdk.tracking.spool import Head, Spooled, SpoolUnavailable, SpoolWriter
-from modelyard.tracking.domain import RunId
+from modelyard.tracking.domain import NoSuchRun, RunId
 from modelyard.tracking.rules.series import unpacked
 from modelyard.tracking.spooled import MOST_POINTS, ContentMissing, Ended, File, Points, Record, Texts, new_source_id
 
@@ -83,7 +85,7 @@ def test_a_writer_that_was_killed_owes_an_end(tmp_path: Path) -> None:
     spool.close()
     server = Server()
     sent(spool.folder, server)
-    assert server.taken[-1] == (3, Ended(status="KILLED", at=AT))  # type: ignore[arg-type]  # a member of the enumeration
+    assert server.taken[-1] == (3, Ended(status="KILLED", at=AT, is_owed=True))  # type: ignore[arg-type]  # a member of the enumeration
 
 
 @pytest.mark.parametrize("torn", [1, 5, 9, 30])
@@ -145,6 +147,22 @@ def test_a_bounded_spool_keeps_what_it_has_and_goes_on_when_there_is_room(tmp_pa
     assert [number for number, _ in server.taken] == list(range(1, 8))
 
 
+def test_a_disk_that_is_full_for_long_gets_no_segment_with_every_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = filled(tmp_path, 1)
+    spool.put(text(2), AT)
+    with monkeypatch.context() as full:
+        full.setattr(os, "fdatasync", lambda descriptor: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        for _ in range(20):
+            with pytest.raises(SpoolUnavailable):
+                spool.sync()
+    assert len(list(spool.folder.glob("*.frames"))) == 1
+    spool.sync()
+    spool.close()
+    server = Server()
+    sent(spool.folder, server)
+    assert [number for number, _ in server.taken] == [1, 2, 3]
+
+
 def test_a_refused_batch_is_passed_over_once_it_is_kept(tmp_path: Path) -> None:
     spool = filled(tmp_path, 2)
     server = Server()
@@ -155,6 +173,23 @@ def test_a_refused_batch_is_passed_over_once_it_is_kept(tmp_path: Path) -> None:
     assert sending.step()
     assert [number for number, _ in server.taken] == [2]
     assert [(one.sequence, one.record) for one in read_refused(spool.folder)] == [(1, {"type": "texts", "params": {}, "tags": {"n": "1"}})]
+
+
+def test_a_spool_whose_run_is_gone_stays_whole_until_it_is_back(tmp_path: Path) -> None:
+    spool = filled(tmp_path, 4)
+    spool.close()
+    server = Server()
+    server.fails = NoSuchRun("restored from a backup that was made before")
+    assert (sent(spool.folder, server), count_waiting(spool.folder)) == (0, 4)
+    server.fails = None
+    with taken_over(spool.folder) as reader:
+        assert reader is None  # nobody sends it on his own
+    with taken_over(spool.folder, is_asked=True) as reader:
+        assert reader is not None
+        sending = Sending(reader, server, is_orphan=True)
+        while sending.step():
+            pass
+    assert ([number for number, _ in server.taken], spool.folder.exists()) == ([1, 2, 3, 4, 5], False)
 
 
 @pytest.mark.parametrize("content", ["../../secret", "a" * 32, ""])
@@ -170,6 +205,37 @@ def test_a_spool_sends_no_file_but_its_own(tmp_path: Path, content: str) -> None
     sending = Sending(SpoolReader(spool.folder), server, is_orphan=False)
     assert sending.step()
     assert ([one.error.code for one in read_refused(spool.folder)], server.files) == (["artifact_not_sent"], [])
+
+
+@pytest.mark.parametrize("where", ["..", "absolute"])
+def test_a_spool_removes_no_file_but_its_own(tmp_path: Path, where: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    spool = writer(tmp_path / "spools")
+    (spool.folder / "files").mkdir()
+    spool.put(text(1), AT, str(secret) if where == "absolute" else "../../../secret")
+    spool.sync()
+    spool.close()
+    assert sent(spool.folder, Server()) == 2
+    assert secret.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["state.json.new", "refused.jsonl", "lock", "00000002.frames", "files"])
+def test_a_spool_that_leads_elsewhere_is_none(tmp_path: Path, name: str) -> None:
+    spool = filled(tmp_path / "spools", 1)
+    spool.close()
+    assert list_spools(tmp_path / "spools") == [spool.folder]
+    (spool.folder / name).unlink(missing_ok=True)
+    (spool.folder / name).symlink_to(tmp_path / "elsewhere")
+    assert list_spools(tmp_path / "spools") == []
+
+
+def test_a_forked_child_does_not_keep_a_spool_that_was_let_go(tmp_path: Path) -> None:
+    spool = filled(tmp_path, 1)
+    inherited = os.dup(spool.lock)  # what a child has that was forked meanwhile
+    spool.close()
+    assert sent(spool.folder, Server()) == 2
+    os.close(inherited)
 
 
 VALUES = st.lists(st.tuples(st.sampled_from("abc"), st.floats(allow_nan=False)), max_size=3)

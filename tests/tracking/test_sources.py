@@ -119,6 +119,16 @@ def test_two_sources_log_to_one_run_and_neither_begins_it_again(spool: Spool) ->
     assert second.send(2, points(2.0)) == NEW
 
 
+def test_the_owed_end_of_a_killed_process_does_not_end_a_run_that_was_taken_up(spool: Spool) -> None:
+    second = Spool(spool.database, spool.run)
+    second.send(1, Resumed(at=Instant(10)))
+    assert spool.send(2, points(1.0)) == NEW
+    assert spool.send(3, Ended(status=RunStatus.KILLED, at=Instant(9), is_owed=True)) == NEW
+    assert spool.found().facts.status == "RUNNING"
+    assert second.send(2, Ended(status=RunStatus.KILLED, at=Instant(12), is_owed=True)) == NEW
+    assert (spool.found().facts.status, spool.found().facts.ended_at) == ("KILLED", 12)
+
+
 def test_a_source_has_one_run(spool: Spool) -> None:
     other = Spool(spool.database)
     other.send(1, STARTED)

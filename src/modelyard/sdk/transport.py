@@ -74,7 +74,10 @@ class Transport:
         query = {name: _text(value) for name, value in wire.get("query", {}).items() if value is not None}
         body = msgspec.json.encode(wire["body"]) if "body" in wire else None
         answer = self.send(method, API + filled, content=body, query=query, headers={"Content-Type": "application/json"})
-        return None if result is None else msgspec.json.decode(answer, type=result)
+        try:
+            return None if result is None else msgspec.json.decode(answer, type=result)
+        except msgspec.MsgspecError as error:  # a proxy's page, or a server of another kind
+            raise Unreachable(f"{self.url} answers otherwise than a Modelyard server: {error}", hint="is the address right?") from error
 
     def send(
         self,

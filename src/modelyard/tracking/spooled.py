@@ -67,10 +67,14 @@ class File(msgspec.Struct, frozen=True, kw_only=True, tag="file"):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
-    """The run is over, as far as its source knows."""
+    """The run is over, as far as its source knows.
+
+    `is_owed` is of an end that its writer, which was killed, could not say: it counts only where no later source has taken the run up.
+    """
 
     status: RunStatus
     at: Instant
+    is_owed: bool = False
 
 
 Record = Started | Resumed | Texts | Points | Input | File | Ended

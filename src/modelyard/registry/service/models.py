@@ -30,6 +30,7 @@ from modelyard.registry.store import events, models, notes, versions
 from modelyard.registry.store.tables import MODEL
 from modelyard.registry.webhooks import MODEL_CREATED
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.tracking import service as tracking
 
 MOST_LISTED = 1000
 LONGEST_OWNER = 200
@@ -132,6 +133,7 @@ def delete_model(tx: Transaction, principal: Principal, model: ModelName, bonds:
     found = seen_model(tx, principal, model, Role.CONTRIBUTOR)
     last = _freed(tx, found, bonds)
     models.delete_model(tx, model)
+    tracking.forget_imported(tx, "registered_model", model)
     _record(tx, principal, "registry.model_deleted", found, {"versions": last})
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from modelyard.core.clock import Instant
 from modelyard.core.errors import ErrorBody
-from modelyard.sdk.tracking.spool import FILES, HEAD, MAGIC, MOST_FRAME_BYTES, SEGMENT, Head, Spooled, locked
+from modelyard.sdk.tracking.spool import CONTENT, FILES, HEAD, MAGIC, MOST_FRAME_BYTES, SEGMENT, Head, Spooled, locked, unlock
 from modelyard.storage.durable import sync
 from modelyard.storage.frames import whole_bodies
 from modelyard.tracking.domain import RunStatus
@@ -75,7 +75,7 @@ class SpoolReader:
         ended = isinstance(batch.record, Ended)
         has_ended = self.state.has_ended or ended
         is_noted = self.put_state(msgspec.structs.replace(self.state, delivered=batch.sequence, at=batch.at, has_ended=has_ended))
-        if batch.content:
+        if CONTENT.fullmatch(batch.content):
             with contextlib.suppress(OSError):
                 (self.folder / FILES / batch.content).unlink()
         sent = [path for path in _segments(self.folder) if self._segment is not None and path < self._segment]
@@ -98,7 +98,7 @@ class SpoolReader:
         """The end that a writer owes that was killed; None where it said its end, or began nothing."""
         if self.state.has_ended or not self.state.delivered:
             return None
-        return Spooled(self.state.delivered + 1, self.state.at, Ended(status=RunStatus.KILLED, at=self.state.at))
+        return Spooled(self.state.delivered + 1, self.state.at, Ended(status=RunStatus.KILLED, at=self.state.at, is_owed=True))
 
     def remove(self) -> None:
         """Removes the spool, all of it sent; what was refused stays, to be looked at."""
@@ -179,8 +179,21 @@ _decoder = msgspec.msgpack.Decoder(Spooled)
 
 
 def list_spools(root: Path) -> list[Path]:
-    """The spools below `root`, the oldest first."""
-    return sorted(path.parent for path in root.glob(f"src_*/{HEAD}"))
+    """The spools below `root`, the oldest first. What is none of ours is left out: a folder that holds anything but plain files."""
+    return sorted(path.parent for path in root.glob(f"src_*/{HEAD}") if _is_plain(path.parent))
+
+
+def _is_plain(folder: Path) -> bool:
+    """Whether no name in the folder leads elsewhere: by a link in one that came from elsewhere, files outside would be written or cut."""
+    try:
+        with os.scandir(folder) as entries:
+            return not folder.is_symlink() and all(_is_own(entry) for entry in entries)
+    except OSError:
+        return False
+
+
+def _is_own(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_dir(follow_symlinks=False) if entry.name == FILES else entry.is_file(follow_symlinks=False)
 
 
 def read_refused(folder: Path) -> list[SetAside]:
@@ -212,7 +225,7 @@ def taken_over(folder: Path, *, is_asked: bool = False) -> Iterator[SpoolReader 
             cut_tail(folder)
             yield reader
     finally:
-        os.close(lock)
+        unlock(lock)
 
 
 def _opened(folder: Path) -> SpoolReader | None:

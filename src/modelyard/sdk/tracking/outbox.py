@@ -3,7 +3,6 @@
 Owns the memory that is logged to, and when it is synced. What a full disk keeps out waits here, up to a bound.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from modelyard.core.errors import ModelyardError
 from modelyard.sdk.client import Client
 from modelyard.sdk.tracking.leftovers import SpoolReader, list_spools, taken_over
 from modelyard.sdk.tracking.packing import Item, packed_items
-from modelyard.sdk.tracking.sending import LOG, Receiver, Sending
+from modelyard.sdk.tracking.sending import LOG, Receiver, Sending, is_passing
 from modelyard.sdk.tracking.spool import Head, SpoolUnavailable, SpoolWriter, Stored
 from modelyard.sdk.tracking.targets import Target, receiver_of
 
@@ -68,9 +67,10 @@ class Outbox:
             self._pack()
 
     def detach(self) -> None:
-        """Lets a forked child go without the run: it is its parent's."""
+        """Lets a forked child go without the run: it is its parent's, as is what a thread of the parent was writing just then."""
         self.waiting = deque(maxlen=0)
-        os.close(self._writer.lock)
+        self._packing = threading.Lock()
+        self._writer.leave()
 
     def close(self, wait_s: float) -> int:
         """Ends both threads; how many batches no server has taken within `wait_s`. They stay in the spool. Raises SpoolUnavailable."""
@@ -198,14 +198,18 @@ class Sender(threading.Thread):
         )
 
     def _leftovers(self, receiver: Receiver, *, is_same_run: bool) -> Iterator[bool]:
-        """Sends what processes left that are gone, batch by batch."""
+        """Sends what processes left that are gone, batch by batch. One whose run is not there yet is left to a later sender."""
         for folder in list_spools(self._target.spools):
             with taken_over(folder) as reader:
                 if reader is None or reader.head.url != self._head.url or (reader.head.run_id == self._head.run_id) is not is_same_run:
                     continue
                 sending = Sending(reader, receiver, is_orphan=True)
-                while sending.step():
-                    yield True
+                try:
+                    while sending.step():
+                        yield True
+                except ModelyardError as error:
+                    if is_passing(error):
+                        raise
 
     def _hang_up(self, error: ModelyardError) -> None:
         if self._line is not None:

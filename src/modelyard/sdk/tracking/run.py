@@ -108,7 +108,7 @@ class Run:
                 metrics = self._checked(metrics)
                 break
         if step is None:
-            step = self._step + 1
+            step = min(self._step + 1, MOST)
         elif type(step) is not int or not -MOST <= step <= MOST:
             step = whole(step)
         self._step = step

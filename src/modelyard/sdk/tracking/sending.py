@@ -1,7 +1,6 @@
 """Sends what spools hold to a server, in order: each batch until it is taken or refused. Owns what is tried again; knows no thread."""
 
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -12,8 +11,9 @@ import msgspec
 from modelyard.core.errors import ErrorBody, Kind, ModelyardError
 from modelyard.sdk.client import Client
 from modelyard.sdk.tracking.leftovers import SetAside, SpoolReader
-from modelyard.sdk.tracking.spool import FILES, Head, Spooled
+from modelyard.sdk.tracking.spool import CONTENT, FILES, Head, Spooled
 from modelyard.sdk.transport import RemoteError
+from modelyard.tracking.rules.paths import checked_path
 from modelyard.tracking.spooled import File, Resumed, SpooledBatch, Started
 
 LOG = logging.getLogger("modelyard")
@@ -23,9 +23,11 @@ PASSING = frozenset({Kind.UNREACHABLE, Kind.THROTTLED, Kind.OVERLOADED, Kind.INT
 TRIES_TO_RESUME = 8
 """How often a run that is resumed is waited for; the tries are up to five seconds apart."""
 
+_OF_THE_RUN = ("no_such_run", "not_active", "not_allowed")
+"""Refusals of whatever goes to the run: it was deleted, a server was restored from before it, its writer lost the role."""
+
 _NOT_OURS = ("not_found", "method_not_allowed", "endpoint_not_found", "bad_origin")
 _SCHEME = "mlflow-artifacts:/"
-_CONTENT = re.compile(r"[0-9a-f]{32}")
 
 
 class Receiver(Protocol):
@@ -61,7 +63,8 @@ class Remote:
         root = self._client.get_run(head.run_id).facts.artifact_uri
         if not root.startswith(_SCHEME):
             raise ArtifactNotSent(f"the artifacts of run {head.run_id} lie at {root[:80]}", hint="log it where they are")
-        place = f"/api/2.0/mlflow-artifacts/artifacts/{quote(f'{root.removeprefix(_SCHEME)}/{file.path}')}"
+        # A spool that came with a folder from elsewhere must not reach other operations by way of `..`.
+        place = f"/api/2.0/mlflow-artifacts/artifacts/{quote(f'{root.removeprefix(_SCHEME)}/{checked_path(file.path)}')}"
         with path.open("rb") as stream:
             self._client.send_stream("PUT", place, stream)
 
@@ -96,8 +99,9 @@ class Sending:
         except ModelyardError as error:
             if is_passing(error) or self._may_begin_yet(batch, error):
                 raise
-            self._set_aside(batch, error)
-            if isinstance(batch.record, Started | Resumed):  # without its run the rest has no place: the spool waits for people
+            is_of_run = isinstance(batch.record, Started | Resumed) or error.code in _OF_THE_RUN
+            self._set_aside(batch, error, "the run" if is_of_run else "a batch")
+            if is_of_run:  # without its run the rest has no place: the spool waits for people
                 self.reader.put_state(msgspec.structs.replace(self.reader.state, is_over=True))
                 return False
         self.reader.mark(batch)
@@ -121,26 +125,26 @@ class Sending:
     def _content(self, batch: Spooled) -> Path:
         path = self.reader.folder / FILES / batch.content
         # A spool that came with a folder from elsewhere must not send files of this machine away.
-        if not _CONTENT.fullmatch(batch.content) or path.is_symlink() or not path.is_file():
+        if not CONTENT.fullmatch(batch.content) or path.is_symlink() or not path.is_file():
             raise ArtifactNotSent("the artifact's content is not in the spool any more", hint="log it again")
         return path
 
-    def _set_aside(self, batch: Spooled, error: ModelyardError) -> None:
-        self.refused += 1
-        try:
-            self.reader.set_aside(SetAside(sequence=batch.sequence, error=error.body(), record=msgspec.to_builtins(batch.record)))
-        except OSError as full:
-            raise RefusalUnwritten(f"what the server refused cannot be kept: {full.strerror}", hint="free space on the disk") from full
+    def _set_aside(self, batch: Spooled, error: ModelyardError, what: str) -> None:
+        self._keep(SetAside(sequence=batch.sequence, error=error.body(), record=msgspec.to_builtins(batch.record)))
         if not self._has_told:
             self._has_told = True
-            name = self.reader.head.name
-            what = "the run" if isinstance(batch.record, Started | Resumed) else "a batch"
-            self._told(f"run {name}: the server refused {what}, which is set aside: {error.message} (yard sync lists it)")
+            self._told(f"run {self.reader.head.name}: the server refused {what}, which is set aside: {error.message} (yard sync lists it)")
+
+    def _keep(self, entry: SetAside) -> None:
+        try:
+            self.reader.set_aside(entry)
+        except OSError as full:
+            raise RefusalUnwritten(f"what the server refused cannot be kept: {full.strerror}", hint="free space on the disk") from full
+        self.refused += 1
 
     def _note_lost(self, batch: Spooled) -> None:
         body = ErrorBody(code="batches_lost", message=f"{self.reader.lost} batches before it cannot be read", hint="check the disk")
-        self.refused += 1
-        self.reader.set_aside(SetAside(sequence=batch.sequence, error=body))
+        self._keep(SetAside(sequence=batch.sequence, error=body))
         self._told(f"run {self.reader.head.name}: {body.message}: the spool {self.reader.folder} is damaged")
         self.reader.put_state(msgspec.structs.replace(self.reader.state, delivered=batch.sequence - 1))
 

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from modelyard.tracking.spooled import Record, SourceId
 
 SPOOLS = "spool"
 HEAD, LOCK, FILES, SEGMENT = "head.json", "lock", "files", ".frames"
+CONTENT = re.compile(r"[0-9a-f]{32}")
+"""The names of artifacts' bytes in a spool. One that came from elsewhere may name anything, which is then not touched."""
+
 MAGIC = b"MYSPL\x00\x01\n"
 MOST_FRAME_BYTES = 32 * 2**20
 SEGMENT_BYTES = 16 * 2**20
@@ -137,8 +141,14 @@ class SpoolWriter:
         """Lets go of the spool: another may send off what is in it."""
         self._close()
         if self.lock >= 0:
-            os.close(self.lock)
+            unlock(self.lock)
             self.lock = -1
+
+    def leave(self) -> None:
+        """Leaves the spool, and what waits for its disk, to the process that this one was forked from."""
+        self._waiting = []
+        self._close()
+        self.lock = -1
 
     def _append(self, content: memoryview) -> None:
         if size_of(self.folder) + len(content) > self._most_bytes:
@@ -161,10 +171,18 @@ class SpoolWriter:
         sync(self.folder)
 
     def _abandon(self) -> None:
-        """Leaves a segment whose disk failed: what was durable is kept, the rest is cut off if it can be and comes again in the next."""
+        """Leaves a segment whose disk failed: what was durable is kept, the rest is cut off if it can be and comes again in the next.
+
+        One without anything durable is removed: a disk that is full for hours would be tried in ever more of them.
+        """
+        if self._descriptor < 0:
+            return
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, self._end)
         self._close()
+        if self._end <= len(MAGIC):
+            with contextlib.suppress(OSError):
+                (self.folder / f"{self._segments:08}{SEGMENT}").unlink()
 
     def _close(self) -> None:
         if self._descriptor >= 0:
@@ -190,7 +208,29 @@ def locked(folder: Path) -> int | None:
     if os.fstat(descriptor).st_nlink == 0:  # whoever had it before has sent all and removed it
         os.close(descriptor)
         return None
+    _HELD.add(descriptor)
     return descriptor
+
+
+def unlock(descriptor: int) -> None:
+    """Lets go of a spool's lock, also where a child has inherited the descriptor. A forked child has no part in it."""
+    if descriptor in _HELD:
+        _HELD.discard(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+_HELD: set[int] = set()
+
+
+def _leave_to_parent() -> None:
+    for descriptor in _HELD:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def size_of(folder: Path) -> int:

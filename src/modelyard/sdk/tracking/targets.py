@@ -1,6 +1,7 @@
 """Where a run is logged: the folder that holds its spool, and the server that takes it in. Owns who gets which token; sends nothing."""
 
 import contextlib
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -65,7 +66,9 @@ def receiver_of(target: Target, head: Head) -> tuple[Client, Receiver] | None:
         url = running_server(target.data)
         if not url:
             return None
-        client = Client(url, os.environ.get("MODELYARD_TOKEN", "") or _local_token(target.data))
+        # Beside MODELYARD_URL the environment's token is for that server, and not for whoever a folder says answers here.
+        given = "" if target.url else os.environ.get("MODELYARD_TOKEN", "")
+        client = Client(url, given or _local_token(target.data))
     return client, Remote(client)
 
 
@@ -75,12 +78,22 @@ def running_server(data: Path) -> str:
     if found is None:
         return ""
     # An address alone would outlive its server, and somebody else's may answer there by now.
-    with contextlib.suppress(OSError, ValueError):
-        holder = int((data / "locks" / "server.lock").read_text())
+    return found.server if _is_held(data / "locks" / "server.lock") else ""
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether the process that the lock names is there and holds it: its number alone may be another process's by now.
+
+    The lock is tried only where there is such a process, so that it is not in the way of a server that starts.
+    """
+    with contextlib.suppress(OSError, ValueError), lock.open() as stream:
         with contextlib.suppress(PermissionError):  # it is there, and another account's
-            os.kill(holder, 0)
-        return found.server
-    return ""
+            os.kill(int(stream.read(20)), 0)
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def is_trusted(target: Target, head: Head) -> bool:

@@ -55,6 +55,7 @@ from modelyard.tracking.service.experiments import (
 from modelyard.tracking.service.exports import ExportAsked, export_history, export_runs
 from modelyard.tracking.service.importing import (
     checked_source,
+    forget_imported,
     import_experiments,
     import_logged_models,
     import_runs,
@@ -184,6 +185,7 @@ __all__ = [
     "find_runs",
     "finish_imports",
     "finish_run",
+    "forget_imported",
     "get_experiment",
     "get_logged_model",
     "get_owner",

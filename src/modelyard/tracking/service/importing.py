@@ -72,6 +72,11 @@ def mark_imported(tx: Transaction, principal: Principal, source: SourceName, kin
     imports.put_marks(tx, source, kind, [mark], principal.id)
 
 
+def forget_imported(tx: Transaction, kind: ImportKind, our_id: str) -> None:
+    """Notes that a thing of another component, which kept its id, is no more: another that gets its id was not brought."""
+    imports.remove_marks(tx, kind, our_id)
+
+
 def import_experiments(
     tx: Transaction, principal: Principal, source: SourceName, experiments: tuple[ImportedExperiment, ...], team: TeamId | None = None
 ) -> list[ExperimentHere]:
@@ -94,6 +99,11 @@ def _import_experiment(
     name = checked_experiment_name(one.name)
     tags = _texts(one.tags) | {IMPORTED_FROM_TAG: source}
     if known is not None:
+        if not principal.may(Role.VIEWER, known[1]):
+            raise TakenHere(
+                f"the experiment {name[:120]!r} was brought from there by another team and is theirs",
+                hint="rename it there, and give the source another name: --as",
+            )
         here = find_experiment(tx, principal, ExperimentId(known[0].our_id), Role.CONTRIBUTOR)
         is_joined = here.tags.get(IMPORTED_FROM_TAG) != source
         if not is_joined:
@@ -172,8 +182,12 @@ def _import_runs(tx: Transaction, principal: Principal, source: SourceName, item
     known = runs.find_facts(tx, [one.id for one in items])
     marked = imports.find_marks(tx, source, "run", [one.id for one in items])
     refused, kept = [], []
+    seen: set[RunId] = set()
     for one in items:
         try:
+            if one.id in seen:
+                raise InvalidInput(f"the run {one.id[:60]!r} comes twice in one request", hint="send it once")
+            seen.add(one.id)
             here = known.get(one.id)
             team, home = _allowed(tx, principal, one, None if here is None else (here.team_id, one.id in marked))
             kept.append((_checked_run(one), _facts(principal, one, here, (team, home))))
@@ -200,8 +214,11 @@ def _checked_run(one: ImportedRun) -> ImportedRun:
     _texts(one.params)
     _texts(one.tags)
     checked_text(one.name + one.user, "name")
+    checked_text("".join((*one.model_inputs, *(output.model_id for output in one.model_outputs))), "model_id")
     for found in one.datasets:
         check_dataset(found.dataset)
+    if len({packed.key for packed in one.series}) < len(one.series):
+        raise InvalidInput(f"a metric of run {one.id} comes twice in one request", hint="send its points together")
     for packed in one.series:
         checked_key(packed.key, "key", "Metric name")
         if len(packed.points) % BYTES_A_POINT:

@@ -107,6 +107,8 @@ class _Batch:
         match self._record:
             case Started():
                 pass
+            case Ended(is_owed=True) if sources.has_later(tx, self._source, facts.id):
+                pass  # the run goes on, or was ended by who took it up: the spool of a process that was killed may come late
             case Points() | Texts():
                 assert self._logged is not None
                 for error in log_batches(tx, [Item(principal, self._logged)]):

@@ -41,3 +41,8 @@ def put_marks(tx: Transaction, source: SourceName, kind: ImportKind, marks: Sequ
         for mark, team in marks
     ]
     upsert(tx, IMPORTED, rows, KEYS, ["fingerprint", "imported_at", "imported_by"])
+
+
+def remove_marks(tx: Transaction, kind: ImportKind, our_id: str) -> None:
+    """Removes the marks of a thing that is no more, whichever source it was brought from."""
+    tx.connection.execute(sa.delete(IMPORTED).where(IMPORTED.c.kind == kind, IMPORTED.c.their_id == our_id, IMPORTED.c.our_id == our_id))

@@ -41,3 +41,9 @@ def has_source(snapshot: Snapshot, source: SourceId, run_id: RunId) -> bool:
     """Whether anything of that source was taken into that run."""
     query = sa.select(sa.literal(1)).where(RUN_SOURCES.c.source_id == source, RUN_SOURCES.c.run_id == run_id)
     return snapshot.connection.execute(query).first() is not None
+
+
+def has_later(snapshot: Snapshot, source: SourceId, run_id: RunId) -> bool:
+    """Whether anything was taken into the run of a source that was made after that one."""
+    query = sa.select(sa.literal(1)).where(RUN_SOURCES.c.run_id == run_id, RUN_SOURCES.c.source_id > source).limit(1)
+    return snapshot.connection.execute(query).first() is not None
