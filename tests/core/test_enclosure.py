@@ -8,11 +8,23 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from modelyard.core.enclosure import Enclosure, enclosed, is_enclosing
 from modelyard.core.processes import end_child, words_for_child
+from tests.serving.world import until
+
+
+def is_free(stream: IO[bytes]) -> bool:
+    """Whether nobody else has the file locked; locks it then."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
 
 pytestmark = pytest.mark.skipif(not is_enclosing(), reason="this machine lets nothing be enclosed")
 LOOK = """
@@ -97,8 +109,8 @@ def test_with_its_group_everything_inside_ends_also_what_has_left_the_group(encl
         with pytest.raises(BlockingIOError):
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         end_child(child)
-        child.stdout.read()  # its end comes once nobody holds the pipe any more: the daemon is gone
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        child.stdout.read()  # its end comes once the daemon ends; its files are closed one after the other
+        until(lambda: is_free(stream))
 
 
 def test_a_command_that_a_signal_ends_says_which(enclosure: Enclosure) -> None:
