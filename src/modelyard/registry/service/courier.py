@@ -73,7 +73,7 @@ class Courier:
             return
         answered: Answered | None = None
         try:
-            answered = send(hook, dispatch.id, dispatch.body, self._hooks)
+            answered = send(hook, dispatch.id, dispatch.body, self._hooks, self._database.clock.wall())
             reason, passes = f"it answered {answered.status}", answered.status in PASSES
         except ModelyardError as error:
             reason, passes = error.message, error.kind is Kind.UNREACHABLE

@@ -1,6 +1,5 @@
 """Webhooks: made, changed, removed, tried; and what happens in the registry, put on its way to them in the same transaction."""
 
-import time
 import urllib.parse
 from typing import Any
 
@@ -8,7 +7,7 @@ import msgspec
 
 from modelyard.access.domain import Principal, Role, TeamId
 from modelyard.access.service import require
-from modelyard.core.clock import Instant, moment
+from modelyard.core.clock import SECOND, Instant, moment
 from modelyard.core.errors import InvalidInput, ModelyardError
 from modelyard.core.ids import uuid7
 from modelyard.ledger.domain import NewEntry
@@ -149,17 +148,17 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-def try_webhook(hook: Webhook, event: str, hooks: Hooks) -> Trial:
+def try_webhook(snapshot: Snapshot, hook: Webhook, event: str, hooks: Hooks) -> Trial:
     """How the webhook answers to an example of an event; nothing is kept of it."""
-    body = payload(event, moment(Instant(time.time_ns() // 1000)).isoformat(), example_of(event))
+    body = payload(event, moment(snapshot.now()).isoformat(), example_of(event))
     try:
-        return Trial(answered=send(hook, str(uuid7()), body, hooks))
+        return Trial(answered=send(hook, str(uuid7()), body, hooks, snapshot.wall()))
     except ModelyardError as error:
         return Trial(error=f"Failed to test webhook: {error.message}")
 
 
-def send(hook: Webhook, dispatch: str, body: str, hooks: Hooks) -> Answered:
-    """What the webhook answers to a body, signed with its secret. Raises PostRefused and PostFailed."""
+def send(hook: Webhook, dispatch: str, body: str, hooks: Hooks, at: Instant) -> Answered:
+    """What the webhook answers to a body, signed with its secret for that time. Raises PostRefused and PostFailed."""
     secret = None if hook.secret is None else hooks.key.opened(hook.secret)
-    headers = headers_of(dispatch, body, int(time.time()), secret)
+    headers = headers_of(dispatch, body, at // SECOND, secret)
     return post(hook.url, body.encode(), headers, allows_private=hooks.allows_private)

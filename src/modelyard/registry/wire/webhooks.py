@@ -185,7 +185,7 @@ class WebhookRoutes:
         if not self._trials.acquire(blocking=False):
             raise MlflowError("REQUEST_LIMIT_EXCEEDED", "Other webhooks are being tried; try again in a moment.")
         try:
-            trial = service.try_webhook(hook, event, self._hooks)
+            trial = service.try_webhook(snapshot, hook, event, self._hooks)
         finally:
             self._trials.release()
         if trial.answered is None:
