@@ -1,4 +1,4 @@
-"""A project with three small models, shipped into an installation of its own: what the tests of reproduction work on."""
+"""A project with four small models, shipped into an installation of its own: what the tests of reproduction work on."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ from lightgbm import LGBMClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from modelyard import Entity, FeatureView, Parquet, model, numbers, rows
+from modelyard import Entity, FeatureView, Parquet, drift, model, numbers, quality, rows
 
 airport = Entity("origin")
 weather = FeatureView("weather", airport, Parquet("weather.parquet", timestamp="at"), features=["wind"], ttl="3h")
@@ -72,8 +72,13 @@ def dice(rows):
 @model(**shared)
 def line(rows):
     return make_pipeline(StandardScaler(), LogisticRegression()).fit(numbers(rows.drop("late")), rows["late"].to_numpy())
+
+@model(owner="ops", risk="minimal", purpose="Warn of late flights by what a request says.", rows=rows("flights.parquet"),
+       request={"distance": pl.Int64, "origin": pl.String, "seats": pl.Float64}, label="late", monitors=[drift(), quality()])
+def plain(rows):
+    return boosted(rows, 1)
 """
-NAMES = ("trees", "line", "dice")
+NAMES = ("trees", "line", "dice", "plain")
 
 
 def write_project(folder: Path, models: str = MODELS, packages: Sequence[str] = ("lightgbm", "scikit-learn", "skops")) -> None:

@@ -98,7 +98,7 @@ def compared(found: Reproduction) -> dict[str, bool]:
     return {one.what: one.is_equal for one in found.comparisons}
 
 
-@pytest.mark.parametrize("model", ["trees", "line"])
+@pytest.mark.parametrize("model", ["trees", "line", "plain"])
 def test_a_version_is_made_again_bit_for_bit_and_that_is_recorded(mine: Installation, model: str) -> None:
     with mine.database.read() as snapshot:
         before = show_version(snapshot, SYSTEM, ModelName(model), 1)

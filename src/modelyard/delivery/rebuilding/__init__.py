@@ -21,7 +21,8 @@ from modelyard.delivery.rebuilding.rows import snapshot_rows
 from modelyard.delivery.reproductions import advanced
 from modelyard.delivery.sources import unpack_source
 from modelyard.delivery.stages.learning import metrics_of
-from modelyard.delivery.stages.yard import Yard, split
+from modelyard.delivery.stages.splitting import split
+from modelyard.delivery.stages.yard import Yard
 from modelyard.delivery.training import lesson_of, trained
 from modelyard.monitoring.rules.metrics import measured
 from modelyard.registry.artifacts import fetch_folder, put_folder
@@ -79,7 +80,7 @@ def _made_again(yard: Yard, steps: _Steps, scratch: Path) -> Reproduction:
         lambda found: found.said,
     )
     rows = steps.taken("data", lambda: snapshot_rows(yard.blobs, records), lambda found: found.said)
-    learned, unseen = split(rows.frame, records.declaration.holdout)
+    learned, unseen = split(rows.frame, records.declaration)
     kept = records.training
     lesson = lesson_of(records.declaration, learned, records.parameters, seed=kept.seed, threads=kept.threads)
     steps.taken(

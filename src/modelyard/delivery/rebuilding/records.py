@@ -91,12 +91,12 @@ def records_of(state: Snapshot, asked: Reproduction) -> Records:
 
 
 def _check(records: Records) -> None:
-    version = records.version
+    version, features = records.version, records.declaration.features
     pairs = (
         ("source", version.source, records.training.source),
         ("environment", version.environment, records.training.environment),
         ("snapshot", version.snapshot, records.snapshot.digest),
-        ("feature set", version.feature_set, records.declaration.features.digest),
+        ("feature set", version.feature_set, None if features is None else features.digest),
     )
     for what, ours, theirs in pairs:
         if ours != theirs:

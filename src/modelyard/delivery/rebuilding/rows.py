@@ -10,10 +10,9 @@ from modelyard.core.digests import Digest
 from modelyard.core.errors import ModelyardError
 from modelyard.delivery.domain import Comparison, SnapshotVerdict
 from modelyard.delivery.rebuilding.records import Records
-from modelyard.delivery.stages.data import labelled_rows
-from modelyard.delivery.stages.yard import AS_OF, get_frame
+from modelyard.delivery.stages.data import Learnable, learnable
+from modelyard.delivery.stages.yard import get_frame
 from modelyard.features.domain import SourceUnreadable
-from modelyard.features.offline import TrainingRows, training_rows
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.rows import digest_frame
 
@@ -55,7 +54,7 @@ def snapshot_rows(blobs: Blobs, records: Records) -> Rows:
             f"the stored snapshot holds other rows than {records.snapshot.digest}", hint="restore the blob store from a backup"
         )
     try:
-        rebuilt = _rebuilt(records)
+        rebuilt = learnable(records.declaration, records.root, records.snapshot.as_of)
     except (SourceUnreadable, OSError) as error:
         return _kept(recorded, records, SnapshotVerdict.GONE, "", f"a source is gone: {_line(error)}")
     except (ModelyardError, pl.exceptions.PolarsError) as error:
@@ -63,12 +62,6 @@ def snapshot_rows(blobs: Blobs, records: Records) -> Rows:
     if rebuilt.digest != records.snapshot.digest:
         return _kept(recorded, records, SnapshotVerdict.CHANGED, rebuilt.digest, _changes(recorded, rebuilt, records))
     return Rows(frame=rebuilt.frame, verdict=SnapshotVerdict.REBUILT, comparison=_compared(records.snapshot.digest, rebuilt.digest, ""))
-
-
-def _rebuilt(records: Records) -> TrainingRows:
-    declaration = records.declaration
-    labels = labelled_rows(declaration, records.root, records.snapshot.as_of)
-    return training_rows(declaration.features, labels, AS_OF, {view.name: records.root for view in declaration.features.views})
 
 
 def _kept(recorded: pl.DataFrame, records: Records, verdict: SnapshotVerdict, digest: str, note: str) -> Rows:
@@ -79,7 +72,7 @@ def _compared(recorded: Digest, rebuilt: Digest, note: str) -> Comparison:
     return Comparison(what=WHAT, recorded=recorded, rebuilt=rebuilt, is_equal=recorded == rebuilt, decides=False, note=note)
 
 
-def _changes(recorded: pl.DataFrame, rebuilt: TrainingRows, records: Records) -> str:
+def _changes(recorded: pl.DataFrame, rebuilt: Learnable, records: Records) -> str:
     """Which columns came out otherwise, and which views' sources are no longer the same files."""
     before, after = recorded, rebuilt.frame
     if before.height != after.height:
