@@ -18,7 +18,7 @@ from modelyard.cli.labels import read_table
 from modelyard.cli.origin import origin
 from modelyard.cli.starting import LOCK_TIMEOUT_S, LockFailed, ProjectExists, filled, locked
 from modelyard.core.settings import FILE
-from modelyard.delivery.sources import unpack_source
+from modelyard.delivery.sources import BadSource, unpack_source
 from modelyard.registry.domain import RiskTier
 
 MOST_COPIED_BYTES = 200_000_000
@@ -59,7 +59,7 @@ def planned(asked: Asked, run: Tracked, learned: Learned) -> Plan:
     recorded = RECORDED if run.source is not None else ""
     words = Words(
         name=asked.name,
-        run=run.run.facts.id,
+        run=re.sub(r"[^0-9A-Za-z-]", "", run.run.facts.id),
         owner=_line(run.run.facts.user) or getpass.getuser(),
         purpose=_line(run.run.tags.get(NOTE_TAG, "")) or f"Say here what {learned.label} is predicted for, and who acts on it.",
         risk=asked.risk,
@@ -91,6 +91,8 @@ def planned(asked: Asked, run: Tracked, learned: Learned) -> Plan:
 def write(plan: Plan, learned: Learned) -> tuple[str, ...]:
     """Makes a plan true, the lock last; the files that were written. Raises LockFailed where the project is written and not locked."""
     folder = plan.folder
+    if plan.source is not None:
+        _unpack(plan.source, folder / RECORDED)
     for path, text in plan.texts.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
@@ -100,8 +102,6 @@ def write(plan: Plan, learned: Learned) -> tuple[str, ...]:
             read_table(learned.file).write_parquet(folder / plan.table)
         else:
             shutil.copyfile(learned.file, folder / plan.table)
-    if plan.source is not None:
-        unpack_source(plan.source, folder / RECORDED)
     if plan.settings is not None:
         (folder / FILE).write_text(plan.settings, encoding="utf-8")
     if plan.is_new:
@@ -110,6 +110,15 @@ def write(plan: Plan, learned: Learned) -> tuple[str, ...]:
         _add(folder, plan.requirements)
     changed = [FILE, *(["pyproject.toml"] if (folder / "pyproject.toml").exists() else [])] if not plan.is_new else ["uv.lock"]
     return tuple(sorted({*plan.texts, *([plan.table] if plan.table else []), *([f"{RECORDED}/"] if plan.source else []), *changed}))
+
+
+def _unpack(source: bytes, folder: Path) -> None:
+    """Unpacks a run's source, all of it or none. Raises BadSource."""
+    try:
+        unpack_source(source, folder)
+    except BadSource:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _table(folder: Path, file: Path) -> str | None:
