@@ -21,7 +21,7 @@ __all__ = ["running"]
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = {"up", "server", "gateway", "worker", "doctor"}
 OF_THE_SERVER = ROLES | {"adopt", "init", "verify"}
-"""Commands that need `modelyard[server]`: roles, uv to lock a project, YAML to read what a run logged, and cryptography to verify signatures."""
+"""Commands that need `modelyard[server]`: roles, uv to lock a project, YAML to read a run's model, cryptography to verify signatures."""
 REFUSING = """
 import sys
 

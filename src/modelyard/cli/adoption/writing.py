@@ -98,7 +98,7 @@ def write(plan: Plan, learned: Learned) -> tuple[str, ...]:
         (folder / path).write_text(text, encoding="utf-8")
     if plan.table is not None:
         (folder / plan.table).parent.mkdir(parents=True, exist_ok=True)
-        if learned.file.suffix == ".csv":
+        if learned.file.suffix.lower() == ".csv":
             read_table(learned.file).write_parquet(folder / plan.table)
         else:
             shutil.copyfile(learned.file, folder / plan.table)

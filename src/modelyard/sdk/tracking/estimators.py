@@ -25,15 +25,15 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 def told(estimator: Any) -> dict[str, str]:
     """The tags that say of an estimator in scikit-learn's manner how it was made. Raises InvalidInput for anything else.
 
-    What does not fit into a tag is left out: the class alone is told then.
+    Where that does not fit into a tag, its name alone is told.
     """
     if not callable(getattr(estimator, "get_params", None)):
         raise InvalidInput(f"a {type(estimator).__name__} is no estimator", hint="give one of scikit-learn or LightGBM")
     kind = type(estimator)
-    tags = {NAME_TAG: kind.__name__, CLASS_TAG: f"{kind.__module__}.{kind.__qualname__}"}
+    name = {NAME_TAG: kind.__name__}
     made = Made(expression=_expression(estimator), modules={one.__name__: one.__module__ for one in _kinds(estimator)})
     text = msgspec.json.encode(made).decode()
-    return tags | ({MADE_TAG: text} if len(text) <= MOST_TEXT else {})
+    return name if len(text) > MOST_TEXT else name | {CLASS_TAG: f"{kind.__module__}.{kind.__qualname__}", MADE_TAG: text}
 
 
 def _expression(value: Any) -> str:
