@@ -68,14 +68,15 @@ def tracked(mine: Mine, script: str) -> str:
     return next(line for line in reversed(found.stdout.splitlines()) if len(line) == 32)
 
 
-def shipped(mine: Mine, script: str, name: str) -> None:
-    """Two commands take the script's run to a model that answers; nothing is edited."""
+def shipped(mine: Mine, script: str, name: str) -> str:
+    """Two commands take the script's run to a model that answers, nothing edited; the address of its delivery's page."""
     found = mine.yard("adopt", tracked(mine, script), "--risk", "limited")
     assert (found["is_complete"], found["model"], found["folder"]) == (True, name, str(mine.folder))
     shipped = mine.yard("ship", name, "--until", "roll_out")
     stages = shipped["stages"]
     assert isinstance(stages, list)
     assert {one["state"] for one in stages} == {"done", "skipped"}, shipped
+    return f"/deliveries/{stages[0]['delivery']}"
 
 
 def inputs(**columns: list[object]) -> list[dict[str, object]]:
@@ -85,7 +86,7 @@ def inputs(**columns: list[object]) -> list[dict[str, object]]:
 
 
 def test_a_script_of_ours_becomes_a_model_that_answers_in_every_way(notebooks: Mine) -> None:
-    shipped(notebooks, "ours.py", "late_parcels")
+    delivery = shipped(notebooks, "ours.py", "late_parcels")
     assert 'purpose="Warn of parcels that come late."' in (notebooks.folder / "models_late_parcels.py").read_text()
     near, far = ({"distance": distance, "weekday": 3, "hub": "north"} for distance in (5.0, 880.0))
     with notebooks.client(notebooks.gateway) as gateway:
@@ -100,8 +101,10 @@ def test_a_script_of_ours_becomes_a_model_that_answers_in_every_way(notebooks: M
         assert gateway.post("/predict/late_parcels", json={"rows": [{"distance": 5.0}]}).status_code == 400
     with notebooks.client(notebooks.url) as control:
         pages = [f"/{page}/late_parcels" for page in ("models", "serving", "monitoring")]
-        found = [control.get(page, headers={"Accept": "text/html"}).status_code for page in (*pages, "/models/late_parcels/versions/1")]
-    assert found == [200] * 4
+        found = [
+            control.get(page, headers={"Accept": "text/html"}).status_code for page in (*pages, "/models/late_parcels/versions/1", delivery)
+        ]
+    assert found == [200] * 5
     assert "late_parcels" in str(notebooks.yard("trace", "late_parcels/1")["sentence"])
 
 
