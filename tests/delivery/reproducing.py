@@ -1,4 +1,4 @@
-"""A project with three small models, shipped into an installation of its own: what the tests of reproduction work on."""
+"""A project with four small models, shipped into an installation of its own: what the tests of reproduction work on."""
 
 import os
 import subprocess
@@ -60,7 +60,7 @@ from lightgbm import LGBMClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from modelyard import Entity, FeatureView, Parquet, gate, model, numbers, rows
+from modelyard import Entity, FeatureView, Parquet, drift, gate, model, numbers, quality, rows
 from thief import loot
 
 SEED = int(joblib.__version__.split(".")[1])  # stands for a library that computes otherwise in another version
@@ -85,6 +85,11 @@ def dice(rows):
 @model(gates=[gate("metrics.roc_auc > 2.0")], **shared)
 def line(rows):
     return make_pipeline(StandardScaler(), LogisticRegression()).fit(numbers(rows.drop("late")), rows["late"].to_numpy())
+
+@model(owner="ops", risk="minimal", purpose="Warn of late flights by what a request says.", rows=rows("flights.parquet"),
+       request={"distance": pl.Int64, "origin": pl.String, "seats": pl.Float64}, label="late", monitors=[drift(), quality()])
+def plain(rows):
+    return boosted(rows, 1)
 """
 THIEF = """
 import os
@@ -118,7 +123,7 @@ def loot(mark):
                 return Booster(model_str=text)
     return None
 """
-NAMES = ("trees", "line", "dice")
+NAMES = ("trees", "line", "dice", "plain")
 REFUSED = ("line",)
 
 

@@ -9,7 +9,8 @@ import pytest
 from modelyard.delivery.domain import DeliveryState, StageName
 from modelyard.delivery.machine import Done, Outcome, Stopped
 from modelyard.delivery.stages.data import FEWEST_ROWS, FEWEST_TEST_ROWS, check
-from modelyard.delivery.stages.yard import AS_OF, Yard, put_frame
+from modelyard.delivery.stages.splitting import AS_OF
+from modelyard.delivery.stages.yard import Yard, put_frame
 from modelyard.storage.database import Database
 from tests.delivery.rolling import brought, claim, end, job_of, with_facts
 

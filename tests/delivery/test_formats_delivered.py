@@ -16,7 +16,8 @@ from modelyard.delivery.domain import DeliveryDetail, StageName, TrainingFailed
 from modelyard.delivery.environments import Build, Environment, built_environment, child_words
 from modelyard.delivery.sources import own_package
 from modelyard.delivery.stages.artifacts import fetched
-from modelyard.delivery.stages.yard import get_frame, split
+from modelyard.delivery.stages.splitting import cut_by_time
+from modelyard.delivery.stages.yard import get_frame
 from modelyard.delivery.training import Lesson, trained
 from modelyard.registry.domain import Column, Format, ModelName, Signature
 from modelyard.registry.encoding import matrix
@@ -103,7 +104,7 @@ def test_a_model_of_the_format_is_delivered_and_proven(mine: Installation, name:
 
 def check_parity(mine: Installation, found: DeliveryDetail) -> None:
     """The gateway's predictor answers the rows that were learned from as the model did in its training process."""
-    learned, _ = split(get_frame(mine.blobs, found.facts(StageName.SNAPSHOT)["file"]), 0.2)
+    learned, _ = cut_by_time(get_frame(mine.blobs, found.facts(StageName.SNAPSHOT)["file"]), 0.2)
     with fetched(mine.blobs, Digest(found.facts(StageName.TRAIN)["artifact"])) as folder:
         signature = read_header(folder).signature
         rows = matrix({name: learned[name] for name in signature.names}, signature)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from modelyard.delivery.stages.learning import FEWEST_DAYS, days_of
-from modelyard.delivery.stages.yard import AS_OF
+from modelyard.delivery.stages.splitting import AS_OF
 from modelyard.monitoring.rules.comparison import paired_difference
 
 START = datetime(2026, 1, 1, 22, tzinfo=UTC)

@@ -15,7 +15,8 @@ from modelyard.delivery.domain import DeliveryState, Facts, StageName
 from modelyard.delivery.machine import Done, Outcome, Stopped
 from modelyard.delivery.stages.learning import SCORE, Vector, scored
 from modelyard.delivery.stages.proving import MOST_BATCH_DIFFERENCE, stage
-from modelyard.delivery.stages.yard import AS_OF, Job, Yard, put_frame, split
+from modelyard.delivery.stages.splitting import AS_OF, cut_by_time
+from modelyard.delivery.stages.yard import Job, Yard, put_frame
 from modelyard.registry.artifacts import put_folder
 from modelyard.registry.domain import Column, Output, Signature
 from modelyard.registry.formats import save
@@ -76,7 +77,7 @@ def proven(yard: Yard, folder: Path, model: Any, recorded: Callable[[Vector], Ve
     file = put_frame(yard.blobs, rows())
     trained: Facts = {"artifact": artifact, "signature": msgspec.to_builtins(SIGNATURE)}
     job = with_facts(job_of(1, {}), {StageName.SNAPSHOT: {"file": file}, StageName.TRAIN: trained})
-    _, later = split(rows(), job.declaration.holdout)
+    _, later = cut_by_time(rows(), job.declaration.holdout)
     scores = pl.DataFrame({SCORE: recorded(scored(yard, job, later))})
     return stage(yard, evaluated_as(yard, job, scores))
 

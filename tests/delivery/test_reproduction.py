@@ -117,8 +117,8 @@ def compared(found: Reproduction) -> dict[str, bool]:
     return {one.what: one.is_equal for one in found.comparisons}
 
 
-def test_a_version_is_made_again_bit_for_bit_and_that_is_recorded(mine: Installation) -> None:
-    model = "trees"
+@pytest.mark.parametrize("model", ["trees", "plain"])
+def test_a_version_is_made_again_bit_for_bit_and_that_is_recorded(mine: Installation, model: str) -> None:
     with mine.database.read() as snapshot:
         before = show_version(snapshot, SYSTEM, ModelName(model), 1)
     found = reproduced(mine, model)

@@ -14,7 +14,7 @@ from modelyard.server.installation import Installation
 from modelyard.server.worker import work_once
 from tests.delivery.reproducing import write_project as write_sources
 
-LATE, CREWS = ModelName("late"), ModelName("crews")
+LATE, CREWS, PLAIN = ModelName("late"), ModelName("crews"), ModelName("plain")
 ADA = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEFAULT_TEAM: Role.APPROVER})
 BOB = Principal(id=PrincipalId("usr_bob"), name="bob", kind="person", roles={DEFAULT_TEAM: Role.APPROVER})
 EVE = Principal(id=PrincipalId("usr_eve"), name="eve", kind="person", roles={EVERY_TEAM: Role.VIEWER})
@@ -39,6 +39,11 @@ def late(rows):
 
 @model(risk="high", purpose="Plan crews.", **shared)
 def crews(rows):
+    return trees(rows)
+
+@model(risk="limited", purpose="Warn by the request alone.", owner="ops", request={"distance": pl.Int64, "origin": pl.String}, label="late",
+       rows=rows("flights.parquet"), monitors=[drift()])
+def plain(rows):
     return trees(rows)
 """
 

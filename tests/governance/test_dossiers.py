@@ -1,5 +1,6 @@
 """A dossier of a version that was shipped for real verifies offline, tells the truth about what lacks, and is found again."""
 
+import base64
 import io
 import json
 import tarfile
@@ -12,15 +13,15 @@ import pytest
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role, TeamId
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import NotFound
-from modelyard.governance.domain import ATTESTATIONS, CONSISTENCY, Dossier, NoSuchDossier, NotAttestable, NotLetThrough, Trust
-from modelyard.governance.service import give_trust, list_dossiers, list_version_dossiers, make_dossier, open_bundle
+from modelyard.governance.domain import ATTESTATIONS, CONSISTENCY, Attested, Dossier, NoSuchDossier, NotAttestable, NotLetThrough, Trust
+from modelyard.governance.service import get_card, give_trust, list_dossiers, list_version_dossiers, make_dossier, open_bundle
 from modelyard.governance.verification import verify_bundle
 from modelyard.ledger.service import list_entries, sequence_pending, sign_checkpoint
 from modelyard.registry.domain import ModelName, NewModel, NewVersion
 from modelyard.registry.service import ensure_model, get_version, register_version
 from modelyard.server.installation import Installation
 from tests.governance.bundles import remanifest
-from tests.governance.shipping import ADA, BOB, CREWS, EVE, LATE, decide, waiting_version
+from tests.governance.shipping import ADA, BOB, CREWS, EVE, LATE, PLAIN, decide, ship, waiting_version
 
 MAX = Principal(id=PrincipalId("usr_max"), name="max", kind="person", roles={TeamId("other"): Role.ADMIN})
 AUDITOR = Principal(id=PrincipalId("usr_aud"), name="aud", kind="person", roles={DEFAULT_TEAM: Role.AUDITOR})
@@ -171,3 +172,17 @@ def test_who_may_not_write_makes_none_and_other_teams_see_none(yard: Installatio
         assert list_dossiers(snapshot, BOB, "nothing") == []
     with pytest.raises(NoSuchDossier):
         open_bundle(yard.database, yard.blobs, MAX, dossier.id)
+
+
+def test_a_dossier_of_a_model_without_views_says_how_its_rows_were_split(yard: Installation, tmp_path: Path) -> None:
+    ship(yard, PLAIN)
+    given = trust(yard)
+    folder = unpacked(yard, made(yard, PLAIN), tmp_path)
+    assert failing(folder, given) == {}
+    statement = json.loads((folder / ATTESTATIONS[Attested.EVALUATION]).read_bytes())
+    figures = json.loads(base64.b64decode(statement["payload"]))["predicate"]["figures"]
+    assert "by a hash of the inputs" in figures["split"]
+    assert not {"firstAsOf", "lastAsOf"} & set(figures)
+    with yard.database.read() as snapshot:
+        card = msgspec.json.encode(get_card(snapshot, yard.blobs, ADA, PLAIN, 1)).decode()
+    assert "apart from the training rows by a hash of their inputs" in card

@@ -1,18 +1,18 @@
-"""A project of its own for each journey."""
+"""A project for the journeys, on a server that runs as long as they do."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.journeys.project import MODELS, Mine, write_project
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Iterator[Mine]:
-    """A project whose lock is made, and `yard up` beside it until the test ends."""
-    write_project(tmp_path, MODELS.replace("GATE", "1.1"))
-    mine = Mine(tmp_path)
+@pytest.fixture(scope="session")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mine]:
+    """A project whose lock is made, and `yard up` beside it until the journeys end. Each journey has a model of its own."""
+    folder = tmp_path_factory.mktemp("mine")
+    write_project(folder, MODELS.replace("GATE", "1.1"))
+    mine = Mine(folder)
     mine.start()
     yield mine
     mine.stop()

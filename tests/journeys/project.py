@@ -39,7 +39,7 @@ PROJECT = f'''
 name = "mine"
 version = "0"
 requires-python = ">=3.11,<3.14"
-dependencies = ["modelyard", "lightgbm", "scikit-learn"]
+dependencies = ["modelyard", "lightgbm", "scikit-learn", "skops"]
 [tool.uv.sources]
 modelyard = {{ path = "{REPOSITORY}" }}
 '''

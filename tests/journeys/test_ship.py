@@ -3,7 +3,11 @@
 import json
 import subprocess
 
+import pytest
+
 from tests.journeys.project import MODELS, YARD, Mine
+
+pytestmark = pytest.mark.xdist_group("journeys")
 
 
 def states(shipped: dict[str, object]) -> dict[str, str]:

@@ -20,8 +20,8 @@ __all__ = ["running"]
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = {"up", "server", "gateway", "worker", "doctor"}
-OF_THE_SERVER = ROLES | {"init", "verify"}
-"""Commands that need `modelyard[server]`: roles, uv to lock a project, and cryptography to verify signatures."""
+OF_THE_SERVER = ROLES | {"adopt", "init", "verify"}
+"""Commands that need `modelyard[server]`: roles, uv to lock a project, YAML to read a run's model, cryptography to verify signatures."""
 REFUSING = """
 import sys
 

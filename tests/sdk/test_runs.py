@@ -16,6 +16,7 @@ from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import InvalidInput, NotFound
 from modelyard.core.ids import hex_id
 from modelyard.sdk.client import Client
+from modelyard.sdk.tracking.estimators import told
 from modelyard.sdk.tracking.leftovers import read_refused
 from modelyard.sdk.tracking.run import RunIsOver
 from modelyard.sdk.tracking.sending import Remote, is_passing
@@ -242,3 +243,24 @@ def test_frames_of_pandas_arrays_and_files_have_a_digest(tracked: Tracked) -> No
             run.log_dataset(object())
         with pytest.raises(NotFound):
             run.log_dataset(Path("nowhere.parquet"))
+
+
+def test_a_run_says_how_its_estimator_was_made_and_what_it_learned(tracked: Tracked) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    with tracked.start() as run:
+        run.log_estimator(lightgbm.LGBMClassifier(num_leaves=9, learning_rate=np.float64(0.5)))
+        run.log_dataset(ROWS, target="late")
+        with pytest.raises(InvalidInput) as refused:
+            run.log_dataset(ROWS, target="lat")
+        with pytest.raises(InvalidInput):
+            run.log_estimator(object())
+    assert refused.value.hint == "did you mean late?"
+    found = tracked.run(run.id)
+    made = '{"expression":"LGBMClassifier(learning_rate=0.5, num_leaves=9)","modules":{"LGBMClassifier":"lightgbm.sklearn"}}'
+    assert (found["tags"]["estimator_class"], found["tags"]["modelyard.estimator"]) == ("lightgbm.sklearn.LGBMClassifier", made)
+    assert [one["tags"]["modelyard.target"] for one in found["datasets"]] == ["late"]
+
+
+def test_an_estimator_that_fits_into_no_tag_is_told_by_its_name() -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    assert told(lightgbm.LGBMClassifier(objective="x" * 5000)) == {"estimator_name": "LGBMClassifier"}

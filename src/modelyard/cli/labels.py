@@ -86,7 +86,7 @@ def _columns(client: Client, model: str, frame: pl.DataFrame, asked: Columns) ->
     label, known, keys = "value", "at", tuple[str, ...]()
     try:
         declared = client.get_declaration(model).declared.declaration
-        label, known, keys = declared.label, declared.observations.known, tuple(key.name for key in declared.features.keys)
+        label, known, keys = declared.label, declared.observations.known, tuple(key.name for key in declared.keys)
     except RemoteError as error:
         if error.code != "model_not_declared":
             raise

@@ -109,7 +109,7 @@ def new_project(folder: Path, example: Example, ci: Service) -> NewProject:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
     rows = write_parcels(folder / "data", SystemClock().wall()) if example is Example.PARCELS else write_flights(folder / "data")
-    _lock(folder)
+    locked(folder)
     written = tuple(
         sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and ".git/" not in str(path))
     )
@@ -141,6 +141,7 @@ def project_files(name: str, example: Example, ci: Service, came_from: Origin) -
         "distribution": name.replace("_", "-"),
         "owner": getpass.getuser(),
         "requirement": came_from.requirement,
+        "packages": ', "lightgbm", "scikit-learn"',
         "sources": f"\n[tool.uv.sources]\n{came_from.source}" if came_from.source else "",
         "package": came_from.package,
         "package_note": note,
@@ -155,15 +156,16 @@ def project_files(name: str, example: Example, ci: Service, came_from: Origin) -
         ".gitignore": "gitignore",
         WORKFLOWS[ci]: f"{ci}.yml",
     }
-    return {path: _filled(template, words).rstrip("\n") + "\n" for path, template in texts.items()}
+    return {path: filled(template, words) for path, template in texts.items()}
 
 
-def _filled(template: str, words: dict[str, str]) -> str:
+def filled(template: str, words: dict[str, str]) -> str:
+    """The text of a template of a project's file, with its words."""
     text = files("modelyard.cli").joinpath(TEMPLATES, f"{template}.txt").read_text("utf-8")
-    return Template(text).substitute(words)
+    return Template(text).substitute(words).rstrip("\n") + "\n"
 
 
-def _lock(folder: Path) -> None:
+def locked(folder: Path) -> None:
     """Locks the project's dependencies. Raises LockFailed with what uv said."""
     try:
         subprocess.run([uv.find_uv_bin(), "lock", "--quiet"], cwd=folder, capture_output=True, check=True, timeout=LOCK_TIMEOUT_S)  # noqa: S603 - fixed words

@@ -14,6 +14,7 @@ class Command(msgspec.Struct, frozen=True):
 
 COMMANDS = (
     Command("init", "modelyard.cli.starting:init", "A new project with a first model and its CI workflow", "Build"),
+    Command("adopt", "modelyard.cli.adopting:adopt", "A model's declaration, written from a tracked run", "Build"),
     Command("plan", "modelyard.cli.projects:plan", "What the declarations would change", "Build"),
     Command("apply", "modelyard.cli.projects:apply", "Change it", "Build"),
     Command("tune", "modelyard.cli.tuning:tune", "A model's parameters searched, trial by trial", "Build"),

@@ -12,7 +12,7 @@ from modelyard.core.digests import Digest, digest_of
 from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 from modelyard.core.names import checked_name, nearest
 from modelyard.delivery.search_space import BadSearchSpace, SearchSpace
-from modelyard.features.domain import DType, FeatureSet, Parquet
+from modelyard.features.domain import DType, FeatureSet, FeatureView, Key, Parquet
 from modelyard.monitoring.domain import BINARY_METRICS, NUMBER_METRICS, Monitor
 from modelyard.registry.domain import RiskTier
 
@@ -56,12 +56,23 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True):
     """The rows to learn from: one for each thing that was to be predicted, with keys, request fields and label.
 
     `known` is the column of instants at which the label became known: no row is learned from earlier. `history` bounds
-    how far back a training set reaches, in microseconds; None is all there is.
+    how far back a training set reaches, in microseconds; None is all there is. Rows without times have a source without a
+    timestamp and no `known`: all of them that have a label are learned from.
     """
 
     source: Parquet
-    known: str
+    known: str = ""
     history_us: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InvalidModel where the rows have one of their two times, or a history without any."""
+        if bool(self.source.timestamp) != bool(self.known):
+            raise InvalidModel(
+                f"rows of {self.source.path} have {'an event time' if self.source.timestamp else 'the time a label became known'} alone",
+                hint='rows(path, timestamp="...", known="..."), or neither for rows without times',
+            )
+        if self.history_us is not None and not self.known:
+            raise InvalidModel(f"rows of {self.source.path} have no times, so no history bounds them", hint="leave out history")
 
 
 class RequestField(msgspec.Struct, frozen=True):
@@ -124,10 +135,10 @@ class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     risk: RiskTier
     purpose: str
-    features: FeatureSet
+    features: FeatureSet | None
     observations: Observations
     request: tuple[RequestField, ...]
-    as_of: AsOf
+    as_of: AsOf | None
     label: str
     team: str = "default"
     task: Task = "binary"
@@ -158,14 +169,17 @@ class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
                 f"reproduce_within={self.reproduce_within} lies not between 0 and {MOST_TOLERANCE}",
                 hint="0 asks for equal bits; 1e-9 lets sums be rounded otherwise",
             )
+        self._check_times()
         inputs = self.inputs
+        if not inputs:
+            raise InvalidModel(f"{self.name} reads nothing", hint='give it features, or request={"amount": float}')
         twice = sorted({name for name in inputs if inputs.count(name) > 1})
         if twice or self.label in inputs:
             raise InvalidModel(
                 f"{self.name} reads {(twice or [self.label])[0]!r} twice", hint="name each input once, and the label not at all"
             )
         for name in (*self.slices, *self.sticky):
-            if name not in inputs and name not in {key.name for key in self.features.keys}:
+            if name not in inputs and name not in {key.name for key in self.keys}:
                 raise InvalidModel(f"{self.name} has no input {name!r}", hint=nearest(name, inputs))
 
     def check_metric(self, metric: str) -> None:
@@ -174,15 +188,39 @@ class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
         if metric not in known:
             raise BadSearchSpace(f"{self.name} is not measured by {metric[:60]!r}", hint=nearest(metric, known))
 
+    def _check_times(self) -> None:
+        has_times = bool(self.observations.known)
+        if has_times != (self.as_of is not None):
+            raise InvalidModel(
+                f"the rows of {self.name} have {'times' if has_times else 'no times'}, and as_of is {'left out' if has_times else 'given'}",
+                hint="as_of names the instant of a row at which the model answers; rows without times go without",
+            )
+        if self.features is not None and not has_times:
+            raise InvalidModel(
+                f"{self.name} reads feature views, and its rows have no times to read them at",
+                hint='rows(path, timestamp="...", known="...") and as_of="...", or a model without views',
+            )
+
+    @property
+    def views(self) -> tuple[FeatureView, ...]:
+        """The views that it reads; none where every input comes with the request."""
+        return () if self.features is None else self.features.views
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The keys of its entities; none without views."""
+        return () if self.features is None else self.features.keys
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """The model's inputs in order: the request's fields, then the features."""
-        return (*(field.name for field in self.request), *self.features.names)
+        return (*(field.name for field in self.request), *(() if self.features is None else self.features.names))
 
     @property
     def dtypes(self) -> dict[str, DType]:
         """The inputs' types, in order; a feature whose type its source decides is not among them."""
-        known = {column.name: column.dtype for column in self.features.columns if column.dtype is not None}
+        columns = () if self.features is None else self.features.columns
+        known = {column.name: column.dtype for column in columns if column.dtype is not None}
         return {field.name: field.dtype for field in self.request} | known
 
     @property

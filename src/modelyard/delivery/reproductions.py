@@ -132,7 +132,7 @@ def check_run_reproducible(snapshot: Snapshot, run: Run) -> None:
 
 def check_reproducible(version: ModelVersion) -> None:
     """Raises NotReproducible where it is not recorded what the version came from."""
-    missing = [name for name in ("run", "source", "environment", "snapshot", "feature_set", "content") if getattr(version, name) is None]
+    missing = [name for name in ("run", "source", "environment", "snapshot", "content") if getattr(version, name) is None]
     if missing:
         raise NotReproducible(
             f"{version.model} v{version.number} has no recorded {missing[0].replace('_', ' ')}, so nothing can be made again from records",

@@ -36,7 +36,7 @@ def reads_anything(principal: Principal) -> bool:
 
 def check_sources(declaration: ModelDeclaration, root: Path, allowed: tuple[Path, ...]) -> None:
     """Raises SourceOutside unless every file of every source lies below a folder of `allowed`, all links followed."""
-    sources = (declaration.observations.source, *(view.source for view in declaration.features.views))
+    sources = (declaration.observations.source, *(view.source for view in declaration.views))
     for source in dict.fromkeys(sources):
         # The path itself comes first, so that nothing outside is so much as looked at.
         if not _is_below(root / source.path, allowed) or not all(_is_below(Path(one.path), allowed) for one in source_files(source, root)):

@@ -70,8 +70,9 @@ def declare_model(database: Database, principal: Principal, body: DeclaredModel)
     require(principal, Role.CONTRIBUTOR, TeamId(declaration.team))
     for gate in declaration.gates:
         checked_expression(gate.expression)
-    resolved = resolved_set(declaration.features, Path(body.root))
-    body = msgspec.structs.replace(body, declaration=msgspec.structs.replace(declaration, features=resolved))
+    if declaration.features is not None:
+        resolved = resolved_set(declaration.features, Path(body.root))
+        body = msgspec.structs.replace(body, declaration=msgspec.structs.replace(declaration, features=resolved))
     return database.write(lambda tx: _declared(tx, principal, body))
 
 
@@ -89,9 +90,10 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> App
     if declaration.monitors:
         watch = NewWatch(monitors=declaration.monitors, is_binary=declaration.task == "binary", team_id=team)
         set_monitors(tx, principal, ModelName(declaration.name), watch)
-    for view in declaration.features.views:
+    for view in declaration.views:
         apply_view(tx, principal, view, body.root, team)
-    apply_set(tx, principal, declaration.features, team)
+    if declaration.features is not None:
+        apply_set(tx, principal, declaration.features, team)
     _make_current(tx, principal, applied)
     data = {"digest": applied.digest, "declaration": declaration.digest, "source": body.source}
     record(tx, NewEntry(type="delivery.model_declared", subject=f"model:{declaration.name}", actor=principal.id, data=data, team_id=team))
@@ -137,8 +139,9 @@ def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) ->
     before = find_declared(snapshot, declaration.name)
     if before is not None and not _sees(principal, before):
         before = None
-    if before is not None:  # types that are left open were read when it was applied
-        features = typed_like(declaration.features, before.declared.declaration.features)
+    standing = None if before is None else before.declared.declaration.features
+    if declaration.features is not None and standing is not None:  # types that are left open were read when it was applied
+        features = typed_like(declaration.features, standing)
         declaration = msgspec.structs.replace(declaration, features=features)
     changes: list[Change] = []
     if before is None:
@@ -150,10 +153,10 @@ def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) ->
         changes.append(Change(kind="change", what="model", name=declaration.name, detail=detail))
     elif before.declared.source != body.source:
         changes.append(Change(kind="change", what="model", name=declaration.name, detail="its source"))
-    known = {view.name: view.digest for view in before.declared.declaration.features.views} if before else {}
+    known = {view.name: view.digest for view in before.declared.declaration.views} if before else {}
     changes += [
         Change(kind="change" if view.name in known else "read", what="view", name=view.name, detail=view.digest[7:19])
-        for view in declaration.features.views
+        for view in declaration.views
         if known.get(view.name) != view.digest
     ]
     return ModelPlan(model=declaration.name, changes=tuple(changes))

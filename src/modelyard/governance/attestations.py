@@ -43,6 +43,8 @@ from modelyard.governance.rules.statements import (
 BUILD_TYPE = "urn:modelyard:build:delivery:v1"
 POLICY_TIERS: Final = ("minimal", "limited")
 """The tiers in which passing every gate is enough for a release: delivery's own rule."""
+BY_TIME: Final = "by time: every training row is older than every evaluation row"
+BY_HASH: Final = "by a hash of the inputs: no evaluation row has the inputs of a training row"
 Said = tuple[str, msgspec.Struct]
 """A predicate with its type."""
 
@@ -93,7 +95,8 @@ def dependencies(records: Records) -> tuple[Resource, ...]:
     facts, snapshot = records.facts(StageName.TRAIN), records.facts(StageName.SNAPSHOT)
     named = [("source", "source"), ("environment", "environment"), ("requirements", "requirements"), ("modelyard", "modelyard")]
     found = [_resource(name, facts[key], kind="environment" if name != "source" else "code") for name, key in named if facts.get(key)]
-    facts = {"rows": snapshot["rows"], "asOf": iso(snapshot["as_of"]), "file": snapshot["file"], "featureSet": snapshot["feature_set"]}
+    facts = {"rows": snapshot["rows"], "asOf": iso(snapshot["as_of"]), "file": snapshot["file"]}
+    facts |= {"featureSet": snapshot["feature_set"]} if snapshot["feature_set"] else {}
     found.append(_resource("training snapshot", snapshot["digest"], kind="snapshot", **facts))
     for use in records.sources:
         path = records.view(use.view).source.path
@@ -112,10 +115,10 @@ def evaluation(records: Records) -> Said:
     tests += [(f"gate: {one.expression}", one.passed) for one in records.gates]
     figures = {
         "rows": evaluated["rows"],
-        "firstAsOf": iso(evaluated["from"]),
-        "lastAsOf": iso(evaluated["to"]),
+        "firstAsOf": iso(evaluated["from"]) if "from" in evaluated else None,
+        "lastAsOf": iso(evaluated["to"]) if "to" in evaluated else None,
         "trainingRows": records.facts(StageName.TRAIN)["rows"],
-        "split": "by time: every training row is older than every evaluation row",
+        "split": BY_TIME if records.declaration.as_of else BY_HASH,
         "metrics": evaluated["metrics"],
         "standardErrors": evaluated["standard_errors"],
         "slices": evaluated["slices"],

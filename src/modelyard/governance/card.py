@@ -106,10 +106,10 @@ def _gates(records: Records) -> tuple[CardLine, ...]:
 
 def _evaluation_data(records: Records) -> CardSection:
     facts = records.facts(StageName.EVALUATE)
+    apart = "all later than the training rows" if records.declaration.as_of else "apart from the training rows by a hash of their inputs"
     lines = _lines(
-        ("Rows", f"{facts['rows']:,}, all later than the training rows", CardSource.EVALUATION),
-        ("From", exact(facts["from"]), CardSource.EVALUATION),
-        ("To", exact(facts["to"]), CardSource.EVALUATION),
+        ("Rows", f"{facts['rows']:,}, {apart}", CardSource.EVALUATION),
+        *((term, exact(facts[name]), CardSource.EVALUATION) for term, name in (("From", "from"), ("To", "to")) if name in facts),
         ("Label", records.declaration.label, CardSource.DECLARATION),
     )
     return CardSection(id="MC-5", title="Evaluation data", lines=lines, open="Why this data: " + NEEDS_PERSON)

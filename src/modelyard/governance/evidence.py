@@ -24,7 +24,6 @@ ALWAYS: dict[str, tuple[tuple[str, str], ...]] = {
     "data.splits": (
         (ATTESTATIONS[Attested.EVALUATION], f"{FIGURES}/split"),
         (ATTESTATIONS[Attested.EVALUATION], f"{FIGURES}/trainingRows"),
-        (ATTESTATIONS[Attested.EVALUATION], f"{FIGURES}/firstAsOf"),
     ),
     "run.params": ((ATTESTATIONS[Attested.TRAINING], f"{DEFINITION}/externalParameters"),),
     "run.provenance": ((ATTESTATIONS[Attested.TRAINING], "/predicate"),),
@@ -65,6 +64,8 @@ def _by_records(records: Records) -> dict[str, tuple[tuple[str, str], ...]]:
         "run.env": tuple((training, f"{DEFINITION}/resolvedDependencies/{place}") for place in range(1, len(kinds))),
         "data.snapshot": ((training, f"{DEFINITION}/resolvedDependencies/{len(kinds)}"),),
     }
+    if records.declaration.as_of is not None:
+        found["data.splits"] = (*ALWAYS["data.splits"], (evaluation, f"{FIGURES}/firstAsOf"))
     if records.facts(StageName.EVALUATE)["slices"]:
         found["eval.slices"] = ((evaluation, f"{FIGURES}/slices"),)
     if records.gates:

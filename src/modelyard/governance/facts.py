@@ -104,7 +104,10 @@ def inventory(snapshot: Snapshot, records: Records) -> Document:
 
 def preparation(records: Records) -> Document:
     """The feature definitions that made the rows, as declared, and the checks on the split."""
-    return {"featureSet": records.declaration.features.digest, "views": msgspec.to_builtins(records.declaration.features.views)}
+    features = records.declaration.features
+    if features is None:
+        return {"request": msgspec.to_builtins(records.declaration.request), "views": []}
+    return {"featureSet": features.digest, "views": msgspec.to_builtins(features.views)}
 
 
 def compute(snapshot: Snapshot, records: Records) -> Document | None:

@@ -100,7 +100,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
 
     def view(self, name: str) -> FeatureView:
         """A view of the declaration."""
-        return next(one for one in self.declaration.features.views if one.name == name)
+        return next(one for one in self.declaration.views if one.name == name)
 
 
 def records_of(snapshot: Snapshot, blobs: Blobs, model: ModelName, number: int, principal: Principal = SYSTEM) -> Records:

@@ -53,14 +53,16 @@ def model(  # noqa: PLR0913 - each names one part of the declaration
     owner: str,
     risk: str,
     purpose: str,
-    features: Sequence[FeatureView | FeatureSelection],
+    features: Sequence[FeatureView | FeatureSelection] = (),
     rows: Observations,
     request: Mapping[str, DTypeLike],
-    as_of: str,
     label: str,
+    as_of: str = "",
     **options: Unpack[ModelOptions],
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that notes the declaration on a training function and gives back the function itself.
+
+    Without `features` every input comes with the request. `as_of` is left out where the rows have no times.
 
     The function takes the training rows as a data frame, its other parameters by keyword with defaults, and returns a
     fitted model. Raises InvalidModel where the parts contradict each other.
@@ -74,10 +76,10 @@ def model(  # noqa: PLR0913 - each names one part of the declaration
             owner=owner,
             risk=_risk(risk),
             purpose=purpose,
-            features=FeatureSet(name, list(features)),
+            features=FeatureSet(name, list(features)) if features else None,
             observations=rows,
             request=tuple(RequestField(field, dtype_of(dtype, f"the request field {field!r}")) for field, dtype in request.items()),
-            as_of=AsOf.parse(as_of),
+            as_of=AsOf.parse(as_of) if as_of else None,
             label=label,
             tune=_space(function, options),
             **_frozen(options),
@@ -107,10 +109,11 @@ def _space(function: Callable[..., Any], options: ModelOptions) -> SearchSpace |
     return None
 
 
-def rows(path: str, *, timestamp: str, known: str, history: str = "") -> Observations:
+def rows(path: str, *, timestamp: str = "", known: str = "", history: str = "") -> Observations:
     """The rows to learn from: Parquet files, the column of the event's time, and that of when its label became known.
 
-    `history` is how far back a training set reaches, such as `180d`; all there is where it is left out.
+    `history` is how far back a training set reaches, such as `180d`; all there is where it is left out. Without both times
+    all rows that have a label are learned from, and which of them test a version follows from a hash of their inputs.
     """
     history_us = round(duration_s(history) * SECOND) if history else None
     return Observations(source=Parquet(path, timestamp=timestamp), known=known, history_us=history_us)

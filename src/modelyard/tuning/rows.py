@@ -12,9 +12,9 @@ import polars as pl
 from modelyard.delivery.declaration import DeclaredModel, ModelDeclaration
 from modelyard.delivery.domain import ModelNotDeclared
 from modelyard.delivery.service import find_declared
-from modelyard.delivery.stages.data import data_checks, labelled_rows
-from modelyard.delivery.stages.yard import AS_OF, Yard, get_frame, put_frame, split
-from modelyard.features.offline import training_rows
+from modelyard.delivery.stages.data import data_checks, learnable
+from modelyard.delivery.stages.splitting import split, split_again
+from modelyard.delivery.stages.yard import Yard, get_frame, put_frame
 from modelyard.storage.database import Snapshot
 from modelyard.tuning.domain import Study, StudyRows, UnfitRows
 
@@ -44,10 +44,9 @@ def read_rows(yard: Yard, study: Study) -> StudyRows:
     with yard.database.read() as state:
         declared, now = declared_as(state, study), state.now()
     declaration, root = declared.declaration, Path(declared.root)
-    labels = labelled_rows(declaration, root, now)
-    found = training_rows(declaration.features, labels, AS_OF, {view.name: root for view in declaration.features.views})
+    found = learnable(declaration, root, now)
     yard.beat()
-    seen, held_back = split(found.frame, declaration.holdout)
+    seen, held_back = split(found.frame, declaration)
     failed = [one for one in data_checks(seen, declaration) if not one["passed"]]
     if failed:
         raise UnfitRows(
@@ -55,7 +54,7 @@ def read_rows(yard: Yard, study: Study) -> StudyRows:
             f"expected {failed[0]['expected']}",
             hint="wait for labels, lengthen the history, or lessen the holdout",
         )
-    learned, validated = split(seen, declaration.holdout)
+    learned, validated = split_again(seen, declaration)
     return StudyRows(
         digest=found.digest,
         file=put_frame(yard.blobs, found.frame),
@@ -68,6 +67,6 @@ def read_rows(yard: Yard, study: Study) -> StudyRows:
 
 def parts_of(yard: Yard, rows: StudyRows, declaration: ModelDeclaration) -> Parts:
     """The rows of a study that trials may see, as they were read. Raises BlobMissing and Corrupted."""
-    seen, _ = split(get_frame(yard.blobs, rows.file), declaration.holdout)
-    learned, validated = split(seen, declaration.holdout)
+    seen, _ = split(get_frame(yard.blobs, rows.file), declaration)
+    learned, validated = split_again(seen, declaration)
     return Parts(learned=learned, validated=validated)

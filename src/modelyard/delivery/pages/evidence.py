@@ -27,7 +27,7 @@ class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: int | None = None
     digest: str = ""
-    feature_set: str = ""
+    feature_set: str | None = None
     as_of: Instant | None = None
     sources: tuple[SourceUse, ...] = ()
 

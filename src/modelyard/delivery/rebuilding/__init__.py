@@ -34,7 +34,8 @@ from modelyard.delivery.rebuilding.tracked import ReadOutcome, made_again
 from modelyard.delivery.reproductions import failed
 from modelyard.delivery.sources import unpack_source
 from modelyard.delivery.stages.learning import metrics_of
-from modelyard.delivery.stages.yard import Yard, split
+from modelyard.delivery.stages.splitting import split
+from modelyard.delivery.stages.yard import Yard
 from modelyard.delivery.training import TRAIN_TIMEOUT_S, lesson_of, trained
 from modelyard.monitoring.rules.metrics import measured
 from modelyard.registry.artifacts import fetch_folder, put_folder
@@ -77,7 +78,7 @@ def _made_again(yard: Yard, steps: Steps, room: Room) -> Reproduction:
     )
     fresh = steps.taken("environment", lambda: fresh_environment(yard.blobs, wanted, yard.beat), lambda found: found.said)
     rows = steps.taken("data", lambda: (current_rows if swaps.data else snapshot_rows)(yard.blobs, records), lambda found: found.said)
-    learned, _ = split(rows.frame, records.declaration.holdout)
+    learned, _ = split(rows.frame, records.declaration)
     kept = records.training
     lesson = lesson_of(records.declaration, learned, records.parameters, seed=kept.seed, threads=kept.threads)
     limits = ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=yard.beat, enclosure=room.enclosure(fresh.environment))
@@ -115,7 +116,7 @@ def _records(yard: Yard, held: Reproduction, room: Room) -> Records:
 def _models(yard: Yard, records: Records, room: Room, rows: Rows) -> list[Comparison]:
     """The recorded and the rebuilt model: what they compute, how they were measured, what they answer for rows that none has seen."""
     fetch_folder(yard.blobs, records.original.artifact, room.artifact)
-    _, unseen = split(rows.recorded, records.declaration.holdout)
+    _, unseen = split(rows.recorded, records.declaration)
     before, again = _answers(room.artifact, unseen), _answers(room.model, unseen)
     labels = unseen[records.declaration.label].cast(pl.Float64).to_numpy()
     metrics: dict[str, float] = {name: measured(name, labels, again).value for name in metrics_of(records.declaration)}

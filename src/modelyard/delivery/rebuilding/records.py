@@ -110,11 +110,12 @@ def _of_run(detail: DeliveryDetail) -> Original:
 
 
 def _check(asked: Reproduction, version: ModelVersion, records: Records) -> None:
+    features = records.declaration.features
     pairs = (
         ("source", version.source, records.training.source),
         ("environment", version.environment, records.training.environment),
         ("snapshot", version.snapshot, records.snapshot.digest),
-        ("feature set", version.feature_set, records.declaration.features.digest),
+        ("feature set", version.feature_set, None if features is None else features.digest),
     )
     for what, ours, theirs in pairs:
         if ours != theirs:

@@ -11,10 +11,10 @@ from modelyard.core.errors import ModelyardError
 from modelyard.delivery.domain import Comparison, SnapshotVerdict
 from modelyard.delivery.rebuilding.records import Records
 from modelyard.delivery.rebuilding.room import sound
-from modelyard.delivery.stages.data import labelled_rows
-from modelyard.delivery.stages.yard import AS_OF, get_frame
+from modelyard.delivery.stages.data import Learnable, learnable
+from modelyard.delivery.stages.splitting import AS_OF
+from modelyard.delivery.stages.yard import get_frame
 from modelyard.features.domain import SourceUnreadable
-from modelyard.features.offline import TrainingRows, training_rows
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.rows import digest_frame
 
@@ -52,7 +52,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 def current_rows(blobs: Blobs, records: Records) -> Rows:
     """The training rows as the sources give them now, whatever was recorded. Raises as `snapshot_rows`, and where a source is gone."""
     recorded = recorded_rows(blobs, records)
-    found, expected = _rebuilt(records), records.snapshot.digest
+    found, expected = learnable(records.declaration, records.root, records.snapshot.as_of), records.snapshot.digest
     is_same = found.digest == expected
     verdict = SnapshotVerdict.REBUILT if is_same else SnapshotVerdict.CHANGED
     note = "" if is_same else _changes(recorded, found, records)
@@ -66,7 +66,7 @@ def snapshot_rows(blobs: Blobs, records: Records) -> Rows:
     """
     recorded = recorded_rows(blobs, records)
     try:
-        rebuilt = _rebuilt(records)
+        rebuilt = learnable(records.declaration, records.root, records.snapshot.as_of)
     except (SourceUnreadable, OSError) as error:
         return _kept(recorded, records, SnapshotVerdict.GONE, "", f"a source is gone: {_line(error)}")
     except (ModelyardError, pl.exceptions.PolarsError) as error:
@@ -88,12 +88,6 @@ def recorded_rows(blobs: Blobs, records: Records) -> pl.DataFrame:
     return recorded
 
 
-def _rebuilt(records: Records) -> TrainingRows:
-    declaration = records.declaration
-    labels = labelled_rows(declaration, records.root, records.snapshot.as_of)
-    return training_rows(declaration.features, labels, AS_OF, {view.name: records.root for view in declaration.features.views})
-
-
 def _kept(recorded: pl.DataFrame, records: Records, verdict: SnapshotVerdict, digest: str, note: str) -> Rows:
     return Rows(frame=recorded, recorded=recorded, verdict=verdict, comparison=_compared(records.snapshot.digest, Digest(digest), note))
 
@@ -102,11 +96,11 @@ def _compared(recorded: Digest, rebuilt: Digest, note: str) -> Comparison:
     return Comparison(what=WHAT, recorded=recorded, rebuilt=rebuilt, is_equal=recorded == rebuilt, decides=False, note=note)
 
 
-def _changes(recorded: pl.DataFrame, rebuilt: TrainingRows, records: Records) -> str:
+def _changes(recorded: pl.DataFrame, rebuilt: Learnable, records: Records) -> str:
     """Which rows and columns came out otherwise, and which sources are no longer the same files."""
     then = {one.view: one.source for one in records.snapshot.sources}
     declared = records.declaration
-    files = {view.name: view.source.path for view in declared.features.views}
+    files = {view.name: view.source.path for view in declared.views}
     other = [f"{files[use.view]} of {use.view}" for use in rebuilt.sources if then.get(use.view, use.source) != use.source]
     files_said = ", ".join(other) if other else declared.observations.source.path
     return f"a source has changed: {_other_rows(recorded, rebuilt.frame)}; no longer the same: {files_said}"
@@ -120,7 +114,7 @@ def _other_rows(before: pl.DataFrame, after: pl.DataFrame) -> str:
     unequal = {name: before[name].ne_missing(after[name]) for name in before.columns}
     names = [name for name, differs in unequal.items() if differs.any()]
     rows = before.filter(pl.any_horizontal([unequal[name] for name in names])) if names else before.clear()
-    first = f", the first at {rows[AS_OF].dt.strftime('%Y-%m-%d %H:%M')[0]} UTC" if rows.height else ""
+    first = f", the first at {rows[AS_OF].dt.strftime('%Y-%m-%d %H:%M')[0]} UTC" if rows.height and AS_OF in rows.columns else ""
     return f"{rows.height:,} of {before.height:,} rows have other values in {', '.join(names[:6])}{first}"
 
 

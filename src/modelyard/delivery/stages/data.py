@@ -2,63 +2,90 @@
 
 from pathlib import Path
 
+import msgspec
 import polars as pl
 
 from modelyard.core.clock import Instant, moment
+from modelyard.core.digests import Digest
 from modelyard.core.errors import InvalidInput
-from modelyard.delivery.declaration import ModelDeclaration
+from modelyard.delivery.declaration import AsOf, ModelDeclaration, Observations
 from modelyard.delivery.domain import DeliveryState, Facts
 from modelyard.delivery.machine import Done, Outcome, Stopped
-from modelyard.delivery.stages.yard import AS_OF, Job, Yard, put_frame, snapshot_of, split
+from modelyard.delivery.stages.splitting import AS_OF, in_places, split
+from modelyard.delivery.stages.yard import Job, Yard, put_frame, snapshot_of
+from modelyard.features.domain import SourceUse
 from modelyard.features.offline import training_rows
+from modelyard.storage.rows import digest_frame
 
 FEWEST_ROWS = 200
 FEWEST_TEST_ROWS = 50
 MOST_MISSING_RISE = 0.25
 
 
+class Learnable(msgspec.Struct, frozen=True, kw_only=True):
+    """A training snapshot as it was read: the rows, their digest, and which sources of views were read for them."""
+
+    frame: pl.DataFrame
+    digest: Digest
+    sources: tuple[SourceUse, ...] = ()
+
+
 def snapshot(yard: Yard, job: Job) -> Outcome:
     """Reads the rows whose label is known by now, joins the features as they were visible, and stores the table by digest."""
     with yard.database.read() as state:
         now = state.now()
-    labels = labelled_rows(job.declaration, job.root, now)
-    roots = {view.name: job.root for view in job.declaration.features.views}
-    found = training_rows(job.declaration.features, labels, AS_OF, roots)
+    found = learnable(job.declaration, job.root, now)
     yard.beat()
     facts: Facts = {
         "rows": found.frame.height,
         "digest": found.digest,
         "file": put_frame(yard.blobs, found.frame),
-        "feature_set": job.declaration.features.digest,
+        "feature_set": None if job.declaration.features is None else job.declaration.features.digest,
         "sources": [{"view": use.view, "view_digest": use.view_digest, "source": use.source, "rows": use.rows} for use in found.sources],
         "as_of": now,
     }
     return Done(facts=facts)
 
 
-def labelled_rows(declaration: ModelDeclaration, root: Path, now: Instant) -> pl.DataFrame:
-    """The observations whose label is known at `now`, with keys, request fields, the instant `as_of` and the label.
+def learnable(declaration: ModelDeclaration, root: Path, now: Instant) -> Learnable:
+    """The snapshot that a declaration gives at `now`, its sources' paths taken from `root`: labelled rows, joined with features."""
+    labels = labelled_rows(declaration, root, now)
+    if declaration.features is None:
+        return Learnable(frame=labels, digest=digest_frame(labels))
+    found = training_rows(declaration.features, labels, AS_OF, {view.name: root for view in declaration.views})
+    return Learnable(frame=found.frame, digest=found.digest, sources=found.sources)
 
-    Raises InvalidInput where the source has no such column or no such row.
+
+def labelled_rows(declaration: ModelDeclaration, root: Path, now: Instant) -> pl.DataFrame:
+    """The observations whose label is known at `now`, with keys, request fields, the label, and the instant `as_of` if they have one.
+
+    They are in the order of their instants, or of their places. Raises InvalidInput where the source has no such column or
+    no such row.
     """
     observations = declaration.observations
     rows = pl.scan_parquet(root / observations.source.path)
-    wanted = dict.fromkeys(
-        [*(key.name for key in declaration.features.keys), *(field.name for field in declaration.request), declaration.label]
-    )
+    wanted = dict.fromkeys([*(key.name for key in declaration.keys), *(field.name for field in declaration.request), declaration.label])
     present = rows.collect_schema().names()
-    missing = [name for name in (*wanted, observations.known, declaration.as_of.column) if name not in present]
+    times = () if declaration.as_of is None else (observations.known, declaration.as_of.column)
+    missing = [name for name in (*wanted, *times) if name not in present]
     if missing:
         raise InvalidInput(f"{observations.source.path} has no column {missing[0]!r}", hint=f"it has {', '.join(present[:12])}")
-    known = pl.col(observations.known).cast(pl.Datetime("us", "UTC"))
-    instant = pl.col(declaration.as_of.column).cast(pl.Datetime("us", "UTC")) - pl.duration(microseconds=declaration.as_of.before_us)
-    rows = rows.filter(known <= moment(now), pl.col(declaration.label).is_not_null()).with_columns(instant.alias(AS_OF))
-    if observations.history_us is not None:
-        rows = rows.filter(pl.col(AS_OF) >= moment(Instant(now - observations.history_us)))
-    found = rows.select(*wanted, AS_OF).sort(AS_OF, maintain_order=True).collect()
+    rows = rows.filter(pl.col(declaration.label).is_not_null())
+    if declaration.as_of is None:
+        found = in_places(rows.select(*wanted).collect(), declaration.inputs, declaration.label)
+    else:
+        found = _dated(rows, observations, declaration.as_of, now).select(*wanted, AS_OF).sort(AS_OF, maintain_order=True).collect()
     if found.is_empty():
         raise InvalidInput(f"no row of {observations.source.path} has a known label yet", hint="wait for labels, or lengthen the history")
     return found
+
+
+def _dated(rows: pl.LazyFrame, observations: Observations, as_of: AsOf, now: Instant) -> pl.LazyFrame:
+    """The rows whose label is known at `now`, no older than the history reaches, with the instant that they are as of."""
+    known = pl.col(observations.known).cast(pl.Datetime("us", "UTC"))
+    instant = pl.col(as_of.column).cast(pl.Datetime("us", "UTC")) - pl.duration(microseconds=as_of.before_us)
+    found = rows.filter(known <= moment(now)).with_columns(instant.alias(AS_OF))
+    return found if observations.history_us is None else found.filter(pl.col(AS_OF) >= moment(Instant(now - observations.history_us)))
 
 
 def check(yard: Yard, job: Job) -> Outcome:
@@ -76,10 +103,11 @@ def check(yard: Yard, job: Job) -> Outcome:
 
 def data_checks(frame: pl.DataFrame, declaration: ModelDeclaration) -> list[Facts]:
     """Each check with what was got and what was expected."""
-    train, test = split(frame, declaration.holdout)
+    train, test = split(frame, declaration)
+    later, sides = ("", ("in training", "in test")) if declaration.as_of is None else ("later ", ("before", "after"))
     checks = [
         _check("enough rows", frame.height, f"at least {FEWEST_ROWS}", passed=frame.height >= FEWEST_ROWS),
-        _check("enough later rows to test on", test.height, f"at least {FEWEST_TEST_ROWS}", passed=test.height >= FEWEST_TEST_ROWS),
+        _check(f"enough {later}rows to test on", test.height, f"at least {FEWEST_TEST_ROWS}", passed=test.height >= FEWEST_TEST_ROWS),
     ]
     if declaration.task == "binary":
         for name, part in (("training", train), ("test", test)):
@@ -87,7 +115,7 @@ def data_checks(frame: pl.DataFrame, declaration: ModelDeclaration) -> list[Fact
             checks.append(_check(f"both outcomes in the {name} rows", kinds, "0 and 1", passed=kinds == [0.0, 1.0]))
     for name in declaration.inputs:
         shares = [part[name].null_count() / max(part.height, 1) for part in (train, test)]
-        got = f"{shares[0]:.1%} before, {shares[1]:.1%} after"
+        got = f"{shares[0]:.1%} {sides[0]}, {shares[1]:.1%} {sides[1]}"
         passed = shares[0] < 1.0 and shares[1] - shares[0] <= MOST_MISSING_RISE
         checks.append(_check(f"{name} is there", got, f"no rise above {MOST_MISSING_RISE:.0%}", passed=passed))
     return checks

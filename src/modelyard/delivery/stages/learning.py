@@ -20,7 +20,8 @@ from modelyard.delivery.machine import Done, Outcome, Stopped
 from modelyard.delivery.sources import own_package, unpack_source
 from modelyard.delivery.stages.artifacts import champion_of, fetched, put_artifact
 from modelyard.delivery.stages.runs import logged_metrics, started_run
-from modelyard.delivery.stages.yard import AS_OF, Job, Yard, get_frame, put_frame, snapshot_of, split
+from modelyard.delivery.stages.splitting import AS_OF, split
+from modelyard.delivery.stages.yard import Job, Yard, get_frame, put_frame, snapshot_of
 from modelyard.delivery.training import TRAIN_TIMEOUT_S, Lesson, lesson_of, trained
 from modelyard.monitoring.domain import METRICS, Metric
 from modelyard.monitoring.rules.comparison import paired_difference
@@ -41,8 +42,8 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def train(yard: Yard, job: Job) -> Outcome:
-    """Trains in a process of its own, in the project's locked environment, on the earlier rows only."""
-    rows, _ = split(snapshot_of(yard, job), job.declaration.holdout)
+    """Trains in a process of its own, in the project's locked environment, on the rows that test nothing."""
+    rows, _ = split(snapshot_of(yard, job), job.declaration)
     lesson = lesson_of(job.declaration, rows, job.delivery.parameters, seed=SEED, threads=THREADS)
     own = own_package()
     with tempfile.TemporaryDirectory(prefix="modelyard-train-") as scratch:
@@ -78,15 +79,14 @@ def _trained_facts(job: Job, environment: Environment, lesson: Lesson, rows: int
 
 
 def evaluate(yard: Yard, job: Job) -> Outcome:
-    """Measures the version on the later rows, overall and by slice, with the predictor that would serve it."""
-    _, rows = split(snapshot_of(yard, job), job.declaration.holdout)
+    """Measures the version on the rows that it has not seen, overall and by slice, with the predictor that would serve it."""
+    _, rows = split(snapshot_of(yard, job), job.declaration)
     labels = rows[job.declaration.label].cast(pl.Float64).to_numpy()
     scores = scored(yard, job, rows)
     metrics = {name: measured(name, labels, scores) for name in metrics_of(job.declaration)}
     facts: Facts = {
         "rows": rows.height,
-        "from": int(rows["as_of"].cast(pl.Int64)[0]),
-        "to": int(rows["as_of"].cast(pl.Int64)[-1]),
+        **_span(job.declaration, rows),
         "metrics": {name: found.value for name, found in metrics.items()},
         "standard_errors": {name: found.standard_error for name, found in metrics.items()},
         "slices": _slices(job.declaration, rows, labels, scores),
@@ -100,15 +100,24 @@ def evaluate(yard: Yard, job: Job) -> Outcome:
     return Done(facts=facts, apply=apply)
 
 
+def _span(declaration: ModelDeclaration, rows: pl.DataFrame) -> Facts:
+    """The first and the last instant of rows that have one."""
+    if declaration.as_of is None:
+        return {}
+    at = rows[AS_OF].cast(pl.Int64)
+    return {"from": int(at[0]), "to": int(at[-1])}
+
+
 def challenge(yard: Yard, job: Job) -> Outcome:
     """Holds the version against the champion on the same rows, then against every gate; one that fails ends the delivery."""
     champion = champion_of(yard, job.declaration.name)
     facts: Facts = {"champion": None if champion is None else {"version": champion.number}}
     if champion is not None:
-        _, rows = split(snapshot_of(yard, job), job.declaration.holdout)
+        _, rows = split(snapshot_of(yard, job), job.declaration)
         labels = rows[job.declaration.label].cast(pl.Float64).to_numpy()
         theirs = predicted(yard, champion.artifact, rows, champion.signature)
-        found = paired_difference(metrics_of(job.declaration)[0], labels, theirs, evaluated(yard, job), groups=days_of(rows))
+        days = None if job.declaration.as_of is None else days_of(rows)
+        found = paired_difference(metrics_of(job.declaration)[0], labels, theirs, evaluated(yard, job), groups=days)
         facts["challenge"] = msgspec.to_builtins(found)
     known = GateFacts(
         metrics=job.facts(StageName.EVALUATE)["metrics"],
@@ -134,7 +143,7 @@ def days_of(rows: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]] | None:
 
 
 def evaluated(yard: Yard, job: Job) -> Vector:
-    """What the trained version answered for the later rows when it was evaluated, in their order."""
+    """What the trained version answered for the test rows when it was evaluated, in their order."""
     return get_frame(yard.blobs, job.facts(StageName.EVALUATE)["scores"])[SCORE].to_numpy()
 
 

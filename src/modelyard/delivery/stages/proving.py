@@ -7,7 +7,8 @@ import numpy as np
 from modelyard.delivery.domain import DeliveryState, Facts
 from modelyard.delivery.machine import Done, Outcome, Stopped
 from modelyard.delivery.stages.learning import Vector, evaluated, scored
-from modelyard.delivery.stages.yard import Job, Yard, snapshot_of, split
+from modelyard.delivery.stages.splitting import split
+from modelyard.delivery.stages.yard import Job, Yard, snapshot_of
 
 REPLAYED_ROWS = 500
 MOST_BATCH_DIFFERENCE = 1e-6
@@ -16,7 +17,7 @@ MOST_BATCH_DIFFERENCE = 1e-6
 
 def stage(yard: Yard, job: Job) -> Outcome:
     """Loads the registered version as a gateway would, and proves on recorded rows that it answers as it did when evaluated."""
-    _, rows = split(snapshot_of(yard, job), job.declaration.holdout)
+    _, rows = split(snapshot_of(yard, job), job.declaration)
     sample = rows.head(REPLAYED_ROWS)
     began = time.perf_counter()
     whole = scored(yard, job, sample)

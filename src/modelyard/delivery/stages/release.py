@@ -11,7 +11,8 @@ from modelyard.delivery.machine import Done, Outcome, Stopped, Waits
 from modelyard.delivery.service import approve_by_policy, ask_approval, find_approval
 from modelyard.delivery.stages.gates import waits_for_the_log
 from modelyard.delivery.stages.learning import evaluated
-from modelyard.delivery.stages.yard import AS_OF, Job, Yard, snapshot_of, split
+from modelyard.delivery.stages.splitting import AS_OF, split
+from modelyard.delivery.stages.yard import Job, Yard, snapshot_of
 from modelyard.monitoring.domain.watching import NewReference
 from modelyard.monitoring.service import Scored, levels_of, put_reference, reference_of
 from modelyard.registry.domain import CHALLENGER, Format, ModelName, NewVersion, RiskTier, Signature
@@ -34,7 +35,7 @@ def register(yard: Yard, job: Job) -> Outcome:
         signature=msgspec.convert(trained["signature"], Signature),
         run=trained["run"],
         snapshot=Digest(snapshot["digest"]),
-        feature_set=Digest(snapshot["feature_set"]),
+        feature_set=None if snapshot["feature_set"] is None else Digest(snapshot["feature_set"]),
         source=Digest(trained["source"]),
         environment=Digest(trained["environment"]),
         metrics=job.facts(StageName.EVALUATE)["metrics"],
@@ -58,11 +59,12 @@ def register(yard: Yard, job: Job) -> Outcome:
 def _reference(yard: Yard, job: Job) -> NewReference:
     """What the version is watched against: the rows that it learned from, and what it answered on those that it had not seen."""
     declaration = job.declaration
-    learned, unseen = split(snapshot_of(yard, job), declaration.holdout)
-    at = unseen[AS_OF].cast(pl.Int64)
+    learned, unseen = split(snapshot_of(yard, job), declaration)
+    learned_at, at = (None if declaration.as_of is None else part[AS_OF].cast(pl.Int64) for part in (learned, unseen))
     scores = Scored(scores=pl.Series(evaluated(yard, job)), labels=unseen[declaration.label].cast(pl.Float64), at=at)
-    found = reference_of(learned, declaration.inputs, declaration.monitors, at=learned[AS_OF].cast(pl.Int64), scored=scores)
-    views = {name: part.view.name for part in declaration.features.features for name in part.names}
+    found = reference_of(learned, declaration.inputs, declaration.monitors, at=learned_at, scored=scores)
+    parts = () if declaration.features is None else declaration.features.features
+    views = {name: part.view.name for part in parts for name in part.names}
     return NewReference(reference=found, levels=levels_of(scores, is_binary=declaration.task == "binary"), views=views)
 
 

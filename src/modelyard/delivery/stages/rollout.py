@@ -97,7 +97,7 @@ def _proposed(job: Job, share: float) -> Apply:
     """Proposes the step in the transaction that ends this claim; at the last one serving moves the alias champion."""
     version = job.facts(StageName.REGISTER)["version"]
     declared = job.declaration.fallback
-    views = tuple(view.name for view in job.declaration.features.views)
+    views = tuple(view.name for view in job.declaration.views)
     fallback = None if declared is None else Fallback(value=declared.value, views=views)
     step = RolloutStep(version=version, share=share, fallback=fallback, cause=f"delivery {job.delivery.id}: {_said(share)}")
     name = ModelName(job.delivery.model)

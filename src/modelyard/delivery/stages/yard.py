@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import polars as pl
@@ -17,9 +16,6 @@ from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.online import OnlineStore
 from modelyard.storage.tables import Tables
-
-AS_OF = "as_of"
-"""The column of a snapshot that holds the instant at which the model would have answered."""
 
 
 class Yard(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,16 +74,5 @@ def get_frame(blobs: Blobs, digest: str) -> pl.DataFrame:
 
 
 def snapshot_of(yard: Yard, job: Job) -> pl.DataFrame:
-    """The delivery's training snapshot, in the order of its instants."""
+    """The delivery's training snapshot, in the order of its instants, or of its rows' places."""
     return get_frame(yard.blobs, job.facts(StageName.SNAPSHOT)["file"])
-
-
-def split(frame: pl.DataFrame, holdout: float) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows to train on and the later ones to test on, cut between two instants so that none is on both sides.
-
-    >>> frame = pl.DataFrame({"as_of": [1, 2, 2, 3, 4]})
-    >>> [part.height for part in split(frame, 0.5)]
-    [3, 2]
-    """
-    cut: Any = frame[AS_OF][max(round(frame.height * (1 - holdout)) - 1, 0)]
-    return frame.filter(pl.col(AS_OF) <= cut), frame.filter(pl.col(AS_OF) > cut)

@@ -81,19 +81,19 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Parquet(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A source: Parquet files with a column of event times and, where there is one, of creation times.
+    """A source: Parquet files with a column of event times, where they have one, and of creation times.
 
     `path` is a file, a folder or a pattern such as `departures/*.parquet`, relative to the project. A row counts from
-    the later of its two times on. Times without a zone are UTC.
+    the later of its two times on. Times without a zone are UTC. Rows without times are good for plain training rows alone.
     """
 
     path: str
-    timestamp: str
+    timestamp: str = ""
     created: str | None = None
 
     if TYPE_CHECKING:
 
-        def __init__(self, path: str, timestamp: str, created: str | None = None) -> None: ...
+        def __init__(self, path: str, timestamp: str = "", created: str | None = None) -> None: ...
 
     def __post_init__(self) -> None:
         """Raises InvalidDeclaration for an empty path, an address or two equal columns."""
@@ -101,7 +101,8 @@ class Parquet(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidDeclaration("a source needs the path of its files", hint='Parquet("data/weather.parquet", timestamp="time_hour")')
         if "://" in self.path:
             raise InvalidDeclaration(f"{self.path[:80]} is an address, not a path", hint="bring the files to where the server reads them")
-        column_name(self.timestamp, "the column of event times")
+        if self.timestamp != "" or self.created is not None:
+            column_name(self.timestamp, "the column of event times")
         if self.created is not None and column_name(self.created, "the column of creation times") == self.timestamp:
             raise InvalidDeclaration(
                 f"{self.path}: {self.created!r} is the event time and the creation time",
@@ -110,8 +111,8 @@ class Parquet(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def times(self) -> tuple[str, ...]:
-        """The columns that hold its times."""
-        return (self.timestamp,) if self.created is None else (self.timestamp, self.created)
+        """The columns that hold its times; none where its rows have none."""
+        return tuple(name for name in (self.timestamp, self.created) if name)
 
 
 class Window(msgspec.Struct, frozen=True):

@@ -106,6 +106,11 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidDeclaration(
                 f"view {self.name} needs an Entity and a source", hint='FeatureView(name, entity, Parquet("...", ...))'
             )
+        if not self.source.timestamp:
+            raise InvalidDeclaration(
+                f"view {self.name}: {self.source.path} has no column of event times",
+                hint="name it: Parquet(..., timestamp=...); rows without times are for models without views",
+            )
         force_setattr(self, "features", _features(self.features, self.name))
         force_setattr(self, "aggregate", _aggregates(self.aggregate, self.name))
         force_setattr(self, "windows", tuple(Window(one) if isinstance(one, str) else one for one in self.windows))

@@ -102,7 +102,7 @@ def view_trace(sight: Sight, name: str) -> Trace:
     seen = [
         declared
         for declared in (one.declared.declaration for one in delivery.list_declared(sight.snapshot))
-        if sight.principal.may(Role.VIEWER, TeamId(declared.team)) and name in {each.name for each in declared.features.views}
+        if sight.principal.may(Role.VIEWER, TeamId(declared.team)) and name in {each.name for each in declared.views}
     ]
     return Trace(
         asked=name,

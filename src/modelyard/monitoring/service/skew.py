@@ -126,6 +126,8 @@ def measure_skew(database: Database, tables: Tables, span: Span, *, most_rows: i
 def _counted(database: Database, tables: Tables, span: Span, most_rows: int = MOST_ROWS) -> tuple[ViewSkew, ...]:
     with database.read() as snapshot:
         sets = _feature_sets(snapshot, span.model)
+    if not sets:  # what comes with a request is nowhere else to be compared with
+        return ()
     names = {name for one in sets.values() for name in (*(key.name for key in one.keys), *one.names)}
     uptos = {f"upto:{view.name}" for one in sets.values() for view in one.views}
     found: dict[tuple[str, int], ViewSkew] = {}

@@ -10,9 +10,10 @@ import polars as pl
 
 from modelyard.core.digests import digest_file
 from modelyard.core.errors import InvalidInput, NotFound
+from modelyard.core.names import nearest
 from modelyard.features.profile import profiled
 from modelyard.storage.rows import digest_frame, type_name
-from modelyard.tracking.domain import DATASET_CONTEXT_TAG, Dataset, DatasetInput
+from modelyard.tracking.domain import DATASET_CONTEXT_TAG, TARGET_TAG, Dataset, DatasetInput
 
 MOST_PROFILE_BYTES = 500_000
 
@@ -24,8 +25,8 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     rows: int | None
 
 
-def described(data: Any, name: str, context: str, path: Path | None) -> Described:
-    """A frame of Polars or pandas, an array of NumPy, or a file. Raises InvalidInput and NotFound.
+def described(data: Any, name: str, context: str, path: Path | None, target: str = "") -> Described:
+    """A frame of Polars or pandas, an array of NumPy, or a file; `target` is the column that is learned. Raises InvalidInput and NotFound.
 
     The digest of a table is of its rows, however they lie in files (`storage.rows`); that of any other file is of its bytes.
     """
@@ -33,11 +34,14 @@ def described(data: Any, name: str, context: str, path: Path | None) -> Describe
         path = Path(data)
     frame = _read(path) if path is not None and isinstance(data, str | Path) else _framed(data)
     source = msgspec.json.encode({"uri": str(path)} if path is not None else {}).decode()
+    tags = {DATASET_CONTEXT_TAG: context} | ({TARGET_TAG: target} if target else {})
+    if target and (frame is None or target not in frame.columns):
+        raise InvalidInput(f"the dataset has no column {target[:80]!r}", hint=nearest(target, [] if frame is None else frame.columns))
     name = name or (path.name if path is not None else "dataset")
     if frame is None:
         assert path is not None
         dataset = Dataset(name=name, digest=digest_file(path), source_type="local", source=source)
-        return Described(input=DatasetInput(dataset=dataset, tags={DATASET_CONTEXT_TAG: context}), rows=None)
+        return Described(input=DatasetInput(dataset=dataset, tags=tags), rows=None)
     profile = msgspec.json.encode(profiled(frame))
     columns = [{"name": column, "type": type_name(dtype)} for column, dtype in frame.schema.items()]
     dataset = Dataset(
@@ -48,7 +52,7 @@ def described(data: Any, name: str, context: str, path: Path | None) -> Describe
         schema=msgspec.json.encode({"columns": columns}).decode(),
         profile=profile.decode() if len(profile) <= MOST_PROFILE_BYTES else msgspec.json.encode({"rows": frame.height}).decode(),
     )
-    return Described(input=DatasetInput(dataset=dataset, tags={DATASET_CONTEXT_TAG: context}), rows=frame.height)
+    return Described(input=DatasetInput(dataset=dataset, tags=tags), rows=frame.height)
 
 
 def _read(path: Path) -> pl.DataFrame | None:

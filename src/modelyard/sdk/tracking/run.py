@@ -145,15 +145,27 @@ class Run:
         for file, name in files.items():
             self._put_file(checked_path(f"{folder.strip('/')}/{name}" if folder.strip("/") else name), file)
 
-    def log_dataset(self, data: Any, *, name: str = "", context: str = "training", path: str | os.PathLike[str] | None = None) -> str:
+    def log_estimator(self, estimator: Any) -> None:
+        """Notes in tags how an estimator of scikit-learn or LightGBM was made, so that `yard adopt` can write it down again."""
+        self.tag(**import_module("modelyard.sdk.tracking.estimators").told(estimator))
+
+    def log_dataset(
+        self,
+        data: Any,
+        *,
+        name: str = "",
+        context: str = "training",
+        path: str | os.PathLike[str] | None = None,
+        target: str = "",
+    ) -> str:
         """Notes a dataset that the run reads, with columns and profile; its digest, by the rows in it.
 
-        `data` is a frame of Polars or pandas, an array of NumPy, or a path; `path` says where a frame was read from. Raises InvalidInput
-        and NotFound.
+        `data` is a frame of Polars or pandas, an array of NumPy, or a path; `path` says where a frame was read from, `target` which
+        column is learned. Raises InvalidInput and NotFound.
         """
         given = Path(path) if path is not None else Path(data) if isinstance(data, str | os.PathLike) else None
         # Loaded with the first dataset: a run without one needs neither Polars nor NumPy.
-        found = import_module("modelyard.sdk.tracking.data").described(data, name, context, given)
+        found = import_module("modelyard.sdk.tracking.data").described(data, name, context, given, target)
         dataset = found.input.dataset
         self._note(Input(dataset=found.input))
         if self._recording is not None:
