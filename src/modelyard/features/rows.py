@@ -177,8 +177,8 @@ def key_expressions(keys: Sequence[Key], schema: Mapping[str, pl.DataType]) -> l
 
 def _value(name: str, dtype: DType) -> pl.Expr:
     value = pl.col(name).cast(POLARS_TYPE[dtype])
-    # Minus zero is zero, so that equal values have equal bits.
-    return value + 0.0 if dtype == "float64" else value
+    # Minus zero is zero, so that equal values have equal bits. Adding zero would not do: Polars leaves a column alone to which it is added.
+    return pl.when(value == 0.0).then(0.0).otherwise(value).alias(name) if dtype == "float64" else value
 
 
 def _number(name: str, dtype: pl.DataType) -> pl.Expr:
