@@ -29,7 +29,7 @@ ASKING = {
     "trace": ("late/1",),
 }
 ELSEWHERE = {"init", "plan", "apply", "features join", "ship", "reproduce", "dossier", "trust", "verify", "log labels", "login", "logout"}
-ELSEWHERE |= {"tune", "sync", "import mlflow", "export", "up", "server", "gateway", "worker", "doctor"}
+ELSEWHERE |= {"tune", "adopt", "sync", "import mlflow", "export", "up", "server", "gateway", "worker", "doctor"}
 """Commands whose JSON is looked at where what they need is there."""
 MISSING = {"trace", "rollback", "retire", "why", "silence", "approve", "reject", "token revoke", "features get"}
 Become = Callable[[Role], None]

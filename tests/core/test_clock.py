@@ -67,7 +67,6 @@ MAY_ASK = {
     "cli/accounts.py": "which of the tokens listed have expired, at the caller's own machine",
     "server/observe.py": "when a line was logged",
     "sdk/tracking/run.py": "when a value was logged, at the training's own machine",
-    "registry/service/webhooks.py": "when a webhook was called, which its signature tells another machine",
 }
 
 
