@@ -318,7 +318,8 @@ def _version_link(model: ModelName, number: int) -> Link:
 def _files(snapshot: Snapshot, blobs: Blobs, detail: VersionDetail) -> tuple[tuple[File, ...], str]:
     version = detail.version
     if version.format is Format.ELSEWHERE:
-        source = service.read_beside(snapshot, [version.model]).sources[version.model, version.number]
+        key = (version.model, version.number)
+        source = service.read_beside(snapshot, [key]).sources[key]
         return (), f"The files lie elsewhere, at {source.location}. Nothing is known of them here, and they are not served."
     try:
         return get_manifest(blobs, version.artifact).files[:MOST_FILES], ""

@@ -114,6 +114,7 @@ NOTE = sa.Table(
     sa.Column("stage", sa.String(20), nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.ForeignKeyConstraint(["model", "number"], ["registry_version.model", "registry_version.number"]),
+    sa.Index("ix_registry_note_stage", "model", "stage", "number"),
 )
 SOURCE = sa.Table(
     "registry_logged_source",
