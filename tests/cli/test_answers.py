@@ -15,6 +15,7 @@ ASKING = {
     "approve": ("apr_nothing",),
     "reject": ("apr_nothing", "--why", "x"),
     "rollback": ("nothing",),
+    "deprecate": ("nothing", "--version", "1", "--why", "x"),
     "retire": ("nothing", "--why", "x"),
     "why": ("alr_nothing",),
     "silence": ("alr_nothing", "--for", "2h", "--why", "x"),
@@ -31,7 +32,7 @@ ASKING = {
 ELSEWHERE = {"init", "plan", "apply", "features join", "ship", "reproduce", "dossier", "trust", "verify", "log labels", "login", "logout"}
 ELSEWHERE |= {"tune", "up", "server", "gateway", "worker", "doctor"}
 """Commands whose JSON is looked at where what they need is there."""
-MISSING = {"trace", "rollback", "retire", "why", "silence", "approve", "reject", "token revoke", "features get"}
+MISSING = {"trace", "rollback", "deprecate", "retire", "why", "silence", "approve", "reject", "token revoke", "features get"}
 Become = Callable[[Role], None]
 
 

@@ -48,6 +48,14 @@ def three(database: Database) -> None:
         database.write(lambda tx: service.register_version(tx, WRITER, LATE, NewVersion(artifact=kept.digest, description="own")))
 
 
+def test_a_deprecated_version_says_so_in_its_tags(call: Call, three: None, database: Database) -> None:
+    database.write(lambda tx: service.set_tags(tx, WRITER, LATE, 2, {"t": "v"}))
+    database.write(lambda tx: service.deprecate_version(tx, WRITER, LATE, 2, "wrong labels", 3))
+    listed = call("GET", "model-versions/search", {"filter": "name = 'late'"}).json()["model_versions"]
+    told = {one["version"]: {tag["key"]: tag["value"] for tag in one.get("tags", [])} for one in listed}
+    assert told == {"1": {}, "2": {"t": "v", "modelyard.deprecated": "wrong labels", "modelyard.successor": "3"}, "3": {}}
+
+
 def test_a_version_of_ours_is_told_in_mlflows_words(call: Call, three: None) -> None:
     found = call("GET", "model-versions/get", {"name": "late", "version": "1"}).json()["model_version"]
     assert found["version"] == "1"

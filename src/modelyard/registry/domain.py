@@ -291,13 +291,23 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     since_at: Instant
 
 
+class Deprecation(msgspec.Struct, frozen=True, kw_only=True):
+    """That a version should not be taken up any more: why, which version to take instead, since when, said by whom."""
+
+    why: str
+    successor: int | None = None
+    since_at: Instant
+    actor: PrincipalId
+
+
 class VersionDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A version with what happened to it: its states in order, the aliases that point to it, who holds it."""
+    """A version with what happened to it: its states in order, the aliases that point to it, who holds it, whether it is deprecated."""
 
     version: ModelVersion
     states: tuple[StateChange, ...]
     aliases: tuple[AliasName, ...] = ()
     holds: tuple[Hold, ...] = ()
+    deprecation: Deprecation | None = None
 
     @property
     def state(self) -> VersionState:

@@ -52,11 +52,11 @@ class _Query:
             made = self._made[snapshot.dialect] = str(compiled), constants
         return snapshot.connection.exec_driver_sql(made[0], {**made[1], **given})
 
-    def tuples(self, snapshot: Snapshot, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def tuples(self, snapshot: Snapshot, given: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
         """The rows as the driver hands them over: for long lists, where a row object costs more than the row."""
         result = self.execute(snapshot, given)
         assert result.cursor is not None
-        found: list[tuple[Any, ...]] = result.cursor.fetchall()
+        found: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
         result.close()
         return found
 

@@ -3,6 +3,7 @@
 from modelyard.registry.service.aliases import delete_alias, find_alias, list_alias_moves, list_aliases, set_alias
 from modelyard.registry.service.artifacts import inspect_artifact, keep_artifact
 from modelyard.registry.service.courier import Courier
+from modelyard.registry.service.deprecation import deprecate_version, withdraw_deprecation
 from modelyard.registry.service.importing import get_model_record, import_model, list_version_files, open_version_file
 from modelyard.registry.service.logged import download_location, prepare_logged, register_logged
 from modelyard.registry.service.models import (
@@ -55,6 +56,8 @@ from modelyard.registry.service.webhooks import (
 )
 
 __all__ = [
+    "deprecate_version",
+    "withdraw_deprecation",
     "STAGES",
     "Asked",
     "ModelBrief",

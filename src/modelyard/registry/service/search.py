@@ -42,7 +42,7 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
 class VersionBrief(msgspec.Struct, frozen=True, gc=False):
     """What MLflow's clients are told of a version: what it is, and what is written about it now. The source is None where no
-    client named one.
+    client named one; `deprecated` says why, where it is.
     """
 
     model: ModelName
@@ -57,6 +57,8 @@ class VersionBrief(msgspec.Struct, frozen=True, gc=False):
     source: str | None
     run_link: str | None
     logged_model: str | None
+    deprecated: str | None
+    successor: int | None
     tags: dict[str, str]
     aliases: tuple[AliasName, ...]
 
@@ -144,14 +146,16 @@ def list_model_briefs(snapshot: Snapshot, names: Sequence[ModelName]) -> list[Mo
     latest: dict[ModelName, list[VersionBrief]] = {}
     for one in _briefs(snapshot, keys, tags, aliases):
         latest.setdefault(one.model, []).append(one)
-    return [ModelBrief(*heads[name], tags.get((name, 0), {}), tuple(aliases.get(name, ())), tuple(latest.get(name, ()))) for name in names]
+    return [
+        ModelBrief(*(*heads[name], tags.get((name, 0), {}), tuple(aliases.get(name, ())), tuple(latest.get(name, ())))) for name in names
+    ]
 
 
 def _briefs(
     snapshot: Snapshot, keys: Sequence[Key], tags: dict[Key, dict[str, str]], aliases: dict[str, list[tuple[AliasName, int]]]
 ) -> list[VersionBrief]:
     rows = briefs.list_versions(snapshot, keys)
-    return [VersionBrief(*rows[key], tags.get(key, {}), _pointing(aliases[key[0]], key[1]) if key[0] in aliases else ()) for key in keys]
+    return [VersionBrief(*(*rows[key], tags.get(key, {}), _pointing(aliases[key[0]], key[1]) if key[0] in aliases else ())) for key in keys]
 
 
 def _pointing(aliases: list[tuple[AliasName, int]], version: int) -> tuple[AliasName, ...]:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from modelyard.registry.domain import AliasName, ModelName
 from modelyard.registry.store.events import is_retired
 from modelyard.registry.store.notes import Key
-from modelyard.registry.store.tables import ALIAS, MODEL, NOTE, SOURCE, VERSION
+from modelyard.registry.store.tables import ALIAS, DEPRECATION, MODEL, NOTE, SOURCE, VERSION
 from modelyard.storage.database import Snapshot
 from modelyard.storage.prepared import PreparedPairs, PreparedSelect
 
@@ -44,10 +44,13 @@ _VERSIONS = PreparedPairs(
             SOURCE.c.uri,
             SOURCE.c.run_link,
             SOURCE.c.logged_model,
+            DEPRECATION.c.why,
+            DEPRECATION.c.successor,
         )
         .join(pairs, (VERSION.c.model == pairs.c.text) & (VERSION.c.number == pairs.c.number))
         .outerjoin(NOTE, _on(NOTE))
         .outerjoin(SOURCE, _on(SOURCE))
+        .outerjoin(DEPRECATION, _on(DEPRECATION))
     )
 )
 
@@ -66,7 +69,7 @@ def _newest(names: Any) -> sa.Select[Any]:
 
 
 def _newest_staged(names: Any) -> sa.Select[Any]:
-    stages = [sa.literal_column(f"'{stage}'") for stage in ACTIVE_STAGES]
+    stages: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{stage}'") for stage in ACTIVE_STAGES]
     return (
         sa.select(NOTE.c.model, NOTE.c.stage, sa.func.max(NOTE.c.number))
         .where(NOTE.c.model.in_(names), NOTE.c.stage.in_(stages), sa.not_(is_retired(NOTE.c.model, NOTE.c.number)))

@@ -119,6 +119,9 @@ def _condition(
         tag = sa.exists().where(TAG.c.model == model, TAG.c.number == number, TAG.c.key == one.key)
         return tag.where(compared_text(TAG.c.value, one.operator, one.value, dialect))
     column = columns[one.key]
+    if one.key == "run_id" and one.operator in ("=", "IN") and one.value and "" not in (one.value if isinstance(one.value, tuple) else ()):
+        # Without the empty text for versions of no run: the index answers.
+        column = VERSION.c.run_id
     if one.key.endswith("_timestamp"):
         return compared_milliseconds(column, one.operator, one.value)
     if one.key == "version_number":

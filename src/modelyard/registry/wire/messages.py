@@ -10,6 +10,8 @@ from modelyard.storage.database import Snapshot
 from modelyard.tracking.wire.messages import Tag, milliseconds, tags_message
 
 READY = "READY"
+DEPRECATED_TAG = "modelyard.deprecated"
+SUCCESSOR_TAG = "modelyard.successor"
 
 
 class AliasMessage(msgspec.Struct, frozen=True, gc=False):
@@ -102,9 +104,15 @@ def _version_message(brief: service.VersionBrief) -> VersionMessage:
         run_id=brief.run or "",
         run_link=brief.run_link or "",
         model_id=brief.logged_model or "",
-        tags=tags_message(brief.tags),
+        tags=tags_message(brief.tags if brief.deprecated is None else _with_deprecation(brief, brief.deprecated)),
         aliases=list(brief.aliases),
     )
+
+
+def _with_deprecation(brief: service.VersionBrief, why: str) -> dict[str, str]:
+    """The tags of a deprecated version: MLflow's clients know no other place for it."""
+    successor = {} if brief.successor is None else {SUCCESSOR_TAG: str(brief.successor)}
+    return {**brief.tags, DEPRECATED_TAG: why, **successor}
 
 
 def _model_message(brief: service.ModelBrief) -> ModelMessage:
