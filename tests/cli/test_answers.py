@@ -101,6 +101,7 @@ def test_an_account_comes_with_one_link_and_is_listed(yard: Yard, as_role: Becom
 def test_an_empty_installation_says_so_and_an_unknown_model_is_an_error(yard: Yard, as_role: Become) -> None:
     as_role(Role.VIEWER)
     assert yard("status").out == "Nothing is live.\n"
-    assert yard("status", "--json").json == {key: [] for key in ("endpoints", "gateways", "alerts", "views", "deliveries", "approvals")}
+    parts = ("endpoints", "gateways", "alerts", "views", "deliveries", "approvals", "deprecated")
+    assert yard("status", "--json").json == {key: [] for key in parts}
     assert "no_such_model" in yard("status", "nothing").err
     assert yard("rollback", "late", "--to", "three").code == 1

@@ -242,15 +242,6 @@ def test_a_deprecated_version_keeps_alias_and_traffic_and_says_what_to_take_inst
     ]
 
 
-def test_what_cannot_be_deprecated_so(register: Register, database: Database) -> None:
-    register(1), register(2), register(3)
-    database.write(lambda tx: service.retire_version(tx, ADA, LATE, 3, "over"))
-    cases = ((1, " ", None, InvalidInput), (1, "x\0", None, InvalidInput), (1, "x", 1, InvalidInput), (1, "x", 9, NoSuchVersion))
-    for version, why, successor, error in (*cases, (1, "x", 3, VersionIsRetired), (3, "x", None, VersionIsRetired)):
-        with pytest.raises(error):
-            database.write(partial(service.deprecate_version, principal=ADA, model=LATE, version=version, why=why, successor=successor))
-
-
 def test_content_is_found_by_each_digest_newest_first_and_once(register: Register, snapshot: Read) -> None:
     made = [register(seed, run="r1") for seed in (1, 1, 2)]
     found = service.versions_of_digest(snapshot(), ADA, made[0].artifact)

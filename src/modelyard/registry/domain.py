@@ -301,13 +301,14 @@ class Deprecation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A version with what happened to it: its states in order, the aliases that point to it, who holds it, whether it is deprecated."""
+    """A version with what happened to it: its states, the aliases that point to it, who holds it, whether it is deprecated; why none serves it."""
 
     version: ModelVersion
     states: tuple[StateChange, ...]
     aliases: tuple[AliasName, ...] = ()
     holds: tuple[Hold, ...] = ()
     deprecation: Deprecation | None = None
+    why_not_served: str = ""
 
     @property
     def state(self) -> VersionState:

@@ -30,7 +30,7 @@ from modelyard.registry.domain import (
     VersionDetail,
     VersionState,
 )
-from modelyard.registry.rules import lineage_of, why_not_served
+from modelyard.registry.rules import lineage_of
 from modelyard.registry.rules.names import page_of
 from modelyard.registry.sections import AFTER_VERSIONS, Contribution, Contributors, Phrase, Section, VersionMark
 from modelyard.storage.blobs import BlobMissing, Blobs, BlobsUnavailable
@@ -131,7 +131,6 @@ class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
     deprecation: Deprecation | None
     deprecated_by: str
     successors: tuple[Choice, ...]
-    why_not_served: str
 
 
 # -- the models --
@@ -297,7 +296,6 @@ def show_version(  # noqa: PLR0913 - what is injected does not count
         deprecation=said_of,
         deprecated_by=names[said_of.actor] if said_of else "",
         successors=(Choice("", "No version", True), *choices_of(choosable, 0)),
-        why_not_served=why_not_served(detail.version.format),
     )
 
 

@@ -28,7 +28,7 @@ from modelyard.registry.domain import (
     VersionIsRetired,
     VersionState,
 )
-from modelyard.registry.rules import compared, lineage_of, parsed_reference
+from modelyard.registry.rules import compared, lineage_of, parsed_reference, why_not_served
 from modelyard.registry.rules.names import checked_description, checked_tag, is_plain
 from modelyard.registry.service.artifacts import check_theirs, inspect_artifact, known_artifact, note_artifact
 from modelyard.registry.service.guard import known_version, seen_model, seen_version
@@ -213,6 +213,7 @@ def details(snapshot: Snapshot, found: list[ModelVersion]) -> list[VersionDetail
             aliases=tuple(pointing.get(version.number, ())),
             holds=holds.get(version.number, ()),
             deprecation=deprecations.get(version.number),
+            why_not_served=why_not_served(version.format),
         )
         for version in found
     ]
