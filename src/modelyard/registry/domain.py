@@ -301,7 +301,7 @@ class Deprecation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A version with what happened to it: its states, the aliases that point to it, who holds it, whether it is deprecated; why none serves it."""
+    """A version with what happened to it: states, aliases, holds, whether it is deprecated; and why none serves it, where that is so."""
 
     version: ModelVersion
     states: tuple[StateChange, ...]
