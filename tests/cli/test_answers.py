@@ -15,6 +15,7 @@ ASKING = {
     "approve": ("apr_nothing",),
     "reject": ("apr_nothing", "--why", "x"),
     "rollback": ("nothing",),
+    "deprecate": ("nothing", "--version", "1", "--why", "x"),
     "retire": ("nothing", "--why", "x"),
     "why": ("alr_nothing",),
     "silence": ("alr_nothing", "--for", "2h", "--why", "x"),
@@ -31,7 +32,7 @@ ASKING = {
 ELSEWHERE = {"init", "plan", "apply", "features join", "ship", "reproduce", "dossier", "trust", "verify", "log labels", "login", "logout"}
 ELSEWHERE |= {"tune", "adopt", "sync", "import mlflow", "export", "up", "server", "gateway", "worker", "doctor"}
 """Commands whose JSON is looked at where what they need is there."""
-MISSING = {"trace", "rollback", "retire", "why", "silence", "approve", "reject", "token revoke", "features get"}
+MISSING = {"trace", "rollback", "deprecate", "retire", "why", "silence", "approve", "reject", "token revoke", "features get"}
 Become = Callable[[Role], None]
 
 
@@ -100,6 +101,7 @@ def test_an_account_comes_with_one_link_and_is_listed(yard: Yard, as_role: Becom
 def test_an_empty_installation_says_so_and_an_unknown_model_is_an_error(yard: Yard, as_role: Become) -> None:
     as_role(Role.VIEWER)
     assert yard("status").out == "Nothing is live.\n"
-    assert yard("status", "--json").json == {key: [] for key in ("endpoints", "gateways", "alerts", "views", "deliveries", "approvals")}
+    parts = ("endpoints", "gateways", "alerts", "views", "deliveries", "approvals", "deprecated")
+    assert yard("status", "--json").json == {key: [] for key in parts}
     assert "no_such_model" in yard("status", "nothing").err
     assert yard("rollback", "late", "--to", "three").code == 1

@@ -1,5 +1,7 @@
 """The registry over HTTP: operations for programs, pages for people, each with what it is for."""
 
+import io
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,10 +18,13 @@ from modelyard.registry import service
 from modelyard.registry.api import OPERATIONS
 from modelyard.registry.domain import CHAMPION, ModelName, NewModel, NewVersion, RiskTier
 from modelyard.registry.formats import save
-from modelyard.registry.pages import ACTIONS, PAGES
+from modelyard.registry.forms import ACTIONS
+from modelyard.registry.pages import PAGES
 from modelyard.registry.sections import Cell, Contribution, Contributors, Fact, Phrase, Section, Table, VersionMark
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database, Snapshot
+from modelyard.tracking import service as tracking
+from modelyard.tracking.domain import ExperimentId, NewRun
 from modelyard.web.assets import load_assets
 from modelyard.web.binding import Resources
 from modelyard.web.charts import Plane, Point, Series, lines
@@ -97,7 +102,8 @@ def client(database: Database, tmp_path: Path) -> Iterator[Client]:
         database.write(partial(service.register_version, principal=ADA, model=LATE, body=new))
     database.write(lambda tx: service.set_alias(tx, ADA, LATE, CHAMPION, 1))
     with ThreadPoolExecutor(2) as pool:
-        values: dict[type, Any] = {Blobs: blobs, Database: database, Contributors: Contributors(functions=(told,))}
+        said = Contributors(functions=(told,), approver=lambda _, one: f"let through v{one.number}")
+        values: dict[type, Any] = {Blobs: blobs, Database: database, Contributors: said}
         resources = Resources(database=database, values=values, pool=pool)
         shell = Shell(clock=database.clock, version="0", pages=PAGES, viewer=lambda _: None, csrf=lambda _: TOKEN)
         site = Site(
@@ -163,6 +169,42 @@ def test_two_versions_are_shown_side_by_side(client: Client) -> None:
     assert "Same content" in html(client, "/models/late/comparison?left=2&right=2")
 
 
+def archive(line: str) -> bytes:
+    """A source of one file."""
+    buffer, content = io.BytesIO(), line.encode()
+    with tarfile.open(fileobj=buffer, mode="w") as opened:
+        entry = tarfile.TarInfo("train.py")
+        entry.size = len(content)
+        opened.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_two_versions_are_compared_by_code_packages_and_approver_of_their_runs(client: Client, database: Database, tmp_path: Path) -> None:
+    blobs = Blobs.open(f"file://{tmp_path / 'blobs'}")
+    artifact = client.get("/api/v1/models/late/versions/1").json()["version"]["artifact"]
+    database.write(tracking.ensure_default)
+    for number in (1, 2):
+        made = database.write(lambda tx: tracking.create_run(tx, ADA, NewRun(experiment_id=ExperimentId("0"), name="r"))).facts.id
+        tracking.store_file(database, blobs, ADA, (made, tracking.SOURCE_FILE), archive(f"rate = {number}\n"))
+        tracking.store_file(database, blobs, ADA, (made, tracking.ENVIRONMENT_FILE), f"numpy=={number}.0\nsame==1\n".encode())
+        new = NewVersion(artifact=artifact, run=made)
+        database.write(partial(service.register_version, principal=ADA, model=LATE, body=new))
+    page = html(client, "/models/late/comparison")
+    for words in (
+        "v3 and v4",
+        "train.py",
+        "numpy",
+        "<del>1.0</del>",
+        "<ins>2.0</ins>",
+        "/runs/compare?run=",
+        "/runs/diff?base=",
+        "let through v4",
+    ):
+        assert words in page
+    assert "same</td>" not in page
+    assert "Both came out of the same run." in html(client, "/models/late/comparison?left=1&right=2")
+
+
 def test_forms_move_aliases_and_retire_versions_and_say_what_hinders(client: Client) -> None:
     def sent(path: str, **form: str) -> str:
         answer = client.post(path, data={"csrf": TOKEN, **form}, headers={"referer": "http://testserver.local/models/late"})
@@ -177,6 +219,26 @@ def test_forms_move_aliases_and_retire_versions_and_say_what_hinders(client: Cli
     assert client.post("/models/late/alias", data={"csrf": TOKEN, "alias": "x", "version": "2"}, headers=as_eve).status_code == 303
     assert "is no contributor" in html(client, "/models/late", **{"x-as": "eve"})
     assert client.post("/models/late/alias", data={"alias": "x", "version": "2"}).status_code == 403
+
+
+def test_a_version_is_deprecated_and_the_deprecation_taken_back_by_forms(client: Client) -> None:
+    def sent(path: str, **form: str) -> str:
+        referer = {"referer": "http://testserver.local/models/late/versions/1"}
+        assert client.post(f"/models/late/versions/1/{path}", data={"csrf": TOKEN, **form}, headers=referer).status_code == 303
+        return html(client, "/models/late/versions/1")
+
+    assert "Deprecate v1?" in html(client, "/models/late/versions/1")
+    page = sent("deprecation", why="wrong labels", successor="2")
+    for words in (
+        "v1 is deprecated.",
+        "wrong labels",
+        'Take <a href="/models/late/versions/2">v2</a> instead',
+        "Take back the deprecation",
+    ):
+        assert words in page
+    assert ">deprecated<" in html(client, "/models/late")
+    assert "is no version" in sent("deprecation", why="x", successor="best")
+    assert "wrong labels" not in sent("deprecation/withdrawal")
 
 
 def test_programs_do_the_same_by_operations(client: Client) -> None:

@@ -221,6 +221,33 @@ def test_a_live_version_cannot_be_retired(register: Register, database: Database
     assert [one.version.number for one in service.list_versions(snapshot(), ADA, LATE)] == [2, 1]
 
 
+def test_a_deprecated_version_keeps_alias_and_traffic_and_says_what_to_take_instead(
+    register: Register, database: Database, snapshot: Read
+) -> None:
+    register(1), register(2)
+    database.write(lambda tx: service.set_alias(tx, ADA, LATE, CHAMPION, 1))
+    said = database.write(lambda tx: service.deprecate_version(tx, ADA, LATE, 1, "wrong labels", 2)).deprecation
+    assert said is not None
+    assert (said.why, said.successor, said.actor) == ("wrong labels", 2, ADA.id)
+    assert database.write(lambda tx: service.deprecate_version(tx, ADA, LATE, 1, "wrong labels", 2)).deprecation == said
+    database.write(lambda tx: service.put_hold(tx, LATE, 1, "endpoint:late", "traffic"))
+    assert [one.deprecation for one in service.list_versions(snapshot(), ADA, LATE)] == [None, said]
+    assert service.resolve(snapshot(), ADA, "late@champion").number == 1
+    assert database.write(lambda tx: service.withdraw_deprecation(tx, ADA, LATE, 1)).deprecation is None
+    database.write(lambda tx: service.withdraw_deprecation(tx, ADA, LATE, 1))
+    found = [(one.type, one.data) for one in entries(database) if "deprecat" in one.type]
+    assert found == [
+        ("registry.version_deprecated", {"why": "wrong labels", "successor": 2}),
+        ("registry.deprecation_withdrawn", {"why_before": "wrong labels"}),
+    ]
+
+
+def test_content_is_found_by_each_digest_newest_first_and_once(register: Register, snapshot: Read) -> None:
+    made = [register(seed, run="r1") for seed in (1, 1, 2)]
+    found = service.versions_of_digest(snapshot(), ADA, made[0].artifact)
+    assert [one.number for one in found] == [2, 1]
+
+
 def test_lists_page_by_key_and_search_by_word(register: Register, database: Database, snapshot: Read) -> None:
     for seed in range(5):
         register(seed)
@@ -250,6 +277,8 @@ def test_each_verb_by_each_role_on_own_and_foreign_models(register: Register, da
         lambda tx: service.set_alias(tx, who, LATE, AliasName("a"), 1),
         lambda tx: service.delete_alias(tx, who, LATE, AliasName("a")),
         lambda tx: service.update_model(tx, who, LATE, NewModel(name=LATE, purpose="mine")),
+        lambda tx: service.deprecate_version(tx, who, LATE, 1, "mine"),
+        lambda tx: service.withdraw_deprecation(tx, who, LATE, 1),
         lambda tx: service.retire_version(tx, who, LATE, 1, "mine"),
     )
     reads = (

@@ -1,6 +1,7 @@
 """What MLflow's interface answers about models and versions, beyond what its client asks: rights, errors, pages."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import httpx
 import pytest
 
 from modelyard.core.digests import digest_bytes
+from modelyard.core.errors import InvalidInput
 from modelyard.registry import service
-from modelyard.registry.domain import Format, ModelName, NewModel, NewVersion, StoredArtifact
+from modelyard.registry.domain import Format, ModelName, NewModel, NewVersion, NoSuchVersion, StoredArtifact, VersionIsRetired
 from modelyard.registry.service.artifacts import note_artifact
 from modelyard.registry.wire.app import registry_routes
 from modelyard.storage.blobs import Blobs
@@ -46,6 +48,31 @@ def three(database: Database) -> None:
     database.write(lambda tx: service.create_model(tx, WRITER, NewModel(name=LATE, purpose="Warn.")))
     for _ in range(3):
         database.write(lambda tx: service.register_version(tx, WRITER, LATE, NewVersion(artifact=kept.digest, description="own")))
+
+
+def test_a_deprecated_version_says_so_in_its_tags(call: Call, three: None, database: Database) -> None:
+    database.write(lambda tx: service.set_tags(tx, WRITER, LATE, 2, {"t": "v"}))
+    database.write(lambda tx: service.deprecate_version(tx, WRITER, LATE, 2, "wrong labels", 3))
+    listed = call("GET", "model-versions/search", {"filter": "name = 'late'"}).json()["model_versions"]
+    told = {one["version"]: {tag["key"]: tag["value"] for tag in one.get("tags", [])} for one in listed}
+    assert told == {"1": {}, "2": {"t": "v", "modelyard.deprecated": "wrong labels", "modelyard.successor": "3"}, "3": {}}
+
+
+def test_a_version_of_mlflows_folder_says_why_it_is_not_served(three: None, database: Database) -> None:
+    kept = StoredArtifact(digest=digest_bytes(b"folder"), format=Format.MLFLOW, size_bytes=1)
+    database.write(lambda tx: note_artifact(tx, kept))
+    made = database.write(lambda tx: service.register_version(tx, WRITER, LATE, NewVersion(artifact=kept.digest)))
+    with database.read() as snapshot:
+        assert "pickles" in service.show_version(snapshot, WRITER, LATE, made.number).why_not_served
+        assert service.show_version(snapshot, WRITER, LATE, 1).why_not_served == ""
+
+
+def test_what_cannot_be_deprecated(three: None, database: Database) -> None:
+    database.write(lambda tx: service.retire_version(tx, WRITER, LATE, 3, "over"))
+    cases = ((1, " ", None, InvalidInput), (1, "x\0", None, InvalidInput), (1, "x", 1, InvalidInput), (1, "x", 9, NoSuchVersion))
+    for version, why, successor, error in (*cases, (1, "x", 3, VersionIsRetired), (3, "x", None, VersionIsRetired)):
+        with pytest.raises(error):
+            database.write(partial(service.deprecate_version, principal=WRITER, model=LATE, version=version, why=why, successor=successor))
 
 
 def test_a_version_of_ours_is_told_in_mlflows_words(call: Call, three: None) -> None:

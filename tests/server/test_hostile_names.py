@@ -66,7 +66,7 @@ def test_a_hostile_model_is_shown_as_text_and_its_links_lead_to_it(browser: http
     links = {html.unescape(found) for found in HREF.findall(page + version) if "/models/" in found}
     assert any(link.startswith(f"{home}/versions/1") for link in links)
     for link in links:
-        if not link.endswith(("/alias", "/retirement", "/reproduce", "/dossiers")):
+        if not link.endswith(("/alias", "/deprecation", "/retirement", "/reproduce", "/dossiers")):
             assert browser.get(link).status_code == 200, link
 
 

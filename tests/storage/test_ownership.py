@@ -14,6 +14,7 @@ CHILDREN = {
     "optuna_trials": "the study's",
     "registry_alias": "the model's",
     "registry_alias_move": "the model's",
+    "registry_deprecation": "the version's",
     "registry_former_name": "a name of the whole installation: whoever has it next goes on counting",
     "registry_hold": "the version's",
     "registry_logged_source": "the version's",

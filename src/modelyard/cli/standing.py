@@ -10,7 +10,7 @@ from modelyard.core.clock import iso
 from modelyard.delivery.domain import Approval, ApprovalState, Delivery, DeliveryState
 from modelyard.monitoring.domain.alerts import Alert
 from modelyard.monitoring.domain.watching import ModelMonitoring, ViewState
-from modelyard.registry.domain import ModelName
+from modelyard.registry.domain import ModelName, VersionDetail
 from modelyard.sdk.client import Client
 from modelyard.serving.domain import Endpoint, GatewayLease, RevisionDetail
 
@@ -26,6 +26,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     views: list[ViewState]
     deliveries: list[Delivery]
     approvals: list[Approval]
+    deprecated: list[VersionDetail]
 
 
 def status(model: str | None = None, /, *, json: Json = False) -> int:
@@ -48,17 +49,26 @@ def _standing(client: Client, model: ModelName | None) -> Standing:
     """The server's answers, of one model where it is given. Raises the server's NoSuchModel for a name that nothing has."""
     watched = [one for one in client.list_monitoring() if model in (None, one.watched.model)]
     alerts = [one for one in client.list_open_alerts() if model is None or model == one.model or model in one.models]
+    endpoints = [one for one in client.list_endpoints() if model in (None, one.model)]
     found = Standing(
-        endpoints=[one for one in client.list_endpoints() if model in (None, one.model)],
+        endpoints=endpoints,
         gateways=client.list_gateways(),
         alerts=alerts,
         views=_views(watched),
         deliveries=client.list_deliveries(model=model)[:SHOWN],
         approvals=[one for one in client.list_approvals(state=ApprovalState.WAITING) if model in (None, one.model)],
+        deprecated=_deprecated(client, endpoints),
     )
     if model is not None and not found.endpoints and not found.deliveries:
         client.get_model(model)
     return found
+
+
+def _deprecated(client: Client, endpoints: Sequence[Endpoint]) -> list[VersionDetail]:
+    """The versions in traffic that are deprecated."""
+    live = [(one.model, number) for one in endpoints if one.live for number in one.live.revision.traffic.versions]
+    details = (client.get_version(model, number) for model, number in live)
+    return [detail for detail in details if detail.deprecation is not None]
 
 
 def _views(watched: Sequence[ModelMonitoring]) -> list[ViewState]:
@@ -80,9 +90,8 @@ def _print(found: Standing, model: str | None) -> None:
             (one.kind.value, one.model or ", ".join(one.models), plain(one.title), when(one.since_at), one.id) for one in found.alerts
         ]
         print_table("\nOpen alerts", ("kind", "model", "what", "since!", "yard why"), alerts)
-    for endpoint in found.endpoints:
-        for own in endpoint.local:
-            console().print(f"\n{_local(own)}", style="yellow")
+    for warning in [*(_local(own) for one in found.endpoints for own in one.local), *map(_deprecated_but_live, found.deprecated)]:
+        console().print(f"\n{warning}", style="yellow")
     stale = [view for view in found.views if view.is_stale]
     if stale:
         rows = [(one.view, "never" if one.newest_event_at is None else iso(one.newest_event_at), _hours(one.promised_s)) for one in stale]
@@ -114,6 +123,13 @@ def _local(own: RevisionDetail) -> str:
     return (
         f"{one.model} is at v{one.traffic.champion} at {plain(where)} alone (revision {one.number}), rolled back there: {plain(one.cause)}"
     )
+
+
+def _deprecated_but_live(detail: VersionDetail) -> str:
+    version, said = detail.version, detail.deprecation
+    assert said is not None
+    instead = f"; take v{said.successor} instead" if said.successor else ""
+    return f"{version.model} v{version.number} answers and is deprecated: {plain(said.why)}{instead}"
 
 
 def _traffic(live: RevisionDetail) -> str:

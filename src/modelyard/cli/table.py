@@ -33,6 +33,7 @@ COMMANDS = (
     Command("trust", "modelyard.cli.governance:trust", "What an auditor keeps to verify bundles with", "Deliver"),
     Command("verify", "modelyard.cli.verification:verify", "An audit bundle held against what you trust, offline", "Deliver"),
     Command("rollback", "modelyard.cli.traffic:rollback", "A model back to the version before, at once", "Deliver"),
+    Command("deprecate", "modelyard.cli.traffic:deprecate", "A version that should not be taken up any more, with a reason", "Deliver"),
     Command("retire", "modelyard.cli.traffic:retire", "A model or a version out of service for good, with a reason", "Deliver"),
     Command("log labels", "modelyard.cli.labels:labels", "Late ground truth from a file", "Watch"),
     Command("why", "modelyard.cli.alerts:why", "What led to an alert, and whether a rollback would help", "Watch"),

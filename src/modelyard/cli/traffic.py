@@ -1,4 +1,4 @@
-"""`yard rollback` and `yard retire`: the way back, and the way out."""
+"""`yard rollback`, `yard deprecate` and `yard retire`: the way back, a warning, and the way out."""
 
 import time
 from pathlib import Path
@@ -83,6 +83,39 @@ def retire(
         return 0
     versions = ", ".join(f"v{one}" for one in retired.versions) or "no version was left"
     console().print(f"{plain(model)} is retired: {versions}{', and it is out of service' if retired.was_served else ''}")
+    return 0
+
+
+def deprecate(  # noqa: PLR0913 - each is a word of the command line
+    model: str,
+    /,
+    *,
+    version: Annotated[str, Parameter(help="The version.")],
+    why: Annotated[str, Parameter(help="The reason; it is recorded and told to all who look at the version.")] = "",
+    successor: Annotated[str, Parameter(help="The version to take instead.")] = "",
+    undo: Annotated[bool, Parameter(negative="", help="Takes it back.")] = False,
+    json: Json = False,
+) -> int:
+    """Marks a version as one that should not be taken up any more. Traffic and aliases stay; `yard retire` ends them.
+
+    Example: yard deprecate late_arrival --version 2 --why "trained on wrong labels" --successor 3
+    """
+    name, number = ModelName(model), version_number(version)
+    if undo and (why or successor):
+        raise InvalidInput("--undo with a reason or a successor", hint=f"yard deprecate {model} --version {number} --undo")
+    if not undo and not why:
+        raise InvalidInput("a version is deprecated for a reason", hint="add --why")
+    with connected() as client:
+        if undo:
+            detail = client.withdraw_deprecation(name, number)
+        else:
+            detail = client.deprecate_version(name, number, why, successor=version_number(successor) if successor else None)
+    if json:
+        print_json(detail)
+        return 0
+    said = detail.deprecation
+    instead = f"; v{said.successor} is to be taken instead" if said and said.successor else ""
+    console().print(f"{plain(model)} v{number} is {'deprecated' if said else 'not deprecated'}{instead}.")
     return 0
 
 

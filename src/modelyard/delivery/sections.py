@@ -3,7 +3,8 @@
 Owns the words, no figure.
 """
 
-from modelyard.access.domain import Principal, Role
+from modelyard.access.domain import SYSTEM, Principal, PrincipalId, Role
+from modelyard.access.service import principal_names
 from modelyard.delivery.domain import SAME, NotReproducible, Reproduction, ReproductionState, Verdict
 from modelyard.delivery.pages.words import reproduction_words, swapped_words
 from modelyard.delivery.reproductions import (
@@ -13,6 +14,7 @@ from modelyard.delivery.reproductions import (
     list_run_reproductions,
     list_version_reproductions,
 )
+from modelyard.ledger.service import list_entries
 from modelyard.registry.domain import CHAMPION, ModelName, ModelVersion
 from modelyard.registry.rules.names import page_of
 from modelyard.registry.sections import Act, Cell, Contribution, Phrase, Section, Table, VersionMark
@@ -46,6 +48,15 @@ def on_versions_page(snapshot: Snapshot, principal: Principal, version: ModelVer
             command=f"yard reproduce {version.model}/{version.number}",
         ),
     )
+
+
+def approver_of(snapshot: Snapshot, version: ModelVersion) -> str:
+    """Who approved a version, by name, or that the policy did; empty where nothing on record says so."""
+    found = list_entries(snapshot, type="delivery.approved", subject=f"model:{version.model}/{version.number}", limit=1).entries
+    if not found:
+        return ""
+    actor = PrincipalId(found[0].actor)
+    return "by policy" if actor == SYSTEM.id else principal_names(snapshot, [actor])[actor]
 
 
 def on_models_page(snapshot: Snapshot, principal: Principal, model: ModelName) -> Contribution:

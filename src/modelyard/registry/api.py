@@ -13,6 +13,8 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("GET", "/models/{model}/versions/{version}", service.show_version, name="get_version"),
     operation("GET", "/models/{model}/versions/{version}/lineage", service.get_lineage),
     operation("POST", "/models/{model}/versions/{version}/retirement", service.retire_version),
+    operation("PUT", "/models/{model}/versions/{version}/deprecation", service.deprecate_version),
+    operation("DELETE", "/models/{model}/versions/{version}/deprecation", service.withdraw_deprecation),
     operation("GET", "/models/{model}/comparison", service.compare_versions),
     operation("GET", "/models/{model}/aliases", service.list_aliases),
     operation("PUT", "/models/{model}/aliases/{alias}", service.set_alias),

@@ -291,13 +291,24 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     since_at: Instant
 
 
+class Deprecation(msgspec.Struct, frozen=True, kw_only=True):
+    """That a version should not be taken up any more: why, which version to take instead, since when, said by whom."""
+
+    why: str
+    successor: int | None = None
+    since_at: Instant
+    actor: PrincipalId
+
+
 class VersionDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A version with what happened to it: its states in order, the aliases that point to it, who holds it."""
+    """A version with what happened to it: states, aliases, holds, whether it is deprecated; and why none serves it, where that is so."""
 
     version: ModelVersion
     states: tuple[StateChange, ...]
     aliases: tuple[AliasName, ...] = ()
     holds: tuple[Hold, ...] = ()
+    deprecation: Deprecation | None = None
+    why_not_served: str = ""
 
     @property
     def state(self) -> VersionState:

@@ -1,4 +1,4 @@
-"""The registry's pages: the models, one model, one of its versions, two side by side. Owns their contexts.
+"""The registry's pages: the models, one model, one of its versions; two side by side stand in `comparing`. Owns their contexts.
 
 A model's page is the product's central one: what other components say on it comes as values of `registry.sections`.
 """
@@ -10,14 +10,13 @@ import msgspec
 
 from modelyard.access.domain import Principal, PrincipalId, Role
 from modelyard.access.service import principal_names
-from modelyard.core.errors import NotFound
 from modelyard.registry import service
 from modelyard.registry.artifacts import get_manifest
+from modelyard.registry.comparing import choices_of, number_before, show_comparison
 from modelyard.registry.domain import (
     AliasMove,
-    AliasName,
     Column,
-    Comparison,
+    Deprecation,
     File,
     Format,
     Lineage,
@@ -34,11 +33,10 @@ from modelyard.registry.domain import (
 from modelyard.registry.rules import lineage_of
 from modelyard.registry.rules.names import page_of
 from modelyard.registry.sections import AFTER_VERSIONS, Contribution, Contributors, Phrase, Section, VersionMark
-from modelyard.storage.blobs import DIGEST, BlobMissing, Blobs, BlobsUnavailable
-from modelyard.storage.database import Snapshot, Transaction
-from modelyard.web.pages import Action, Done, Nav, Page, action, page
-from modelyard.web.parts import Change, Chip, Choice, Link, Moment, Pager, Tone
-from modelyard.web.words import short
+from modelyard.storage.blobs import BlobMissing, Blobs, BlobsUnavailable
+from modelyard.storage.database import Snapshot
+from modelyard.web.pages import Nav, Page, page
+from modelyard.web.parts import Chip, Choice, Link, Moment, Pager, Tone
 
 PATH = "/models"
 MODELS_A_PAGE = 50
@@ -130,15 +128,9 @@ class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
     side: tuple[Section, ...]
     may_change: bool
     is_retired: bool
-
-
-class ComparisonPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The context of `registry/comparison.html`."""
-
-    comparison: Comparison
-    changes: tuple[Change, ...]
-    left: tuple[Choice, ...]
-    right: tuple[Choice, ...]
+    deprecation: Deprecation | None
+    deprecated_by: str
+    successors: tuple[Choice, ...]
 
 
 # -- the models --
@@ -201,7 +193,7 @@ def show_model(snapshot: Snapshot, principal: Principal, contributors: Contribut
         above=tuple(section for section in sections if section.place == "main" and section.order < AFTER_VERSIONS),
         below=tuple(section for section in sections if section.place == "main" and section.order >= AFTER_VERSIONS),
         side=tuple(section for section in sections if section.place == "side"),
-        choices=_choices((one for one in listed if one.state is VersionState.REGISTERED), number),
+        choices=choices_of((one for one in listed if one.state is VersionState.REGISTERED), number),
         may_change=principal.may(Role.CONTRIBUTOR, detail.model.team_id),
         pager=_version_pager(model, listed, before, has_more=len(found) > VERSIONS_A_PAGE, count=detail.versions),
     )
@@ -265,11 +257,6 @@ def _move(move: AliasMove, names: dict[PrincipalId, str]) -> Moment:
     )
 
 
-def _choices(details: Iterable[VersionDetail], chosen: int) -> tuple[Choice, ...]:
-    numbers = [one.version.number for one in details]
-    return tuple(Choice(str(number), f"v{number}", number == chosen) for number in numbers)
-
-
 # -- one version --
 
 
@@ -279,9 +266,11 @@ def show_version(  # noqa: PLR0913 - what is injected does not count
     """One version: what it is, what it came from, what happened to it, and what the other components say."""
     owner = service.get_model(snapshot, principal, model)
     detail = service.show_version(snapshot, principal, model, version)
-    actors = [detail.version.author, *(change.actor for change in detail.states)]
+    said_of = detail.deprecation
+    actors = [detail.version.author, *(change.actor for change in detail.states), *([said_of.actor] if said_of else [])]
     names = principal_names(snapshot, actors)
     others = service.list_versions(snapshot, principal, model, limit=MOST_CHOICES)
+    choosable = [one for one in others if one.version.number != version]
     content = detail.version.content
     same = [one for one in service.versions_of_digest(snapshot, principal, content) if one.content == content] if content else []
     files, error = _files(snapshot, blobs, detail)
@@ -298,17 +287,16 @@ def show_version(  # noqa: PLR0913 - what is injected does not count
         files=files,
         files_error=error,
         life=tuple(_life(change, names) for change in reversed(detail.states)),
-        others=_choices((one for one in others if one.version.number != version), _before(others, version)),
+        others=choices_of(choosable, number_before(others, version)),
         same=tuple(_version_link(one.model, one.number) for one in same if (one.model, one.number) != (model, version)),
         sections=tuple(one for one in said if one.place == "main"),
         side=tuple(one for one in said if one.place == "side"),
         may_change=principal.may(Role.CONTRIBUTOR, owner.model.team_id),
         is_retired=detail.state is VersionState.RETIRED,
+        deprecation=said_of,
+        deprecated_by=names[said_of.actor] if said_of else "",
+        successors=(Choice("", "No version", True), *choices_of(choosable, 0)),
     )
-
-
-def _before(details: list[VersionDetail], version: int) -> int:
-    return next((one.version.number for one in details if one.version.number < version), 0)
 
 
 def _version_link(model: ModelName, number: int) -> Link:
@@ -318,7 +306,8 @@ def _version_link(model: ModelName, number: int) -> Link:
 def _files(snapshot: Snapshot, blobs: Blobs, detail: VersionDetail) -> tuple[tuple[File, ...], str]:
     version = detail.version
     if version.format is Format.ELSEWHERE:
-        source = service.read_beside(snapshot, [version.model]).sources[version.model, version.number]
+        key = (version.model, version.number)
+        source = service.read_beside(snapshot, [key]).sources[key]
         return (), f"The files lie elsewhere, at {source.location}. Nothing is known of them here, and they are not served."
     try:
         return get_manifest(blobs, version.artifact).files[:MOST_FILES], ""
@@ -332,52 +321,9 @@ def _life(change: StateChange, names: dict[PrincipalId, str]) -> Moment:
     return Moment(at=change.at, title=change.state.value.capitalize(), text=text, tone=tone)
 
 
-# -- two versions --
-
-
-def show_comparison(snapshot: Snapshot, principal: Principal, model: ModelName, left: int = 0, right: int = 0) -> ComparisonPage:
-    """Two versions side by side; without saying which, the latest and the one before it."""
-    details = service.list_versions(snapshot, principal, model, limit=MOST_CHOICES)
-    if not details:
-        raise NotFound(f"{model} has no version to compare", hint=f"yard ship {model}")
-    newer = right or details[0].version.number
-    older = left or _before(details, newer) or newer
-    found = service.compare_versions(snapshot, principal, model, older, newer)
-    return ComparisonPage(
-        comparison=found,
-        changes=tuple(Change(one.what, _brief(one.left), _brief(one.right)) for one in found.differences),
-        left=_choices(details, older),
-        right=_choices(details, newer),
-    )
-
-
-def _brief(text: str | None) -> str | None:
-    """A digest with its middle left out; any other text as it is."""
-    return short(text) if text and DIGEST.fullmatch(text) else text
-
-
-# -- forms --
-
-
-def move_alias(tx: Transaction, principal: Principal, model: ModelName, alias: str, version: int) -> Done:
-    """Has an alias point to a version."""
-    service.set_alias(tx, principal, model, AliasName(alias), version)
-    return Done(page_of(model), f"{alias} points to v{version} now.")
-
-
-def retire(tx: Transaction, principal: Principal, model: ModelName, version: int, why: str) -> Done:
-    """Retires a version."""
-    service.retire_version(tx, principal, model, version, why)
-    return Done(page_of(model, version), f"v{version} is retired.")
-
-
 PAGES: tuple[Page, ...] = (
     page(PATH, show_models, "registry/models.html", title="Models", nav=Nav("Build", "Models", 30)),
     page("/models/{model}", show_model, "registry/model.html"),
     page("/models/{model}/comparison", show_comparison, "registry/comparison.html", title="Comparison"),
     page("/models/{model}/versions/{version}", show_version, "registry/version.html"),
-)
-ACTIONS: tuple[Action, ...] = (
-    action("/models/{model}/alias", move_alias),
-    action("/models/{model}/versions/{version}/retirement", retire),
 )

@@ -113,8 +113,17 @@ VersionContributor = Callable[[Snapshot, Principal, ModelVersion], tuple[Section
 """What a component says on the page of one version."""
 
 
+Approver = Callable[[Snapshot, ModelVersion], str]
+"""Who let a version through, by name; empty where nobody has."""
+
+
+def _nobody(_snapshot: Snapshot, _version: ModelVersion) -> str:
+    return ""
+
+
 class Contributors(msgspec.Struct, frozen=True, kw_only=True):
     """The components that have something to say, in the order of their sentences. Injected into the page."""
 
     functions: tuple[Contributor, ...] = ()
     on_version: tuple[VersionContributor, ...] = ()
+    approver: Approver = _nobody

@@ -86,6 +86,11 @@ class Client(Transport):
         answer: Taken = self.call("PUT", "/runs/{run_id}/sources/{source}/batches/{sequence}", {"path": {"run_id": run_id, "source": source, "sequence": sequence}, "body": body}, Taken)
         return answer
 
+    def deprecate_version(self, model: ModelName, version: int, why: str, *, successor: int | None = None) -> VersionDetail:
+        """The version, deprecated for a reason, with the version of the same model to take instead where one is named."""
+        answer: VersionDetail = self.call("PUT", "/models/{model}/versions/{version}/deprecation", {"path": {"model": model, "version": version}, "body": {"why": why, "successor": successor}}, VersionDetail)
+        return answer
+
     def disable_user(self, user: str) -> None:
         """Disables an account at once: its sessions end, its tokens are revoked, its link is void. Raises LastAdmin."""
         self.call("POST", "/users/{user}/disable", {"path": {"user": user}, "body": {}}, None)
@@ -638,6 +643,11 @@ class Client(Transport):
     def why_alert(self, alert: AlertId) -> Why:
         """What probably led to the alert, by what is known now, whether a rollback would help, and what to do. Raises AlertNotFound."""
         answer: Why = self.call("GET", "/alerts/{alert}/why", {"path": {"alert": alert}}, Why)
+        return answer
+
+    def withdraw_deprecation(self, model: ModelName, version: int) -> VersionDetail:
+        """The version, not deprecated any more. Where it was not, nothing changes."""
+        answer: VersionDetail = self.call("DELETE", "/models/{model}/versions/{version}/deprecation", {"path": {"model": model, "version": version}}, VersionDetail)
         return answer
 
     def withdraw_endpoint(self, model: ModelName, *, cause: str = '') -> None:

@@ -173,6 +173,8 @@ PUT /api/v1/runs/{run_id}/sources/{source}/batches/{sequence}
 POST /api/v1/models/{model}/versions/{version}/dossiers
 POST /api/v1/models/{model}/versions/{version}/reproductions
 POST /api/v1/models/{model}/versions/{version}/retirement
+PUT /api/v1/models/{model}/versions/{version}/deprecation
+DELETE /api/v1/models/{model}/versions/{version}/deprecation
 POST /api/v1/studies
 POST /api/v1/studies/{study}/stop
 POST /models/{model}/versions/{version}/dossiers
@@ -191,6 +193,8 @@ PUT /api/v1/models/{model}
 PUT /api/v1/models/{model}/aliases/{alias}
 POST /models/{model}/alias
 POST /models/{model}/versions/{version}/retirement
+POST /models/{model}/versions/{version}/deprecation
+POST /models/{model}/versions/{version}/deprecation/withdrawal
 POST /serving/{model}/rollback
 POST /deliveries/{delivery}/cancel
 POST /studies/{study}/stop

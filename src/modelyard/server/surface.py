@@ -10,8 +10,8 @@ from modelyard.core.settings import Settings
 from modelyard.delivery.api import OPERATIONS as DELIVERY_OPERATIONS
 from modelyard.delivery.pages import ACTIONS as DELIVERY_ACTIONS
 from modelyard.delivery.pages import PAGES as DELIVERY_PAGES
+from modelyard.delivery.sections import approver_of, on_runs_page
 from modelyard.delivery.sections import on_models_page as delivery_on_models_page
-from modelyard.delivery.sections import on_runs_page
 from modelyard.delivery.sections import on_versions_page as delivery_on_versions_page
 from modelyard.delivery.service import why_bound as why_delivery_binds
 from modelyard.features.api import OPERATIONS as FEATURE_OPERATIONS
@@ -37,7 +37,7 @@ from modelyard.monitoring.sections import on_models_page as monitoring_on_models
 from modelyard.monitoring.sections import on_views_page
 from modelyard.monitoring.service import why_bound as why_monitoring_binds
 from modelyard.registry.api import OPERATIONS as REGISTRY_OPERATIONS
-from modelyard.registry.pages import ACTIONS as REGISTRY_ACTIONS
+from modelyard.registry.forms import ACTIONS as REGISTRY_ACTIONS
 from modelyard.registry.pages import PAGES as REGISTRY_PAGES
 from modelyard.registry.sections import Contributors
 from modelyard.registry.service import Bonds
@@ -124,5 +124,6 @@ BONDS = Bonds(functions=(why_serving_binds, why_delivery_binds, why_monitoring_b
 CONTRIBUTORS = Contributors(
     functions=(monitoring_on_models_page, governance_on_models_page, delivery_on_models_page, tuning_on_models_page),
     on_version=(governance_on_versions_page, delivery_on_versions_page),
+    approver=approver_of,
 )
 RUN_CONTRIBUTORS = RunContributors(functions=(on_runs_page,))

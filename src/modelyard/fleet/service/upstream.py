@@ -11,6 +11,7 @@ from modelyard.delivery.domain import Approval, ApprovalState, Decision, Deliver
 from modelyard.features import service as features
 from modelyard.fleet.domain import Fact, Node
 from modelyard.fleet.service.sight import Sight, entries_about, found_or_none, names_of, refs
+from modelyard.registry import service as registry
 from modelyard.registry.domain import ModelVersion
 from modelyard.registry.rules.names import page_of
 from modelyard.tracking import service as tracking
@@ -23,6 +24,8 @@ VERSION_ENTRIES = (
     "registry.version_registered",
     "registry.version_imported",
     "registry.version_retired",
+    "registry.version_deprecated",
+    "registry.deprecation_withdrawn",
     "registry.alias_moved",
     "monitoring.reference_made",
 )
@@ -31,8 +34,11 @@ DELIVERY_ENTRIES = ("delivery.started", "delivery.stage_done", "delivery.ended")
 
 def version_node(sight: Sight, version: ModelVersion) -> Node:
     """The version itself."""
-    names = names_of(sight, [version.author])
-    facts = [Fact(term="Format", value=str(version.format)), Fact(term="Artifact", value=version.artifact)]
+    detail = registry.show_version(sight.snapshot, sight.principal, version.model, version.number)
+    names, said = names_of(sight, [version.author]), detail.deprecation
+    facts = [Fact(term="Deprecated", value=said.why)] if said else []
+    facts += [Fact(term="Successor", value=f"{version.model}/{said.successor}")] if said and said.successor else []
+    facts += [Fact(term="Format", value=str(version.format)), Fact(term="Artifact", value=version.artifact)]
     facts += [Fact(term="Content", value=version.content)] if version.content else []
     facts += [Fact(term=name, value=f"{value:.4g}") for name, value in list(version.metrics.items())[:3]]
     return Node(
@@ -40,7 +46,7 @@ def version_node(sight: Sight, version: ModelVersion) -> Node:
         title=f"{version.model} v{version.number}",
         id=f"{version.model}/{version.number}",
         href=page_of(version.model, version.number),
-        said=f"registered by {names[version.author]}",
+        said=f"registered by {names[version.author]}" + ("; deprecated" if said else ""),
         at=version.created_at,
         facts=tuple(facts),
         entries=refs(sight, entries_about(sight, _subject(version), types=VERSION_ENTRIES)),

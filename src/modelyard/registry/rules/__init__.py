@@ -14,6 +14,7 @@ from modelyard.registry.domain import (
     Comparison,
     Difference,
     File,
+    Format,
     Lineage,
     LineageKind,
     LineageStep,
@@ -86,6 +87,20 @@ def checked_manifest(files: Iterable[File]) -> Manifest:
     if len(taken) != len(ordered) or taken & folders:
         raise BadArtifact("two files of the artifact would be one on some systems", hint="give them names that differ in more than case")
     return Manifest(files=ordered)
+
+
+_WHY_NOT_SERVED = {
+    Format.MLFLOW: (
+        "A folder of MLflow's can hold pickles, which run whatever they were made to run when they are loaded. Its files are kept and "
+        "handed out; nothing here loads them, and no endpoint takes this version. Save it as LightGBM text, ONNX or skops to serve it."
+    ),
+    Format.ELSEWHERE: "Its files lie elsewhere. What is not kept here cannot be checked, and no endpoint takes this version.",
+}
+
+
+def why_not_served(kind: Format) -> str:
+    """Why versions of a format are never served; empty for those that are."""
+    return _WHY_NOT_SERVED.get(kind, "")
 
 
 def lineage_of(version: ModelVersion) -> Lineage:

@@ -3,6 +3,7 @@
 from modelyard.registry.service.aliases import delete_alias, find_alias, list_alias_moves, list_aliases, set_alias
 from modelyard.registry.service.artifacts import inspect_artifact, keep_artifact
 from modelyard.registry.service.courier import Courier
+from modelyard.registry.service.deprecation import deprecate_version, withdraw_deprecation
 from modelyard.registry.service.importing import get_model_record, import_model, list_version_files, open_version_file
 from modelyard.registry.service.logged import download_location, prepare_logged, register_logged
 from modelyard.registry.service.models import (
@@ -17,7 +18,17 @@ from modelyard.registry.service.models import (
     update_model,
 )
 from modelyard.registry.service.notes import STAGES, delete_tag, describe_version, find_notes, known_stage, move_stage, set_tags
-from modelyard.registry.service.search import Asked, dated_models, read_beside, search_models, search_versions, versions_by_key
+from modelyard.registry.service.search import (
+    Asked,
+    ModelBrief,
+    VersionBrief,
+    latest_by_stage,
+    list_briefs,
+    list_model_briefs,
+    read_beside,
+    search_models,
+    search_versions,
+)
 from modelyard.registry.service.sources import Sought
 from modelyard.registry.service.versions import (
     compare_versions,
@@ -45,8 +56,12 @@ from modelyard.registry.service.webhooks import (
 )
 
 __all__ = [
+    "deprecate_version",
+    "withdraw_deprecation",
     "STAGES",
     "Asked",
+    "ModelBrief",
+    "VersionBrief",
     "Bonds",
     "Courier",
     "Hooks",
@@ -55,7 +70,6 @@ __all__ = [
     "create_model",
     "create_registered_model",
     "create_webhook",
-    "dated_models",
     "delete_alias",
     "delete_model",
     "delete_tag",
@@ -85,6 +99,9 @@ __all__ = [
     "prepare_logged",
     "put_hold",
     "read_beside",
+    "latest_by_stage",
+    "list_briefs",
+    "list_model_briefs",
     "register_artifact",
     "register_logged",
     "register_version",
@@ -100,7 +117,6 @@ __all__ = [
     "try_webhook",
     "update_model",
     "update_webhook",
-    "versions_by_key",
     "versions_of_digest",
     "versions_of_run",
 ]

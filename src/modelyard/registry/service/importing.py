@@ -226,7 +226,7 @@ def get_model_record(snapshot: Snapshot, principal: Principal, model: ModelName,
     """A model told in full, with `limit` of its versions, newest first; `before` is the last number of the page before."""
     detail = get_model(snapshot, principal, model)
     found = list_versions(snapshot, principal, model, before, limit)
-    beside = read_beside(snapshot, [model])
+    beside = read_beside(snapshot, [(model, 0), *((model, one.version.number) for one in found)])
     return ModelRecord(
         detail=detail,
         updated_at=models.updated_at(snapshot, [model])[model],

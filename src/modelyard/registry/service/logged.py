@@ -91,7 +91,7 @@ def _copied(snapshot: Snapshot, principal: Principal, source: Source, sought: So
     kept = versions.find_artifact(snapshot, version.artifact)
     if kept is None:
         raise NotFound(f"Model Version (name={version.model}, version={version.number}) not found")
-    before = notes.list_sources(snapshot, [version.model]).get((version.model, version.number))
+    before = notes.list_sources(snapshot, [(version.model, version.number)]).get((version.model, version.number))
     uri = f"models:/{version.model}/{version.number}"
     place = before or LoggedSource(uri=uri, owner="", folder="", location=f"modelyard-artifact:{version.artifact}")
     location = place.location or _location(snapshot, principal, place)
@@ -193,7 +193,7 @@ def download_location(snapshot: Snapshot, principal: Principal, model: ModelName
     Raises NotFound where none were logged, ContentChanged where they were changed since.
     """
     found = seen_version(snapshot, principal, model, version)
-    source = notes.list_sources(snapshot, [model]).get((model, version))
+    source = notes.list_sources(snapshot, [(model, version)]).get((model, version))
     if source is None:
         raise NotFound(f"Version {version} of {model} was not logged by an MLflow client.", hint="its files are on the version's page")
     if not source.owner:

@@ -42,7 +42,7 @@ def _seen_team(tx: Transaction, principal: Principal, model: ModelName, version:
 
 def find_notes(snapshot: Snapshot, version: ModelVersion) -> Notes:
     """What is written about a version."""
-    found = notes.list_notes(snapshot, [version.model]).get((version.model, version.number))
+    found = notes.list_notes(snapshot, [(version.model, version.number)]).get((version.model, version.number))
     return found or Notes(updated_at=version.created_at)
 
 

@@ -3,19 +3,16 @@
 from collections.abc import Sequence
 
 import msgspec
-import sqlalchemy as sa
 
 from modelyard.access.domain import Principal
 from modelyard.core.clock import Instant
-from modelyard.registry.domain import Alias, LoggedSource, Model, ModelName, ModelVersion, Notes
-from modelyard.registry.store import events, models, notes, search, versions
-from modelyard.registry.store.tables import MODEL, VERSION
+from modelyard.registry.domain import AliasName, LoggedSource, ModelName, Notes
+from modelyard.registry.store import briefs, notes, search
 from modelyard.storage.database import Snapshot
 from modelyard.tracking.domain import FilterInvalid
 from modelyard.tracking.grammar import Order, Vocabulary, parse_filter, parse_orders
 from modelyard.tracking.sql import fingerprint, token_of, values_of
 
-MOST_AT_ONCE = 500
 Key = tuple[ModelName, int]
 
 
@@ -41,15 +38,42 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[Key, dict[str, str]]
     notes: dict[Key, Notes]
     sources: dict[Key, LoggedSource]
-    aliases: dict[ModelName, tuple[Alias, ...]]
 
 
-class Dated(msgspec.Struct, frozen=True, kw_only=True):
-    """A model, when something of it changed last, and its newest version in each of MLflow's stages."""
+class VersionBrief(msgspec.Struct, frozen=True, gc=False):
+    """What MLflow's clients are told of a version: what it is, and what is written about it now. The source is None where no
+    client named one; `deprecated` says why, where it is.
+    """
 
-    model: Model
+    model: ModelName
+    number: int
+    artifact: str
+    run: str | None
+    author: str
+    description: str
+    stage: str
+    created_at: Instant
     updated_at: Instant
-    latest: dict[str, int]
+    source: str | None
+    run_link: str | None
+    logged_model: str | None
+    deprecated: str | None
+    successor: int | None
+    tags: dict[str, str]
+    aliases: tuple[AliasName, ...]
+
+
+class ModelBrief(msgspec.Struct, frozen=True, gc=False):
+    """What MLflow's clients are told of a model, with its newest version in each stage."""
+
+    name: ModelName
+    created_by: str
+    purpose: str
+    created_at: Instant
+    updated_at: Instant
+    tags: dict[str, str]
+    aliases: tuple[tuple[AliasName, int], ...]
+    latest: tuple[VersionBrief, ...]
 
 
 def search_models(snapshot: Snapshot, principal: Principal, asked: Asked) -> Keys:
@@ -102,28 +126,42 @@ def _page(found: search.Found, limit: int, mark: str) -> Keys:
     return Keys(keys=[key for key, _ in found[:limit]], next=token)
 
 
-def dated_models(snapshot: Snapshot, names: Sequence[ModelName]) -> list[Dated]:
-    """Those models in the order of `names`, for callers that know that they may be seen."""
-    found = {one.name: one for one in models.list_models(snapshot, MODEL.c.name.in_(names), len(names))} if names else {}
-    updated, stages = models.updated_at(snapshot, names), search.latest_by_stage(snapshot, names)
-    return [Dated(model=found[name], updated_at=updated[name], latest=stages.get(name, {})) for name in names]
+def latest_by_stage(snapshot: Snapshot, model: ModelName) -> dict[str, int]:
+    """The newest version of the model in each of MLflow's stages, for callers that know that it may be seen."""
+    return briefs.latest_by_stage(snapshot, [model]).get(model, {})
 
 
-def versions_by_key(snapshot: Snapshot, keys: Sequence[Key]) -> list[ModelVersion]:
+def list_briefs(snapshot: Snapshot, keys: Sequence[Key]) -> list[VersionBrief]:
     """Those versions in the order of `keys`, for callers that know that they may be seen."""
-    found: dict[Key, ModelVersion] = {}
-    for start in range(0, len(keys), MOST_AT_ONCE):
-        some = keys[start : start + MOST_AT_ONCE]
-        condition = sa.tuple_(VERSION.c.model, VERSION.c.number).in_(some)
-        found |= {(one.model, one.number): one for one in versions.list_versions(snapshot, condition, len(some))}
-    return [found[key] for key in keys]
+    aliases = briefs.list_aliases(snapshot, sorted({model for model, _ in keys}))
+    return _briefs(snapshot, keys, notes.list_tags(snapshot, keys), aliases)
 
 
-def read_beside(snapshot: Snapshot, names: Sequence[ModelName]) -> Beside:
-    """All that stands beside those models and their versions."""
-    return Beside(
-        tags=notes.list_tags(snapshot, names),
-        notes=notes.list_notes(snapshot, names),
-        sources=notes.list_sources(snapshot, names),
-        aliases=events.list_aliases(snapshot, names),
-    )
+def list_model_briefs(snapshot: Snapshot, names: Sequence[ModelName]) -> list[ModelBrief]:
+    """Those models in the order of `names`, for callers that know that they may be seen."""
+    heads, stages = briefs.list_heads(snapshot, names), briefs.latest_by_stage(snapshot, names)
+    aliases = briefs.list_aliases(snapshot, names)
+    keys = [(name, number) for name in names for number in stages.get(name, {}).values()]
+    tags = notes.list_tags(snapshot, [*((name, 0) for name in names), *keys])
+    latest: dict[ModelName, list[VersionBrief]] = {}
+    for one in _briefs(snapshot, keys, tags, aliases):
+        latest.setdefault(one.model, []).append(one)
+    return [
+        ModelBrief(*(*heads[name], tags.get((name, 0), {}), tuple(aliases.get(name, ())), tuple(latest.get(name, ())))) for name in names
+    ]
+
+
+def _briefs(
+    snapshot: Snapshot, keys: Sequence[Key], tags: dict[Key, dict[str, str]], aliases: dict[str, list[tuple[AliasName, int]]]
+) -> list[VersionBrief]:
+    rows = briefs.list_versions(snapshot, keys)
+    return [VersionBrief(*(*rows[key], tags.get(key, {}), _pointing(aliases[key[0]], key[1]) if key[0] in aliases else ())) for key in keys]
+
+
+def _pointing(aliases: list[tuple[AliasName, int]], version: int) -> tuple[AliasName, ...]:
+    return tuple(alias for alias, number in aliases if number == version)
+
+
+def read_beside(snapshot: Snapshot, keys: Sequence[Key]) -> Beside:
+    """All that stands beside those versions, and beside models for the number 0."""
+    return Beside(tags=notes.list_tags(snapshot, keys), notes=notes.list_notes(snapshot, keys), sources=notes.list_sources(snapshot, keys))

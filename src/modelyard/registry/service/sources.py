@@ -10,7 +10,7 @@ from modelyard.registry.rules.sources import Source, SourceKind, check_path, inv
 from modelyard.registry.service.guard import known_version, seen_model
 from modelyard.registry.service.notes import known_stage
 from modelyard.registry.service.versions import details
-from modelyard.registry.store import events, notes, search
+from modelyard.registry.store import briefs, events, notes
 from modelyard.storage.database import Snapshot
 from modelyard.tracking import service as tracking
 from modelyard.tracking.domain import LoggedModelId, RunId
@@ -93,7 +93,7 @@ def referred(snapshot: Snapshot, principal: Principal, source: Source, sought: S
     except NoSuchModel as error:
         raise NotFound(f"Registered Model with name={name} not found", hint=error.hint) from error
     version = _there(snapshot, name, _number(snapshot, name, source))
-    beside = notes.list_sources(snapshot, [name]).get((name, version.number))
+    beside = notes.list_sources(snapshot, [(name, version.number)]).get((name, version.number))
     differs = sought.names_run and sought.run != (version.run or "")
     if differs or (sought.logged_model and sought.logged_model != (beside.logged_model if beside else "")):
         raise invalid(source.uri, "The run_id and model_id request parameters must match the referenced model version.")
@@ -114,7 +114,7 @@ def _number(snapshot: Snapshot, name: ModelName, source: Source) -> int:
 
 def _latest(snapshot: Snapshot, name: ModelName, stage: str) -> int:
     """The newest version in a stage, in any where it is empty."""
-    found = search.latest_by_stage(snapshot, [name]).get(name, {})
+    found = briefs.latest_by_stage(snapshot, [name]).get(name, {})
     numbers = [number for one, number in found.items() if stage in ("", one)]
     if not numbers:
         of = f" and stage '{stage}'" if stage else ""

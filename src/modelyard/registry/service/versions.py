@@ -3,7 +3,6 @@
 import math
 
 import msgspec
-import sqlalchemy as sa
 
 from modelyard.access.domain import DEFAULT_TEAM, Principal, Role
 from modelyard.core.digests import Digest, digest_of
@@ -29,7 +28,7 @@ from modelyard.registry.domain import (
     VersionIsRetired,
     VersionState,
 )
-from modelyard.registry.rules import compared, lineage_of, parsed_reference
+from modelyard.registry.rules import compared, lineage_of, parsed_reference, why_not_served
 from modelyard.registry.rules.names import checked_description, checked_tag, is_plain
 from modelyard.registry.service.artifacts import check_theirs, inspect_artifact, known_artifact, note_artifact
 from modelyard.registry.service.guard import known_version, seen_model, seen_version
@@ -178,10 +177,7 @@ def list_versions(snapshot: Snapshot, principal: Principal, model: ModelName, be
     seen_model(snapshot, principal, model)
     if not 1 <= limit <= MOST_LISTED or not 0 <= before < 2**31:
         raise InvalidInput(f"{limit} versions before {before}", hint=f"ask for 1 to {MOST_LISTED}")
-    condition = VERSION.c.model == model
-    if before:
-        condition &= VERSION.c.number < before
-    return details(snapshot, versions.list_versions(snapshot, condition, limit))
+    return details(snapshot, versions.list_versions_before(snapshot, model, before, limit))
 
 
 def versions_of_run(snapshot: Snapshot, principal: Principal, run: str) -> list[ModelVersion]:
@@ -193,8 +189,7 @@ def versions_of_digest(snapshot: Snapshot, principal: Principal, digest: Digest)
     """The versions that are, hold or came from something of that digest, newest first."""
     if not DIGEST.fullmatch(digest):
         return []
-    columns = (VERSION.c.artifact, VERSION.c.content, VERSION.c.snapshot, VERSION.c.feature_set, VERSION.c.source, VERSION.c.environment)
-    return _seen(principal, versions.list_versions(snapshot, sa.or_(*(column == digest for column in columns)), MOST_LISTED))
+    return _seen(principal, versions.list_by_digest(snapshot, digest, MOST_LISTED))
 
 
 def _seen(principal: Principal, found: list[ModelVersion]) -> list[ModelVersion]:
@@ -202,11 +197,12 @@ def _seen(principal: Principal, found: list[ModelVersion]) -> list[ModelVersion]
 
 
 def details(snapshot: Snapshot, found: list[ModelVersion]) -> list[VersionDetail]:
-    """Versions of one model, each with its states, aliases and holds."""
+    """Versions of one model, each with what happened to it."""
     if not found:
         return []
     model, numbers = found[0].model, [version.number for version in found]
     states, holds = events.list_states(snapshot, model, numbers), events.list_holds(snapshot, model, numbers)
+    deprecations = events.list_deprecations(snapshot, model, numbers)
     pointing: dict[int, list[AliasName]] = {}
     for alias in events.list_aliases(snapshot, [model]).get(model, ()):
         pointing.setdefault(alias.version, []).append(alias.name)
@@ -216,6 +212,8 @@ def details(snapshot: Snapshot, found: list[ModelVersion]) -> list[VersionDetail
             states=states[version.number],
             aliases=tuple(pointing.get(version.number, ())),
             holds=holds.get(version.number, ()),
+            deprecation=deprecations.get(version.number),
+            why_not_served=why_not_served(version.format),
         )
         for version in found
     ]

@@ -12,12 +12,13 @@ from modelyard.registry.domain import (
     Alias,
     AliasMove,
     AliasName,
+    Deprecation,
     Hold,
     ModelName,
     StateChange,
     VersionState,
 )
-from modelyard.registry.store.tables import ALIAS, HOLD, MOVE, STATE
+from modelyard.registry.store.tables import ALIAS, DEPRECATION, HOLD, MOVE, STATE
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import upsert
 
@@ -133,3 +134,23 @@ def list_holds(snapshot: Snapshot, model: ModelName, numbers: Sequence[int]) -> 
         hold = Hold(model=ModelName(row.model), version=row.number, holder=row.holder, why=row.why, since_at=Instant(row.since_at))
         found.setdefault(row.number, []).append(hold)
     return {number: tuple(holds) for number, holds in found.items()}
+
+
+def put_deprecation(tx: Transaction, model: ModelName, number: int, said: Deprecation) -> None:
+    """Keeps that a version is deprecated, over what was said before."""
+    row = {"model": model, "number": number, "why": said.why, "successor": said.successor, "since_at": said.since_at, "actor": said.actor}
+    upsert(tx, DEPRECATION, [row], ["model", "number"], ["why", "successor", "since_at", "actor"])
+
+
+def delete_deprecation(tx: Transaction, model: ModelName, number: int) -> None:
+    """Takes back that a version is deprecated."""
+    tx.connection.execute(sa.delete(DEPRECATION).where(DEPRECATION.c.model == model, DEPRECATION.c.number == number))
+
+
+def list_deprecations(snapshot: Snapshot, model: ModelName, numbers: Sequence[int]) -> dict[int, Deprecation]:
+    """Which of those versions are deprecated."""
+    query = sa.select(DEPRECATION).where(DEPRECATION.c.model == model, DEPRECATION.c.number.in_(numbers))
+    return {
+        row.number: Deprecation(why=row.why, successor=row.successor, since_at=Instant(row.since_at), actor=PrincipalId(row.actor))
+        for row in snapshot.connection.execute(query)
+    }

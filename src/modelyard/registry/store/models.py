@@ -13,11 +13,11 @@ from modelyard.registry.domain import (
     ModelName,
     RiskTier,
 )
-from modelyard.registry.store.tables import ALIAS, FORMER_NAME, HOLD, MODEL, MOVE, NOTE, SOURCE, STATE, TAG, VERSION
+from modelyard.registry.store.tables import ALIAS, DEPRECATION, FORMER_NAME, HOLD, MODEL, MOVE, NOTE, SOURCE, STATE, TAG, VERSION
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import upsert
 
-_ON_VERSIONS = (ALIAS, HOLD, NOTE, SOURCE, STATE)
+_ON_VERSIONS = (ALIAS, DEPRECATION, HOLD, NOTE, SOURCE, STATE)
 _ON_MODELS = (MOVE, TAG)
 
 

@@ -1,6 +1,7 @@
 """The SQL on what stands beside versions: tags, notes, and where their files were logged."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -9,9 +10,20 @@ from modelyard.core.clock import Instant
 from modelyard.registry.domain import LoggedSource, ModelName, Notes
 from modelyard.registry.store.tables import NOTE, SOURCE, TAG
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.storage.prepared import PreparedPairs
 from modelyard.storage.schema import upsert
 
 Key = tuple[ModelName, int]
+
+
+def _of(table: sa.Table) -> Callable[[sa.Subquery], sa.Select[Any]]:
+    """The rows of a table that stand beside some versions."""
+    return lambda pairs: sa.select(table).join(pairs, (table.c.model == pairs.c.text) & (table.c.number == pairs.c.number))
+
+
+_TAGS = PreparedPairs(lambda pairs: _of(TAG)(pairs).order_by(TAG.c.key))
+_NOTES = PreparedPairs(_of(NOTE))
+_SOURCES = PreparedPairs(_of(SOURCE))
 
 
 def put_tag(tx: Transaction, model: ModelName, number: int, tag: tuple[str, str]) -> None:
@@ -24,11 +36,11 @@ def delete_tag(tx: Transaction, model: ModelName, number: int, key: str) -> None
     tx.connection.execute(sa.delete(TAG).where(TAG.c.model == model, TAG.c.number == number, TAG.c.key == key))
 
 
-def list_tags(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[Key, dict[str, str]]:
-    """The tags of those models and of their versions."""
+def list_tags(snapshot: Snapshot, keys: Sequence[Key]) -> dict[Key, dict[str, str]]:
+    """The tags of those versions, and of models for the number 0."""
     found: dict[Key, dict[str, str]] = {}
-    for row in snapshot.connection.execute(sa.select(TAG).where(TAG.c.model.in_(models)).order_by(TAG.c.key)):
-        found.setdefault((ModelName(row.model), row.number), {})[row.key] = row.value
+    for model, number, key, value in _TAGS.tuples(snapshot, keys):
+        found.setdefault((model, number), {})[key] = value
     return found
 
 
@@ -38,11 +50,11 @@ def put_notes(tx: Transaction, model: ModelName, number: int, notes: Notes) -> N
     upsert(tx, NOTE, [row], ["model", "number"], ["description", "stage", "updated_at"])
 
 
-def list_notes(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[Key, Notes]:
-    """What is written about the versions of those models."""
+def list_notes(snapshot: Snapshot, keys: Sequence[Key]) -> dict[Key, Notes]:
+    """What is written about those versions."""
     return {
-        (ModelName(row.model), row.number): Notes(description=row.description, stage=row.stage, updated_at=Instant(row.updated_at))
-        for row in snapshot.connection.execute(sa.select(NOTE).where(NOTE.c.model.in_(models)))
+        (model, number): Notes(description=description, stage=stage, updated_at=Instant(updated_at))
+        for model, number, description, stage, updated_at in _NOTES.tuples(snapshot, keys)
     }
 
 
@@ -51,16 +63,11 @@ def insert_source(tx: Transaction, model: ModelName, number: int, source: Logged
     tx.connection.execute(sa.insert(SOURCE).values(model=model, number=number, **msgspec.structs.asdict(source)))
 
 
-def list_sources(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[Key, LoggedSource]:
-    """Where the versions of those models were logged, as far as they were."""
+def list_sources(snapshot: Snapshot, keys: Sequence[Key]) -> dict[Key, LoggedSource]:
+    """Where those versions were logged, as far as they were."""
     return {
-        (ModelName(row.model), row.number): LoggedSource(
-            uri=row.uri,
-            owner=row.owner,
-            folder=row.folder,
-            run_link=row.run_link,
-            logged_model=row.logged_model,
-            location=row.location or "",
+        (model, number): LoggedSource(
+            uri=uri, owner=owner, folder=folder, run_link=run_link, logged_model=logged_model, location=location or ""
         )
-        for row in snapshot.connection.execute(sa.select(SOURCE).where(SOURCE.c.model.in_(models)))
+        for model, number, uri, owner, folder, run_link, logged_model, location in _SOURCES.tuples(snapshot, keys)
     }

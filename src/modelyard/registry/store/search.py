@@ -119,6 +119,9 @@ def _condition(
         tag = sa.exists().where(TAG.c.model == model, TAG.c.number == number, TAG.c.key == one.key)
         return tag.where(compared_text(TAG.c.value, one.operator, one.value, dialect))
     column = columns[one.key]
+    if one.key == "run_id" and one.operator in ("=", "IN") and one.value and "" not in (one.value if isinstance(one.value, tuple) else ()):
+        # Without the empty text for versions of no run: the index answers.
+        column = VERSION.c.run_id
     if one.key.endswith("_timestamp"):
         return compared_milliseconds(column, one.operator, one.value)
     if one.key == "version_number":
@@ -131,19 +134,3 @@ def _condition(
 def _asks_for_prompts(one: Comparison) -> bool:
     """Whether a comparison of the tag of prompts wants them. MLflow's clients leave them out by it, and none is kept here."""
     return (one.operator, str(one.value).lower()) in (("=", "true"), ("!=", "false"))
-
-
-def latest_by_stage(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[ModelName, dict[str, int]]:
-    """For each model the newest version in each of MLflow's stages, retired ones left out."""
-    stage = sa.func.coalesce(NOTE.c.stage, "None")
-    joined = VERSION.outerjoin(NOTE, (NOTE.c.model == VERSION.c.model) & (NOTE.c.number == VERSION.c.number))
-    query = (
-        sa.select(VERSION.c.model, stage.label("stage"), sa.func.max(VERSION.c.number))
-        .select_from(joined)
-        .where(VERSION.c.model.in_(models), sa.not_(is_retired(VERSION.c.model, VERSION.c.number)))
-        .group_by(VERSION.c.model, stage)
-    )
-    found: dict[ModelName, dict[str, int]] = {}
-    for model, name, number in snapshot.connection.execute(query):
-        found.setdefault(ModelName(model), {})[name] = number
-    return found

@@ -37,12 +37,12 @@ VERSION = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("team_id", sa.String(120), nullable=False),
     sa.Column("format", sa.String(20), nullable=False),
-    sa.Column("artifact", sa.String(80), sa.ForeignKey("registry_artifact.digest"), nullable=False, index=True),
+    sa.Column("artifact", sa.String(80), sa.ForeignKey("registry_artifact.digest"), nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
-    sa.Column("content", sa.String(80), nullable=True, index=True),
+    sa.Column("content", sa.String(80), nullable=True),
     sa.Column("signature", sa.Text, nullable=True),
     sa.Column("run_id", sa.String(64), nullable=True, index=True),
-    sa.Column("snapshot", sa.String(80), nullable=True, index=True),
+    sa.Column("snapshot", sa.String(80), nullable=True),
     sa.Column("feature_set", sa.String(80), nullable=True),
     sa.Column("source", sa.String(80), nullable=True),
     sa.Column("environment", sa.String(80), nullable=True),
@@ -54,6 +54,10 @@ VERSION = sa.Table(
     sa.Column("idempotency_key", sa.String(200), nullable=True),
     sa.UniqueConstraint("model", "idempotency_key"),
 )
+OF_DIGESTS = (VERSION.c.artifact, VERSION.c.content, VERSION.c.snapshot, VERSION.c.feature_set, VERSION.c.source, VERSION.c.environment)
+for _digest in OF_DIGESTS:
+    sa.Index(None, _digest, VERSION.c.created_at.desc())
+
 STATE = sa.Table(
     "registry_state",
     METADATA,
@@ -86,6 +90,17 @@ MOVE = sa.Table(
     sa.Column("moved_at", sa.BigInteger, nullable=False),
     sa.Column("moved_by", sa.String(60), nullable=False),
 )
+DEPRECATION = sa.Table(
+    "registry_deprecation",
+    METADATA,
+    sa.Column("model", NAME, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("successor", sa.Integer, nullable=True),
+    sa.Column("since_at", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(60), nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["registry_version.model", "registry_version.number"]),
+)
 HOLD = sa.Table(
     "registry_hold",
     METADATA,
@@ -114,6 +129,7 @@ NOTE = sa.Table(
     sa.Column("stage", sa.String(20), nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.ForeignKeyConstraint(["model", "number"], ["registry_version.model", "registry_version.number"]),
+    sa.Index("ix_registry_note_stage", "model", "stage", "number"),
 )
 SOURCE = sa.Table(
     "registry_logged_source",

@@ -16,7 +16,7 @@ from modelyard.registry.domain import (
     Signature,
     StoredArtifact,
 )
-from modelyard.registry.store.tables import ARTIFACT, VERSION
+from modelyard.registry.store.tables import ARTIFACT, OF_DIGESTS, VERSION
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import upsert
 
@@ -81,6 +81,23 @@ def list_versions(snapshot: Snapshot, condition: sa.ColumnElement[bool], limit: 
     """The versions that meet a condition on `VERSION`, newest first."""
     query = sa.select(VERSION).where(condition).order_by(VERSION.c.created_at.desc(), VERSION.c.model, VERSION.c.number.desc()).limit(limit)
     return [_version(row) for row in snapshot.connection.execute(query)]
+
+
+def list_versions_before(snapshot: Snapshot, model: ModelName, before: int, limit: int) -> list[ModelVersion]:
+    """The versions of a model below a number, of all for 0, newest first: read from the end, however many it has."""
+    query = sa.select(VERSION).where(VERSION.c.model == model).order_by(VERSION.c.number.desc()).limit(limit)
+    query = query.where(VERSION.c.number < before) if before else query
+    return [_version(row) for row in snapshot.connection.execute(query)]
+
+
+def list_by_digest(snapshot: Snapshot, digest: Digest, limit: int) -> list[ModelVersion]:
+    """The versions that are, hold or came from something of that digest, newest first."""
+    # One look a column, each in the order of its index: an environment can be that of every version.
+    found: dict[tuple[str, int], ModelVersion] = {}
+    for column in OF_DIGESTS:
+        query = sa.select(VERSION).where(column == digest).order_by(VERSION.c.created_at.desc()).limit(limit)
+        found |= {(row.model, row.number): _version(row) for row in snapshot.connection.execute(query)}
+    return sorted(found.values(), key=lambda one: (-one.created_at, one.model, -one.number))[:limit]
 
 
 def count_versions(snapshot: Snapshot, models: Sequence[ModelName]) -> dict[ModelName, tuple[int, int]]:

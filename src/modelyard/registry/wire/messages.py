@@ -5,22 +5,23 @@ from collections.abc import Sequence
 import msgspec
 
 from modelyard.registry import service
-from modelyard.registry.domain import LoggedSource, ModelName, ModelVersion, Notes
-from modelyard.registry.service.search import Beside, Dated, Key
+from modelyard.registry.domain import ModelName
 from modelyard.storage.database import Snapshot
 from modelyard.tracking.wire.messages import Tag, milliseconds, tags_message
 
 READY = "READY"
+DEPRECATED_TAG = "modelyard.deprecated"
+SUCCESSOR_TAG = "modelyard.successor"
 
 
-class AliasMessage(msgspec.Struct, frozen=True):
+class AliasMessage(msgspec.Struct, frozen=True, gc=False):
     """An alias of a model."""
 
     alias: str
     version: str
 
 
-class VersionMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class VersionMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A version of a model."""
 
     name: str
@@ -39,7 +40,7 @@ class VersionMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     aliases: list[str] = []
 
 
-class ModelMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ModelMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A registered model."""
 
     name: str
@@ -78,54 +79,50 @@ class VersionsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     next_page_token: str | None = None
 
 
-def version_message(version: ModelVersion, known: Beside) -> VersionMessage:
-    """A version on the wire. One that no MLflow client logged tells its artifact's digest as its source."""
-    key = (version.model, version.number)
-    source = known.sources.get(key) or LoggedSource(uri=f"modelyard-artifact:{version.artifact}", owner="", folder="")
-    written = known.notes.get(key) or Notes(updated_at=version.created_at)
-    return VersionMessage(
-        name=version.model,
-        version=str(version.number),
-        creation_timestamp=milliseconds(version.created_at),
-        last_updated_timestamp=milliseconds(written.updated_at),
-        current_stage=written.stage,
-        source=source.uri,
-        status=READY,
-        user_id=version.author,
-        description=version.description if written.description is None else written.description,
-        run_id=version.run or "",
-        run_link=source.run_link,
-        model_id=source.logged_model,
-        tags=tags_message(known.tags.get(key, {})),
-        aliases=[alias.name for alias in known.aliases.get(version.model, ()) if alias.version == version.number],
-    )
-
-
-def version_messages(snapshot: Snapshot, keys: Sequence[Key]) -> list[VersionMessage]:
+def version_messages(snapshot: Snapshot, keys: Sequence[tuple[ModelName, int]]) -> list[VersionMessage]:
     """Versions on the wire, in the order of `keys`."""
-    known = service.read_beside(snapshot, sorted({model for model, _ in keys}))
-    return [version_message(version, known) for version in service.versions_by_key(snapshot, keys)]
+    return [_version_message(one) for one in service.list_briefs(snapshot, keys)]
 
 
 def model_messages(snapshot: Snapshot, names: Sequence[ModelName]) -> list[ModelMessage]:
     """Registered models on the wire, in the order of `names`, each with the newest version of each stage."""
-    dated, known = service.dated_models(snapshot, names), service.read_beside(snapshot, names)
-    keys = [(one.model.name, number) for one in dated for number in one.latest.values()]
-    latest: dict[str, list[VersionMessage]] = {}
-    for version in service.versions_by_key(snapshot, keys):
-        latest.setdefault(version.model, []).append(version_message(version, known))
-    return [_model_message(one, latest.get(one.model.name, []), known) for one in dated]
+    return [_model_message(one) for one in service.list_model_briefs(snapshot, names)]
 
 
-def _model_message(dated: Dated, latest: list[VersionMessage], known: Beside) -> ModelMessage:
-    model = dated.model
+def _version_message(brief: service.VersionBrief) -> VersionMessage:
+    """A version on the wire. One that no MLflow client logged tells its artifact's digest as its source."""
+    return VersionMessage(
+        name=brief.model,
+        version=str(brief.number),
+        creation_timestamp=milliseconds(brief.created_at),
+        last_updated_timestamp=milliseconds(brief.updated_at),
+        current_stage=brief.stage,
+        source=f"modelyard-artifact:{brief.artifact}" if brief.source is None else brief.source,
+        status=READY,
+        user_id=brief.author,
+        description=brief.description,
+        run_id=brief.run or "",
+        run_link=brief.run_link or "",
+        model_id=brief.logged_model or "",
+        tags=tags_message(brief.tags if brief.deprecated is None else _with_deprecation(brief, brief.deprecated)),
+        aliases=list(brief.aliases),
+    )
+
+
+def _with_deprecation(brief: service.VersionBrief, why: str) -> dict[str, str]:
+    """The tags of a deprecated version: MLflow's clients know no other place for it."""
+    successor = {} if brief.successor is None else {SUCCESSOR_TAG: str(brief.successor)}
+    return {**brief.tags, DEPRECATED_TAG: why, **successor}
+
+
+def _model_message(brief: service.ModelBrief) -> ModelMessage:
     return ModelMessage(
-        name=model.name,
-        creation_timestamp=milliseconds(model.created_at),
-        last_updated_timestamp=milliseconds(dated.updated_at),
-        user_id=model.created_by,
-        description=model.purpose,
-        latest_versions=latest,
-        tags=tags_message(known.tags.get((model.name, 0), {})),
-        aliases=[AliasMessage(alias.name, str(alias.version)) for alias in known.aliases.get(model.name, ())],
+        name=brief.name,
+        creation_timestamp=milliseconds(brief.created_at),
+        last_updated_timestamp=milliseconds(brief.updated_at),
+        user_id=brief.created_by,
+        description=brief.purpose,
+        latest_versions=[_version_message(one) for one in brief.latest],
+        tags=tags_message(brief.tags),
+        aliases=[AliasMessage(alias, str(number)) for alias, number in brief.aliases],
     )

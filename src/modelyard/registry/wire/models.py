@@ -107,7 +107,7 @@ def _search(snapshot: Snapshot, principal: Principal, request: SearchRequest) ->
 
 def _latest(snapshot: Snapshot, principal: Principal, request: LatestVersions) -> VersionsAnswer:
     model = service.get_model(snapshot, principal, name_of(request)).model.name
-    found = service.dated_models(snapshot, [model])[0].latest
+    found = service.latest_by_stage(snapshot, model)
     wanted = {service.known_stage(stage) for stage in request.stages} or set(service.STAGES)
     return VersionsAnswer(version_messages(snapshot, [(model, number) for stage, number in found.items() if stage in wanted]))
 
@@ -141,7 +141,7 @@ def _get_by_alias(snapshot: Snapshot, principal: Principal, request: AliasReques
     name, alias = name_of(request), checked_alias(given(request.alias))
     found = next((one.version for one in service.list_aliases(snapshot, principal, name) if one.name == alias), 0)
     if not found and alias.lower() == "latest":
-        latest = service.dated_models(snapshot, [name])[0].latest
+        latest = service.latest_by_stage(snapshot, name)
         if not latest:
             raise MlflowError("RESOURCE_DOES_NOT_EXIST", f"Latest version not found for model {name}.")
         found = max(latest.values())

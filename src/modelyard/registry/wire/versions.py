@@ -181,7 +181,7 @@ def _move_stage(tx: Transaction, principal: Principal, request: MoveStage) -> Ve
 def _archive(tx: Transaction, principal: Principal, model: ModelName, keep: int, stage: str) -> None:
     """Moves every other version out of the stage; each pass takes the newest that is left in it."""
     while True:
-        found = service.dated_models(tx, [model])[0].latest
+        found = service.latest_by_stage(tx, model)
         number = next((number for name, number in found.items() if name == stage and number != keep), None)
         if number is None:
             return

@@ -11,9 +11,9 @@ from modelyard.access.domain import TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.ids import decimal_id
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.storage.prepared import PreparedSelect
 from modelyard.storage.schema import upsert
 from modelyard.tracking.domain import Experiment, ExperimentId, Lifecycle
-from modelyard.tracking.store.prepared import PreparedSelect
 from modelyard.tracking.store.tables import EXPERIMENT_TAGS, EXPERIMENTS, RUNS
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from modelyard.storage.database import Snapshot
+from modelyard.storage.prepared import PreparedSelect
 from modelyard.tracking.domain import ExperimentId, RunId
 from modelyard.tracking.grammar import Comparison
 from modelyard.tracking.rules.table import Cell
-from modelyard.tracking.store.prepared import PreparedSelect
 from modelyard.tracking.store.runs import list_texts
 from modelyard.tracking.store.runsearch import matching
 from modelyard.tracking.store.search import one_of

@@ -12,6 +12,7 @@ from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.core.ids import hex_id
 from modelyard.storage.database import Dialect, Snapshot, Transaction
+from modelyard.storage.prepared import Prepared, PreparedSelect, insert_of
 from modelyard.storage.schema import upsert
 from modelyard.tracking.domain import (
     DATASET_CONTEXT_TAG,
@@ -26,7 +27,6 @@ from modelyard.tracking.domain import (
     RunId,
     RunStatus,
 )
-from modelyard.tracking.store.prepared import Prepared, PreparedSelect, insert_of
 from modelyard.tracking.store.series import Owner, list_latest
 from modelyard.tracking.store.tables import (
     RUN_DATASET_INPUTS,

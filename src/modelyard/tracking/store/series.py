@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from modelyard.access.domain import TeamId
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.storage.prepared import Prepared, PreparedSelect, insert_of
 from modelyard.tracking.domain import ExperimentId, Metric, RunId, SeriesFacts, SeriesId
 from modelyard.tracking.rules.series import Latest, Points, latest_of, packed, packed_points, unpacked
-from modelyard.tracking.store.prepared import Prepared, PreparedSelect, insert_of
 from modelyard.tracking.store.tables import RUN_POINTS, RUN_SERIES, SCATTERED
 
 SeriesKey = tuple[RunId, str]

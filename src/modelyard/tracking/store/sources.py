@@ -4,9 +4,9 @@ import sqlalchemy as sa
 
 from modelyard.access.domain import TeamId
 from modelyard.storage.database import Dialect, Snapshot, Transaction
+from modelyard.storage.prepared import Prepared, insert_of
 from modelyard.tracking.domain import RunId
 from modelyard.tracking.spooled import SourceId
-from modelyard.tracking.store.prepared import Prepared, insert_of
 from modelyard.tracking.store.tables import RUN_SOURCES
 
 

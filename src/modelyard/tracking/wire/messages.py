@@ -12,7 +12,7 @@ class Empty(msgspec.Struct, frozen=True):
     """An answer without content."""
 
 
-class Tag(msgspec.Struct, frozen=True):
+class Tag(msgspec.Struct, frozen=True, gc=False):
     """A tag or param."""
 
     key: str

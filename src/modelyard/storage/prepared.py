@@ -36,6 +36,31 @@ class Prepared:
             tx.connection.exec_driver_sql(self.text(tx.dialect), list(rows))
 
 
+class _Query:
+    """A query as text for either driver, with the constants that it was built with. `build` gets the dialect's name."""
+
+    def __init__(self, build: Callable[[Dialect], sa.Select[Any]]) -> None:
+        self._build = build
+        self._made: dict[Dialect, tuple[str, dict[str, Any]]] = {}
+
+    def execute(self, snapshot: Snapshot, given: Mapping[str, Any]) -> sa.CursorResult[Any]:
+        """What it finds with the parameters that are given."""
+        made = self._made.get(snapshot.dialect)
+        if made is None:
+            compiled = self._build(snapshot.dialect).compile(dialect=_dialect(snapshot.dialect))
+            constants = {name: value for name, value in compiled.params.items() if name not in given}
+            made = self._made[snapshot.dialect] = str(compiled), constants
+        return snapshot.connection.exec_driver_sql(made[0], {**made[1], **given})
+
+    def tuples(self, snapshot: Snapshot, given: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
+        """The rows as the driver hands them over: for long lists, where a row object costs more than the row."""
+        result = self.execute(snapshot, given)
+        assert result.cursor is not None
+        found: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
+        result.close()
+        return found
+
+
 class PreparedSelect:
     """A query over lists of texts, such as `run_id IN (...)`: `build` gets the values of each list, by name, for its `in_`.
 
@@ -43,22 +68,46 @@ class PreparedSelect:
     """
 
     def __init__(self, build: Callable[..., sa.Select[Any]], *lists: str) -> None:
-        self._build = build
+        self._query = _Query(lambda dialect: build(*(_listed(name, dialect) for name in lists)))
         self._lists = lists
-        self._texts: dict[Dialect, str] = {}
 
     def rows(self, snapshot: Snapshot, *lists: Sequence[str]) -> Sequence[Any]:
         """The rows that the query finds; none where a list is empty. A value that comes twice counts once."""
-        if not all(lists):
-            return ()
-        text = self._texts.get(snapshot.dialect)
-        if text is None:
-            values = [_listed(name, snapshot.dialect) for name in self._lists]
-            text = self._texts[snapshot.dialect] = _compiled(self._build(*values), snapshot.dialect)
+        return self._query.execute(snapshot, self._given(snapshot, lists)).all() if all(lists) else ()
+
+    def tuples(self, snapshot: Snapshot, *lists: Sequence[str]) -> Sequence[tuple[Any, ...]]:
+        """The same as plain tuples."""
+        return self._query.tuples(snapshot, self._given(snapshot, lists)) if all(lists) else ()
+
+    def _given(self, snapshot: Snapshot, lists: tuple[Sequence[str], ...]) -> dict[str, Any]:
         given: dict[str, Any] = dict(zip(self._lists, lists, strict=True))
         if snapshot.dialect == "sqlite":
             given = {name: msgspec.json.encode(values).decode() for name, values in given.items()}
-        return snapshot.connection.exec_driver_sql(text, given).all()
+        return given
+
+
+class PreparedPairs:
+    """A query over pairs of a text and a number, such as a model and a version: `build` gets them as a table with those two columns.
+
+    The pairs are one parameter: the text of the query stays the same however many there are.
+    """
+
+    def __init__(self, build: Callable[[sa.Subquery], sa.Select[Any]]) -> None:
+        self._query = _Query(lambda dialect: build(_paired(dialect)))
+
+    def tuples(self, snapshot: Snapshot, pairs: Sequence[tuple[str, int]]) -> Sequence[Any]:
+        """The rows that the query finds, as plain tuples; none where there are no pairs. A pair that comes twice counts twice."""
+        return self._query.tuples(snapshot, {"pairs": msgspec.json.encode(pairs).decode()}) if pairs else ()
+
+
+def _paired(dialect: Dialect) -> sa.Subquery:
+    """The pairs that are handed over as one parameter, as rows of `text` and `number`."""
+    given: sa.ColumnElement[Any] = sa.bindparam("pairs")
+    is_postgresql = dialect == "postgresql"
+    each = sa.func.jsonb_array_elements(sa.cast(given, postgresql.JSONB)) if is_postgresql else sa.func.json_each(given)
+    value = each.table_valued("value").c.value
+    text, number = (value.op("->>")(sa.literal_column(place)) for place in "01")
+    return sa.select(text.label("text"), sa.cast(number, sa.Integer).label("number")).subquery("pairs")
 
 
 def _listed(name: str, dialect: Dialect) -> sa.Select[Any]:
