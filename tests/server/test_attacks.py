@@ -20,8 +20,8 @@ from tests.server.conftest import Running
 SOURCE = Path(modelyard.__file__).parent
 SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "asyncio.create_subprocess_shell"}
 FETCHERS = {"httpx", "requests", "aiohttp", "urllib3", "urllib.request", "http.client", "pycurl"}
-CLIENTS = {"cli", "sdk", "serving/gateway/link.py", "server/doctor.py", "server/supervisor.py"}
-"""What asks an address: the user's own commands and SDK, a gateway its control plane, and checks of this machine's own roles."""
+CLIENTS = {"cli", "moving", "sdk", "serving/gateway/link.py", "server/doctor.py", "server/supervisor.py"}
+"""What asks an address: the user's own commands, moves and SDK, a gateway its control plane, and checks of this machine's own roles."""
 GUARDED = {"registry/posting.py"}
 """What posts to the addresses of webhooks, which `tests/registry/test_webhooks.py` shows to be public ones alone."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from modelyard.moving import mlflow_messages as said
 from modelyard.moving.domain import FilesUnreadable, Holder, SourceOdd, TheirFile, TheirModel, TheirRegistered, TheirRun
-from modelyard.moving.reached import Reached, Refused
+from modelyard.moving.reached import Reached, SourceFailed
 from modelyard.tracking.imports import ImportedExperiment
 from modelyard.tracking.rules.names import LATEST_MILLISECOND, MILLISECOND
 from modelyard.tracking.rules.series import Points
@@ -77,7 +77,7 @@ class ServerSource:
         try:
             for page in self._searched("logged-models/search", said.LoggedModels, {"experiment_ids": [experiment_id], "max_results": 50}):
                 yield from (said.model_of(one) for one in page.models)
-        except Refused as error:
+        except SourceFailed as error:
             if error.status not in _GONE:
                 raise
 
@@ -130,7 +130,7 @@ class ServerSource:
 
         try:
             return [file for page in _paged(ask) for file in page.files]
-        except Refused as error:
+        except SourceFailed as error:
             raise FilesUnreadable(f"{holder.artifact_uri[:200]}: {error.message}", hint="can the server itself read there?") from error
 
     def content(self, holder: Holder, path: str) -> contextlib.AbstractContextManager[Iterator[bytes]]:

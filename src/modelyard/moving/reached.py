@@ -23,12 +23,10 @@ PASSING = frozenset({429, 502, 503, 504})
 CHUNK_BYTES = 1 << 20
 
 
-class Refused(SourceOdd):
+class SourceFailed(SourceOdd):
     """The server answered with an error; `status` is its HTTP status."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message, hint="is that the address of an MLflow server?")
-        self.status = status
+    status: int = 0
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +51,7 @@ class Reached:
         self._http.close()
 
     def asked(self, method: str, path: str, kind: type[T], *, query: Mapping[str, Any] | None = None, body: Any = None) -> T:
-        """The answer as `kind`. Raises Refused, SourceOdd, SourceRefuses, SourceUnreachable."""
+        """The answer as `kind`. Raises SourceFailed, SourceOdd, SourceRefuses, SourceUnreachable."""
         content = None if body is None else msgspec.json.encode(body)
         for attempt in range(TRIES):
             try:
@@ -91,7 +89,12 @@ def _check(url: str, path: str, answer: httpx.Response) -> None:
         )
     if not answer.is_success:
         content = b"".join(part for part, _ in zip(answer.iter_bytes(4096), range(1), strict=False))
-        raise Refused(answer.status_code, f"{url} answers {answer.status_code} to {path}: {content[:200].decode(errors='replace')!r}")
+        failed = SourceFailed(
+            f"{url} answers {answer.status_code} to {path}: {content[:200].decode(errors='replace')!r}",
+            hint="is that the address of an MLflow server?",
+        )
+        failed.status = answer.status_code
+        raise failed
 
 
 def _whole(url: str, path: str, answer: httpx.Response) -> bytes:
