@@ -69,6 +69,7 @@ def decorated(do: Do, database: Database) -> ModelName:
     do(service.set_tags, name, 0, {"k": "v"})
     do(service.set_tags, name, 2, {"k": "v"})
     do(service.describe_version, name, 1, "first")
+    do(service.deprecate_version, name, 1, "the second is better", 2)
     database.write(lambda tx: notes.insert_source(tx, name, 1, LoggedSource(uri="s3://b/x", owner="", folder="", location="s3://b/x")))
     return name
 

@@ -208,13 +208,13 @@ def test_what_was_read_online_is_logged_to_the_bit_with_its_age(yard: Database, 
         answer = gateway.predict(ROW, {**ROW, "origin": "EWR"}, {**ROW, "origin": "LGA"})
         read = gateway.client.post("/features/late_features", json={"rows": [{"origin": "JFK"}]}).json()
         sealed(yard)
-    expected = [world.expected(1, ROW, wind=0.1 + 0.2, rain=-0.0)]
+    expected = [world.expected(1, ROW, wind=0.1 + 0.2, rain=0.0)]
     expected += [world.expected(1, {**ROW, "origin": origin}) for origin in ("EWR", "LGA")]
     assert [one["value"] for one in answer["predictions"]] == expected
-    assert read["rows"] == [{"wind": 0.1 + 0.2, "rain": -0.0}]
+    assert read["rows"] == [{"wind": 0.1 + 0.2, "rain": 0.0}]
     service.tick(yard, world.blobs, tables, "w1")
     rows = service.read_predictions(tables, ALWAYS).tail(3)
-    assert [struct.pack("<d", cell) if cell is not None else None for cell in rows["rain"]] == [struct.pack("<d", -0.0), None, None]
+    assert [struct.pack("<d", cell) if cell is not None else None for cell in rows["rain"]] == [struct.pack("<d", 0.0), None, None]
     assert rows["wind"].to_list() == [0.1 + 0.2, None, None]
     ages = rows["age:weather"].to_list()
     assert ages[2] is None
