@@ -33,7 +33,8 @@ from modelyard.monitoring.domain import NewReference, NewWatch, drift, performan
 from modelyard.registry import service as registry
 from modelyard.registry.domain import Column, Format, ModelName, NewModel, NewVersion, Signature
 from modelyard.registry.formats import save
-from modelyard.server.local import CLI, put_local_tokens
+from modelyard.server.data_folder import CLI
+from modelyard.server.local import put_local_tokens
 from modelyard.server.supervisor import role_command
 from modelyard.serving import service as serving
 from modelyard.serving.domain import Fallback, Proposal

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 FOLDER = Path(__file__).resolve().parent
 BENCHES: Mapping[str, tuple[str, ...]] = {
     "ledger": (),
-    "tracking": ("--peers",),
+    "tracking": ("--postgresql", "--peers"),
     "sdk": (),
     "pages": (),
     "features": ("--peers", "--sizes", "1m,10m"),

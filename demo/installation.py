@@ -12,7 +12,7 @@ import msgspec
 
 from modelyard.core.clock import Instant, SystemClock
 from modelyard.ledger.service import LogKey
-from modelyard.server.installation import check_folder
+from modelyard.server.data_folder import check_folder
 from modelyard.server.supervisor import role_command
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database

@@ -26,6 +26,7 @@ START_S = 60.0
 STOP_S = 10.0
 # Who runs PostgreSQL when the tests run as root, which it refuses to be.
 UNPRIVILEGED = ("postgres", "nobody")
+UNSYNCED = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "64MB", "autovacuum": "off"}
 
 _MOTO = """
 import threading
@@ -92,8 +93,8 @@ class S3(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def running_postgresql() -> Iterator[PostgreSQL]:
-    """A PostgreSQL server of one's own while the block runs. What it holds is lost when the machine stops: it does not sync."""
+def running_postgresql(*, durable: bool = False) -> Iterator[PostgreSQL]:
+    """A PostgreSQL server of one's own while the block runs. Unless `durable`, it does not sync: a stop of the machine loses all."""
     binaries = _postgresql_binaries()
     password = secrets.token_hex(16)
     with _folder("postgresql") as folder:
@@ -103,8 +104,8 @@ def running_postgresql() -> Iterator[PostgreSQL]:
         _run([*_unprivileged(), str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "modelyard", "--pwfile", str(secret),
               "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"], folder)  # fmt: skip
         port = free_port()
-        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off", "full_page_writes": "off",
-                    "synchronous_commit": "off", "max_connections": 200, "shared_buffers": "64MB", "autovacuum": "off"}  # fmt: skip
+        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 200}
+        settings |= {} if durable else UNSYNCED
         command = [*_unprivileged(), str(binaries / "postgres"), "-D", str(folder / "data")]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         server = PostgreSQL(port=port, password=password)

@@ -19,7 +19,8 @@ from alembic.script import ScriptDirectory
 import modelyard
 from modelyard.core.clock import SystemClock
 from modelyard.storage.database import Database, Transaction
-from modelyard.storage.migrations import VERSION_TABLE, configuration, upgrade
+from modelyard.storage.migrations import VERSION_TABLE, upgrade
+from modelyard.storage.migrations.steps import configuration
 from modelyard.storage.schema import METADATA
 
 

@@ -25,7 +25,8 @@ from modelyard.registry.domain import ModelName, NewModel, NewVersion
 from modelyard.registry.service import ensure_model, get_version, register_version
 from modelyard.server.app import control_plane
 from modelyard.server.installation import Installation, opened
-from modelyard.server.listening import bound_socket, server
+from modelyard.server.listening import server
+from modelyard.server.sockets import bound_socket
 from tests.conftest import fresh_postgresql
 from tests.governance.shipping import ADA, LATE, declare, ship, write_project
 from tests.servers import PostgreSQL

@@ -22,7 +22,8 @@ from modelyard.moving.sources import Address, opened_source, source_name
 from modelyard.sdk.client import Client
 from modelyard.server.app import control_plane
 from modelyard.server.installation import Installation, opened
-from modelyard.server.listening import bound_socket, server
+from modelyard.server.listening import server
+from modelyard.server.sockets import bound_socket
 
 EXPERIMENT = "Flüge ✈"
 BIN = "given up"

@@ -14,7 +14,8 @@ import pytest
 from modelyard.access.domain import Role
 from modelyard.sdk.tracking.record import RECORD, RunRecord
 from modelyard.sdk.tracking.spool import SPOOLS
-from modelyard.server.local import put_addresses, put_local_tokens
+from modelyard.server.data_folder import put_addresses
+from modelyard.server.local import put_local_tokens
 from modelyard.server.locks import RoleLock
 from modelyard.server.spools import tick
 from modelyard.tracking.spooled import File

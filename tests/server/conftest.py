@@ -14,7 +14,8 @@ from modelyard.access.service import create_service_account, create_token, first
 from modelyard.core.settings import read_settings
 from modelyard.server.app import control_plane
 from modelyard.server.installation import Installation, opened
-from modelyard.server.listening import bound_socket, server
+from modelyard.server.listening import server
+from modelyard.server.sockets import bound_socket
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):

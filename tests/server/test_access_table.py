@@ -8,7 +8,8 @@ from modelyard.access.domain import INCLUDES, SYSTEM, Role, Scope, TokenOrder
 from modelyard.access.rules import SAFE_METHODS, scopes_for
 from modelyard.access.service import create_token
 from modelyard.server.access_table import MLFLOW, PUBLIC, TABLE, Least
-from modelyard.server.guard import check_gateway_rules, check_rules
+from modelyard.server.gateway_rules import check_gateway_rules
+from modelyard.server.guard import check_rules
 from modelyard.serving.gateway.routes import ROUTES, GatewayRoute
 from tests.server.conftest import Running
 

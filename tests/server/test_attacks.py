@@ -13,7 +13,9 @@ from modelyard.access.service import create_team
 from modelyard.core.settings import Settings, read_settings
 from modelyard.delivery.domain import NewDelivery
 from modelyard.delivery.service import declare_model, start_delivery
-from modelyard.server.roles import LoginNeeded, run_gateway, run_server
+from modelyard.server.roles.common import LoginNeeded
+from modelyard.server.roles.gateway import run_gateway
+from modelyard.server.roles.server import run_server
 from tests.delivery.declaring import declared, write_sources
 from tests.server.conftest import Running
 

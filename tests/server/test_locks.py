@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.core.errors import EXIT_CODE
-from modelyard.server.listening import CannotListen, PortTaken, bound_socket
 from modelyard.server.locks import PATIENCE_S, RoleLock, RoleTaken, check_free
+from modelyard.server.sockets import CannotListen, PortTaken, bound_socket
 
 HOLD = """
 import sys

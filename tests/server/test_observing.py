@@ -20,7 +20,7 @@ from modelyard.core.settings import Settings
 from modelyard.core.underway import JOB_ID, REQUEST_ID
 from modelyard.server.installation import opened
 from modelyard.server.leases import Heart
-from modelyard.server.observe import JsonLines
+from modelyard.server.logs import JsonLines
 from modelyard.server.worker import work_once
 from modelyard.serving.gateway.link import HttpLink
 from modelyard.serving.gateway.loading import ArtifactLoader

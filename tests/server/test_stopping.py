@@ -8,7 +8,8 @@ import sys
 BLOCKED = """
 import asyncio, signal, sys, threading
 from concurrent.futures import ThreadPoolExecutor
-from modelyard.server.listening import bound_socket, serve
+from modelyard.server.listening import serve
+from modelyard.server.sockets import bound_socket
 
 def block():
     print("blocked", flush=True)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -59,6 +60,20 @@ def test_whoever_holds_the_gateway_s_role_is_named(tmp_path: Path) -> None:
     with RoleLock(tmp_path / ".yard", "gateway"):
         said = up(tmp_path, "--port", str(free_port()), "--gateway-port", str(free_port()))
     assert_names_the_holder(said, "gateway", os.getpid())
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_what_the_server_cannot_prepare_is_what_up_says(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / ".yard").mkdir()
+    with contextlib.closing(sqlite3.connect(tmp_path / ".yard" / "modelyard.db")) as connection:
+        connection.executescript("CREATE TABLE modelyard_schema (version_num TEXT); INSERT INTO modelyard_schema VALUES ('9999')")
+    said = up(tmp_path, "--port", str(free_port()), "--gateway-port", str(free_port()), *words)
+    assert said.returncode == 1
+    if words:
+        assert json.loads(said.stdout)["error"]["code"] == "conflict"
+    else:
+        assert said.stdout == ""
+        assert "9999, which this Modelyard does not know [conflict]\n  install the newer Modelyard" in said.stderr
 
 
 def processes_of(folder: Path, role: str) -> list[int]:

@@ -4,11 +4,13 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from modelyard.core.clock import SystemClock
 from modelyard.core.errors import Conflict
 from modelyard.storage.database import Database, Transaction
-from modelyard.storage.migrations import VERSION_TABLE, current_version, upgrade
+from modelyard.storage.migrations import VERSION_TABLE, current_version, revisions, upgrade
+from modelyard.storage.migrations.steps import configuration
 from modelyard.storage.schema import METADATA
 
 
@@ -49,3 +51,8 @@ def test_a_schema_from_the_future_is_left_alone(empty: Database) -> None:
         upgrade(empty)
     with empty.read() as snapshot:
         assert current_version(snapshot.connection) == "9999"
+
+
+def test_the_files_names_tell_the_order_of_the_versions() -> None:
+    walked = ScriptDirectory.from_config(configuration()).walk_revisions()
+    assert revisions() == tuple(reversed([script.revision for script in walked]))

@@ -47,10 +47,10 @@ COMMANDS = (
     Command("user list", "modelyard.cli.accounts:list_users", "The accounts of your teams", "Access"),
     Command("import mlflow", "modelyard.cli.moving:import_mlflow", "What an MLflow server or database holds, brought here", "Move"),
     Command("export", "modelyard.cli.moving:export", "Everything that tracking and the registry hold, in open formats", "Move"),
-    Command("up", "modelyard.server.commands:up", "All roles on one machine", "Run"),
-    Command("server", "modelyard.server.commands:server", "The control plane alone", "Run"),
-    Command("gateway", "modelyard.server.commands:gateway", "The data plane alone", "Run"),
-    Command("worker", "modelyard.server.commands:worker", "A worker alone", "Run"),
+    Command("up", "modelyard.server.commands.up:up", "All roles on one machine", "Run"),
+    Command("server", "modelyard.server.commands.server:server", "The control plane alone", "Run"),
+    Command("gateway", "modelyard.server.commands.gateway:gateway", "The data plane alone", "Run"),
+    Command("worker", "modelyard.server.commands.worker:worker", "A worker alone", "Run"),
     Command("doctor", "modelyard.server.doctor:doctor", "What is wrong with this installation, and what to do", "Run"),
 )
 GROUPS = ("Build", "Deliver", "Watch", "Access", "Move", "Run")

@@ -29,11 +29,11 @@ from modelyard.registry.sections import Contributors
 from modelyard.registry.wire.app import registry_routes
 from modelyard.server.bundles import BUNDLE, PDF, bundle_route, pdf_route
 from modelyard.server.contents import contents_of
+from modelyard.server.data_folder import noted_addresses
 from modelyard.server.exports import HISTORY, RUNS, history_export_route, runs_export_route
 from modelyard.server.guard import caller_of, check_rules, found_of, guard, request_values, teams_of
 from modelyard.server.installation import Installation
 from modelyard.server.joins import JOIN, join_route
-from modelyard.server.local import noted_addresses
 from modelyard.server.mounts import Mounts, authenticated_caller, mlflow_refusal
 from modelyard.server.observe import Observed, Traced
 from modelyard.server.sources import SOURCE, source_route

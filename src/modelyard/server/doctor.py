@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import httpx
 import msgspec
 import sqlalchemy as sa
-from alembic.script import ScriptDirectory
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
@@ -22,9 +21,9 @@ from modelyard.access.rules import is_loopback
 from modelyard.core.clock import SystemClock
 from modelyard.core.errors import ModelyardError
 from modelyard.core.settings import FILE, Settings, read_settings
-from modelyard.server.local import CLI, GATEWAY, noted_addresses
+from modelyard.server.data_folder import CLI, GATEWAY, noted_addresses
 from modelyard.storage.database import Database
-from modelyard.storage.migrations import configuration, current_version
+from modelyard.storage.migrations import current_version, revisions
 
 LEAST_FREE_BYTES = 1_000_000_000
 LEAST_FREE_SHARE = 0.05
@@ -156,15 +155,14 @@ def _sound(connection: sa.Connection) -> str:
 
 
 def _schema(current: str | None) -> Finding:
-    scripts = ScriptDirectory.from_config(configuration())
-    head = scripts.get_current_head()
-    if current == head:
+    known = revisions()
+    if current == known[-1]:
         return Finding(what="schema", state="good", found=f"{current}, the newest")
-    if current is None or current in {script.revision for script in scripts.walk_revisions()}:
+    if current is None or current in known:
         return Finding(
             what="schema",
             state="note",
-            found=f"{current or 'none yet'}, behind {head}",
+            found=f"{current or 'none yet'}, behind {known[-1]}",
             todo="the next start brings it there; back up first",
         )
     return Finding(

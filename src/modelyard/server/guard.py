@@ -1,7 +1,7 @@
 """Holds every route against the one access table. A route without a rule keeps the server from starting."""
 
 import functools
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from litestar import Request
@@ -13,8 +13,8 @@ from modelyard.access.domain import Authenticated, NotAllowed, NotAuthenticated,
 from modelyard.access.middleware import AUTHENTICATED
 from modelyard.core.digests import digest_of
 from modelyard.ledger.domain import Reader
-from modelyard.server.access_table import GATEWAY, PUBLIC, TABLE, Least
-from modelyard.serving.gateway.routes import GatewayRoute
+from modelyard.server.access_table import PUBLIC, TABLE, Least
+from modelyard.server.gateway_rules import check_same
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -95,18 +95,4 @@ def check_rules(routes: Iterable[BaseRoute], mounted: Iterable[tuple[str, str]])
         for method in route.methods
         if method not in ("HEAD", "OPTIONS")
     }
-    _check({" ".join(route) for route in (*own, *mounted)}, TABLE)
-
-
-def check_gateway_rules(routes: Collection[GatewayRoute]) -> None:
-    """Raises TypeError where a gateway's route has no rule, a rule no route, or one is open that the table does not open."""
-    _check({f"{route.method} {route.template}" for route in routes}, GATEWAY)
-    wrong = [route for route in routes if route.is_public is not (GATEWAY[f"{route.method} {route.template}"] == PUBLIC)]
-    if wrong:
-        raise TypeError(f"the access table and the gateway differ about who may ask: {', '.join(route.template for route in wrong)}")
-
-
-def _check(found: Collection[str], table: Collection[str]) -> None:
-    missing = sorted(set(found) - set(table)) + sorted(f"{rule} (no such route)" for rule in set(table) - set(found))
-    if missing:
-        raise TypeError(f"the access table and the routes differ: {', '.join(missing)}")
+    check_same({" ".join(route) for route in (*own, *mounted)}, TABLE)

@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 
 from modelyard.core.clock import Clock, SystemClock
-from modelyard.core.errors import InvalidInput
 from modelyard.core.settings import Settings
 from modelyard.governance.service import RoleKeys
 from modelyard.ledger.service import LogKey
 from modelyard.registry.service import Hooks
 from modelyard.registry.webhooks import HookKey
+from modelyard.server.data_folder import check_folder
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.migrations import upgrade
@@ -68,12 +68,3 @@ def opened(settings: Settings) -> Iterator[Installation]:
         online.close()
         database.close()
         found.close()
-
-
-def check_folder(folder: Path) -> None:
-    """Makes the data folder, readable by its owner only. Raises InvalidInput where it cannot be one."""
-    try:
-        for path in (folder, folder / "keys"):
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise InvalidInput(f"{folder} cannot be a data folder: {error.strerror}", hint="name another one with --data") from error

@@ -1,6 +1,5 @@
-"""How a role listens: a socket bound before anything else starts, and the HTTP server upon it."""
+"""The HTTP server of a role, upon a socket that was bound before anything else. Owns its end within bounds."""
 
-import errno
 import logging
 import os
 import socket
@@ -10,23 +9,12 @@ from collections.abc import Awaitable, Callable
 import uvicorn
 import uvloop
 
-from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 from modelyard.web.bounds import BoundedProtocol
 
 KEEP_ALIVE_S = 75
 GRACEFUL_S = 10
 END_WITHIN_S = 15.0
 """Less than the supervisor's patience, and beyond the time that requests under way are given."""
-
-
-class PortTaken(ModelyardError):
-    """Another process listens there."""
-
-    kind = Kind.CONFLICT
-
-
-class CannotListen(InvalidInput):
-    """The address is none that this process may listen at."""
 
 
 Close = Callable[[], Awaitable[None]]
@@ -94,27 +82,3 @@ def _end() -> None:
     logging.getLogger("modelyard.server").warning("work under way did not end in time and is given up")
     # Whatever is committed is durable, and a killed process leaves nothing that its next start does not mend.
     os._exit(1)
-
-
-def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens at `host`:`port`; port 0 takes a free one. Raises PortTaken and CannotListen."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        found.bind((host.strip("[]"), port))
-    except OSError as error:
-        found.close()
-        said = f"{host}:{port} cannot be bound: {error.strerror}"
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(
-                said, hint="stop what listens there, or choose another --port, or --gateway-port for the gateway of yard up"
-            ) from error
-        raise CannotListen(said, hint="name an address of this machine with --host, and a --port from 1024 on") from error
-    except (OverflowError, UnicodeError) as error:
-        found.close()
-        raise CannotListen(
-            f"{host}:{port} is no address: {error}", hint="name one of this machine with --host, and a --port up to 65535"
-        ) from error
-    found.listen(2048)
-    return found

@@ -1,4 +1,4 @@
-"""What this machine's own commands and gateway find in the data folder: their tokens, as contributors, and where the roles answer.
+"""The tokens that this machine's own commands and gateway find in the data folder, as contributors.
 
 Who may read the folder may use them.
 """
@@ -7,16 +7,11 @@ import contextlib
 import os
 from pathlib import Path
 
-import msgspec
-
 from modelyard.access.domain import EVERY_TEAM, LOCAL_COMMANDS, SYSTEM, NameIsTaken, Role, Scope, TokenOrder
 from modelyard.access.service import create_service_account, create_token
-from modelyard.core.settings import Settings
+from modelyard.server.data_folder import CLI, GATEWAY
 from modelyard.storage.database import Database, Transaction
 
-CLI = Path("keys", "cli.token")
-GATEWAY = Path("keys", "gateway.token")
-ADDRESSES = Path("addresses.json")
 LASTS = "365d"
 _ACCOUNTS = {CLI: LOCAL_COMMANDS, GATEWAY: "local-gateway"}
 
@@ -27,34 +22,6 @@ def put_local_tokens(database: Database, folder: Path) -> None:
         path = folder / place
         if not path.exists():
             _write(path, database.write(lambda tx, account=account: _made(tx, account)))  # type: ignore[misc]  # a bound default
-
-
-def put_addresses(settings: Settings) -> None:
-    """Notes in the data folder where server and gateway answer this machine, for commands that are called in its project."""
-    server, gateway = near_url(settings.server.host, settings.server.port), near_url(settings.gateway.host, settings.gateway.port)
-    path = settings.folder / ADDRESSES
-    path.with_suffix(".partial").write_bytes(msgspec.json.encode({"server": server, "gateway": gateway}))
-    path.with_suffix(".partial").replace(path)
-
-
-def noted_addresses(settings: Settings) -> tuple[str, str]:
-    """Where server and gateway were last started on this folder, else where the settings say."""
-    noted = settings.folder / ADDRESSES
-    if noted.is_file():
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            found = msgspec.json.decode(noted.read_bytes(), type=dict[str, str])
-            return found.get("server", ""), found.get("gateway", "")
-    return near_url(settings.server.host, settings.server.port), near_url(settings.gateway.host, settings.gateway.port)
-
-
-def near_url(host: str, port: int) -> str:
-    """Where this machine reaches a role that is bound to `host` and `port`.
-
-    >>> near_url("0.0.0.0", 7700), near_url("::1", 7700)
-    ('http://127.0.0.1:7700', 'http://[::1]:7700')
-    """
-    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared only
-    return f"http://[{near}]:{port}" if ":" in near and not near.startswith("[") else f"http://{near}:{port}"
 
 
 def _write(path: Path, secret: str) -> None:

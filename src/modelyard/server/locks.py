@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from modelyard.core.errors import Kind, ModelyardError
-from modelyard.server.listening import PortTaken, bound_socket
+from modelyard.server.sockets import PortTaken, bound_socket
 
 PATIENCE_S = 3.0
 LOOK_S = 0.05

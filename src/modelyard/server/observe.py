@@ -1,28 +1,19 @@
-"""What operators see: JSON log lines with request and job ids, Prometheus metrics, OpenTelemetry traces when configured."""
+"""What operators see of requests: their ids, Prometheus metrics, OpenTelemetry traces when configured."""
 
 import contextlib
 import logging
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
-import msgspec
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from modelyard.core.clock import iso, wall_now
-from modelyard.core.underway import HEADER, JOB_ID, REQUEST_ID, request_id_of
+from modelyard.core.underway import HEADER, REQUEST_ID, request_id_of
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-EXPORT_TIMEOUT_S = 5.0
 TRACE_CONTEXT = TraceContextTextMapPropagator()
 TRACE_HEADERS = (b"traceparent", b"tracestate")
 
@@ -32,60 +23,20 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line: at, level, role, logger, message, and the ids of the request and the job under way."""
-
-    def __init__(self, role: str) -> None:
-        super().__init__()
-        self._role = role
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as a line."""
-        line: dict[str, Any] = {
-            "at": iso(wall_now()),
-            "level": record.levelname.lower(),
-            "role": self._role,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line |= {name: value for name, value in (("request_id", REQUEST_ID.get()), ("job_id", JOB_ID.get())) if value}
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
-
-
-def log_as_json(role: str) -> None:
-    """Sends every log line of this process to stderr as JSON."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines(role))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "alembic", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
 @contextlib.contextmanager
 def tracing(endpoint: str, role: str) -> Iterator[None]:
     """Sends traces to `endpoint` (OTLP over HTTP) while the block runs, the last ones at its end; nothing is set up where it is empty."""
     if not endpoint:
         yield
         return
-    provider = TracerProvider(resource=Resource.create({"service.name": f"modelyard-{role}"}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=traces_url(endpoint), timeout=EXPORT_TIMEOUT_S)))
+    from modelyard.server.exporting import provider_of  # an HTTP client and a serializer of its own, which most never need
+
+    provider = provider_of(endpoint, role)
     trace.set_tracer_provider(provider)
     try:
         yield
     finally:
         provider.shutdown()
-
-
-def traces_url(endpoint: str) -> str:
-    """Where traces go: OTLP's own path for them, unless `endpoint` names one.
-
-    >>> traces_url("http://collector:4318"), traces_url("https://x.example/otlp/v1/traces")
-    ('http://collector:4318/v1/traces', 'https://x.example/otlp/v1/traces')
-    """
-    has_path = urlsplit(endpoint).path not in ("", "/")
-    return endpoint if has_path else f"{endpoint.rstrip('/')}/v1/traces"
 
 
 class Traced:

@@ -13,8 +13,8 @@ from modelyard.core.errors import ModelyardError
 from modelyard.sdk.tracking.leftovers import SpoolReader, list_spools, taken_over
 from modelyard.sdk.tracking.sending import Sending
 from modelyard.sdk.tracking.spool import SPOOLS, Head, Spooled
+from modelyard.server.data_folder import CLI
 from modelyard.server.installation import Installation
-from modelyard.server.local import CLI
 from modelyard.tracking import service
 from modelyard.tracking.spooled import File, SpooledBatch
 

@@ -1,17 +1,23 @@
-"""`yard up`: starts the roles as processes, says when they answer, restarts one that dies, stops them cleanly."""
+"""`yard up`: starts the roles as processes, says when they answer, restarts one that dies, stops them cleanly.
+
+The first of them prepares the data folder; the others, which need that, start when it answers.
+"""
 
 import contextlib
+import http.client
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from types import FrameType
+from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
 from modelyard.core.errors import Kind, ModelyardError
@@ -20,8 +26,12 @@ from modelyard.core.processes import PARENT
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 WATCH_S = 0.1
+LOOK_S = 0.02
 LONGEST_BACKOFF_S = 10.0
 CALM_S = 30.0
+ASK_S = 2.0
+PREPARES = "YARD_PREPARES_FD"
+"""Where the role that prepares finds the pipe on which it says, in one line, what came of it."""
 
 
 class RoleFailed(ModelyardError):
@@ -46,10 +56,11 @@ class _Supervised:
         self.started = 0.0
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, words: Sequence[str] = (), environment: Mapping[str, str] | None = None, passed: Sequence[int] = ()) -> None:
         self.started = time.monotonic()
-        environment = {**os.environ, PARENT: str(os.getpid())}
-        self.process = subprocess.Popen(self.spec.command, env=environment, stdin=subprocess.DEVNULL)  # noqa: S603 - our own roles
+        environment = {**os.environ, PARENT: str(os.getpid()), **(environment or {})}
+        command = [*self.spec.command, *words]
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, pass_fds=passed)  # noqa: S603 - our own roles
 
     def runs(self) -> bool:
         """Whether its process is there."""
@@ -71,10 +82,11 @@ class _Supervised:
         self.process, self.start_again_at = None, now + wait_s
 
 
-def supervised(specs: Sequence[RoleSpec], said_ready: Callable[[], None]) -> int:
-    """Runs the roles until SIGTERM or SIGINT; calls `said_ready` once all answer. 0 after a clean stop.
+def supervised(specs: Sequence[RoleSpec], said_ready: Callable[[str], None], words: Sequence[str] = ()) -> int:
+    """Runs the roles until SIGTERM or SIGINT, the first of them to prepare; 0 after a clean stop.
 
-    Raises RoleFailed where they do not answer within a minute.
+    Once all answer, `said_ready` hears what the first said when it had prepared. Where it ends instead, it has said why, as `words`
+    added to its command ask for, and its exit code is the answer. Raises RoleFailed where they do not answer within a minute.
     """
     stop = threading.Event()
 
@@ -83,13 +95,17 @@ def supervised(specs: Sequence[RoleSpec], said_ready: Callable[[], None]) -> int
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
-    roles = [_Supervised(spec) for spec in specs]
+    first, *others = roles = [_Supervised(spec) for spec in specs]
     try:
-        for role in roles:
+        told = _prepared(first, words, stop)
+        if told is None and not stop.is_set():
+            return _gone(first)
+        _await_ready([first], stop)
+        for role in others if not stop.is_set() else ():
             role.start()
         _await_ready(roles, stop)
-        if not stop.is_set():
-            said_ready()
+        if told is not None and not stop.is_set():
+            said_ready(told)
         while not stop.wait(WATCH_S):
             for role in roles:
                 role.tend()
@@ -98,29 +114,71 @@ def supervised(specs: Sequence[RoleSpec], said_ready: Callable[[], None]) -> int
     return 0
 
 
+@contextlib.contextmanager
+def prepared_for_parent(prepare: Callable[[], str]) -> Iterator[None]:
+    """Prepares where the parent asked this process to, and tells it what came of it."""
+    descriptor = os.environ.pop(PREPARES, "")
+    if descriptor:
+        with os.fdopen(int(descriptor), "w", encoding="utf-8") as pipe:
+            pipe.write(prepare() + "\n")
+    yield
+
+
 def role_command(role: str, settings_words: Sequence[str]) -> tuple[str, ...]:
     """The command that runs one role with this interpreter."""
     return (sys.executable, "-m", "modelyard.cli.main", role, *settings_words)
 
 
+def _prepared(role: _Supervised, words: Sequence[str], stop: threading.Event) -> str | None:
+    """What the role says once it has prepared; None where it ended before, or this process is to stop."""
+    read, write = os.pipe()
+    with os.fdopen(read, "rb", buffering=0) as pipe:
+        try:
+            role.start(words, {PREPARES: str(write)}, (write,))
+        finally:
+            os.close(write)
+        said = b""
+        while not said.endswith(b"\n"):
+            while not select.select([pipe], [], [], WATCH_S)[0]:
+                if stop.is_set():
+                    return None
+            more = pipe.read(4096)
+            if not more:
+                return None
+            said += more
+    return said.decode().strip()
+
+
+def _gone(role: _Supervised) -> int:
+    """The exit code of a role that ends. Raises RoleFailed where a signal ended it, which it could say nothing of."""
+    assert role.process is not None
+    code = role.process.wait(STOP_TIMEOUT_S)
+    if code < 0:
+        raise RoleFailed(f"{role.spec.name} was ended by signal {-code} before it had prepared the data folder", hint="start again")
+    return code
+
+
 def _await_ready(roles: Sequence[_Supervised], stop: threading.Event) -> None:
     until = time.monotonic() + READY_TIMEOUT_S
     waiting = [role for role in roles if role.spec.ready_url]
-    with httpx.Client(timeout=2.0, trust_env=False) as client:
-        while waiting and not stop.wait(WATCH_S / 2):
-            # What answers while our own process is not there is somebody else's.
-            waiting = [role for role in waiting if not role.runs() or not _answers(client, role.spec.ready_url)]
-            for role in roles:
-                role.tend()
-            if time.monotonic() > until or any(role.failures > 3 for role in waiting):
-                names = ", ".join(role.spec.name for role in waiting)
-                raise RoleFailed(f"{names} did not answer", hint="the log above says why; is the port free?")
+    while waiting and not stop.wait(LOOK_S):
+        # What answers while our own process is not there is somebody else's.
+        waiting = [role for role in waiting if not role.runs() or not _answers(role.spec.ready_url)]
+        for role in roles:
+            role.tend()
+        if time.monotonic() > until or any(role.failures > 3 for role in waiting):
+            names = ", ".join(role.spec.name for role in waiting)
+            raise RoleFailed(f"{names} did not answer", hint="the log above says why; is the port free?")
 
 
-def _answers(client: httpx.Client, url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return client.get(url).status_code == httpx.codes.OK
-    return False
+def _answers(url: str) -> bool:
+    parts = urlsplit(url)
+    with contextlib.closing(http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=ASK_S)) as connection:
+        try:
+            connection.request("GET", parts.path)
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
 
 
 def _stop(roles: Sequence[_Supervised]) -> None:

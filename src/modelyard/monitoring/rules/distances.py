@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc, kolmogorov
 
 from modelyard.monitoring.domain.errors import EmptySample
+from modelyard.monitoring.rules.special import special
 
 EMPTY_BIN_SHARE = 1e-4
 LEAST_EXPECTED = 5.0
@@ -88,7 +88,7 @@ def ks(reference: ArrayLike, current: ArrayLike, *, dispersion: float = 1.0) -> 
 def kolmogorov_p(distance: float, size: float) -> float:
     """The chance of at least `distance` between a sample of effective size `size` and what it was drawn from."""
     root = np.sqrt(size)
-    return float(kolmogorov((root + 0.12 + 0.11 / max(root, 1.0)) * distance))
+    return float(special().kolmogorov((root + 0.12 + 0.11 / max(root, 1.0)) * distance))
 
 
 def wasserstein(points: ArrayLike, reference: ArrayLike, current: ArrayLike, *, is_discrete: bool = False) -> float:
@@ -123,7 +123,7 @@ def chi_square(reference: ArrayLike, current: ArrayLike, *, dispersion: float = 
     some = table > 0
     ratio = 2 * float((table[some] * np.log(table[some] / expected[some])).sum())
     freedom = table.shape[1] - 1
-    p = max(float(chdtrc(freedom, max(value, 0.0) / dispersion)) for value in (pearson, ratio))
+    p = max(float(special().chdtrc(freedom, max(value, 0.0) / dispersion)) for value in (pearson, ratio))
     return Test(pearson, p)
 
 

@@ -1,9 +1,9 @@
 """Bad values in a window against those in the reference, with error bars. Owns which values are bad and the test of shares."""
 
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import betainc, ndtri
 
 from modelyard.monitoring.domain import (
     CategoryColumn,
@@ -17,8 +17,9 @@ from modelyard.monitoring.domain import (
     WindowSummary,
 )
 from modelyard.monitoring.rules.discoveries import benjamini_hochberg
+from modelyard.monitoring.rules.special import special
 
-Z95 = float(ndtri(0.975))
+Z95 = NormalDist().inv_cdf(0.975)
 
 
 def column_quality(summary: WindowSummary, reference: Reference, columns: Sequence[str] | None = None) -> tuple[ColumnQuality, ...]:
@@ -109,4 +110,4 @@ def share_rose_p(window: tuple[int, int], reference: tuple[int, int], *, dispers
     if bad == 0 or rows == 0:
         return 1.0
     part = rows / (rows + reference[1])
-    return float(betainc(bad / dispersion, reference[0] / dispersion + 1.0, part))
+    return float(special().betainc(bad / dispersion, reference[0] / dispersion + 1.0, part))

@@ -1,12 +1,11 @@
-"""The schema's history and the way to its end. Owns which changes come in which order; the tables are the components' own."""
+"""The schema's history and the way to its end. Owns which changes come in which order; the tables are the components' own.
+
+Alembic, which takes 0.15 s and 15 MB, is loaded where the schema is to change, and not by every role at every start.
+"""
 
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from modelyard.core.errors import Conflict
 from modelyard.storage.database import Database, Transaction
@@ -15,22 +14,13 @@ VERSION_TABLE = "modelyard_schema"
 _LOCK = 7_700_7701
 
 
-def configuration() -> Config:
-    """Alembic's configuration over the migrations beside this file."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
-    return config
-
-
 def upgrade(database: Database) -> str:
     """Brings the schema to the newest version, which it returns. Several processes may try at once: one does it.
 
     Raises Conflict where the data was written by a newer Modelyard.
     """
-    config = configuration()
-    head = ScriptDirectory.from_config(config).get_current_head() or ""
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    known = revisions()
+    head = known[-1]
 
     def work(tx: Transaction) -> None:
         if tx.dialect == "postgresql":
@@ -41,13 +31,25 @@ def upgrade(database: Database) -> str:
                 f"the data's schema is {current}, which this Modelyard does not know", hint="install the newer Modelyard that wrote it"
             )
         if current != head:
-            config.attributes["connection"] = tx.connection
-            command.upgrade(config, "head")
+            _migrate(tx.connection)
 
     database.write(work)
     return head
 
 
+def revisions() -> tuple[str, ...]:
+    """The schema's versions, oldest first: each file's name begins with its own."""
+    return tuple(sorted(path.name.partition("_")[0] for path in Path(__file__).parent.glob("versions/[0-9]*.py")))
+
+
 def current_version(connection: sa.Connection) -> str | None:
     """The schema's version, or None in an empty database."""
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))).scalar_one_or_none()
+
+
+def _migrate(connection: sa.Connection) -> None:
+    from modelyard.storage.migrations.steps import migrate
+
+    migrate(connection)
