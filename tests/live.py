@@ -89,6 +89,10 @@ class Live:
         """The roles that run."""
         return tuple(self._running)
 
+    def process(self, role: str) -> int:
+        """The id of a role's process."""
+        return self._running[role].pid
+
     def end(self, role: str, *, kill: bool = True) -> None:
         """Kills a role, or has it end cleanly."""
         process = self._running.pop(role)
