@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from modelyard.core.enclosure import Enclosure
+from modelyard.core.enclosure import TEMPORARY, Enclosure
 from modelyard.core.errors import Corrupted, Kind, ModelyardError
-from modelyard.delivery.domain import Reproduction
+from modelyard.delivery.domain import Reproduction, TrainingFailed
 from modelyard.delivery.environments import Environment
 from modelyard.storage.blobs import BlobMissing
 
@@ -74,7 +74,10 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
         temporary = self.work / "temporary"
         temporary.mkdir(parents=True, exist_ok=True)
         base = Path(environment.interpreter).resolve().parents[1]
-        return Enclosure(hidden=tuple(map(str, self.hidden)), shown=(str(base), str(self.work)), temporary=str(temporary))
+        # Beside the room lie those of others, with recorded artifacts in them, and what deliveries train.
+        beside = [self.folder.parent] if str(self.folder.parent) not in TEMPORARY else []
+        hidden = tuple(map(str, (*self.hidden, *beside)))
+        return Enclosure(hidden=hidden, shown=(str(base), str(self.work)), temporary=str(temporary))
 
 
 @contextlib.contextmanager
@@ -88,6 +91,13 @@ def opened_room(held: Reproduction, hidden: tuple[Path, ...]) -> Iterator[Room]:
         yield Room(folder=folder, hidden=hidden)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_left(folder: Path) -> None:
+    """Raises TrainingFailed where what a training left is a link or holds one: whoever reads it sees more than the training did."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
+            raise TrainingFailed(f"it left a link, {path.name[:80]}, and not what it leads to", hint="write the files themselves")
 
 
 @contextlib.contextmanager
