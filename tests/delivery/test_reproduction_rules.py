@@ -140,6 +140,30 @@ def test_a_missing_answer_is_no_number_and_never_within_tolerance() -> None:
     assert verdict_of([found], 1e-6)[0] is Verdict.DIFFERENT
 
 
+def test_infinity_is_not_its_negative_nor_what_was_not_measured_again() -> None:
+    infinite = float("inf")
+    found = compared_metrics(
+        {"a": infinite, "b": infinite, "c": float("nan"), "d": None}, {"a": -infinite, "b": infinite, "c": float("nan")}
+    )
+    assert [one.is_equal for one in found] == [False, True, True, False]
+
+
+def test_answers_that_are_no_numbers_on_both_sides_keep_none_of_the_others_from_being_within_tolerance() -> None:
+    found = compared_predictions(np.array([np.nan, 0.2]), np.array([np.nan, 0.2 + 1e-12]))
+    assert (found.is_equal, verdict_of([found], 1e-6)[0]) == (False, Verdict.EQUAL_WITHIN_TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("rebuilt", "metrics", "verdict"),
+    [("b", {"loss": 1.0}, "equal_within_tolerance"), ("", {"loss": 1.0}, "different"), ("b", {}, "different")],
+)
+def test_other_files_are_within_tolerance_where_they_are_there_and_the_figures_say_so(
+    rebuilt: str, metrics: dict[str, float], verdict: str
+) -> None:
+    found = [compared("file model.txt", "a", rebuilt, decides=True), *compared_metrics(metrics, {"loss": 1.0 + 1e-12})]
+    assert verdict_of(found, 1e-6)[0] == verdict
+
+
 def hashed(content: bytes) -> str:
     return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
