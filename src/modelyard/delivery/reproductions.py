@@ -128,6 +128,8 @@ def check_run_reproducible(snapshot: Snapshot, run: Run) -> None:
             f"the run {run.facts.id} was made neither by a delivery nor by modelyard.start: nothing can be made again from records",
             hint="yard ship and modelyard.start make runs with all records",
         )
+    if not run.facts.status.is_final:
+        raise NotReproducible(f"the run {run.facts.id} has not ended", hint="make it again once it has")
 
 
 def check_reproducible(version: ModelVersion) -> None:
