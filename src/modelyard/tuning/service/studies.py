@@ -142,10 +142,10 @@ def list_studies(snapshot: Snapshot, principal: Principal, model: str | None = N
     return [one for one in found if principal.may(Role.VIEWER, one.team_id) and name in (None, one.name)]
 
 
-def study_reports(snapshot: Snapshot, study: Study) -> dict[int, tuple[Report, ...]]:
-    """What the trials of a study reported, by their number."""
-    numbers = {one.id: one.number for one in sampled.list_trials(snapshot, study.sampled_as)}
-    found = sampled.list_reports(snapshot, study.sampled_as)
+def latest_reports(snapshot: Snapshot, study: Study, *, trials: int, points: int) -> dict[int, tuple[Report, ...]]:
+    """What the latest trials of a study reported, by their number, of each at most so many points and its last."""
+    found = sampled.list_latest_reports(snapshot, study.sampled_as, trials=trials, points=points)
+    numbers = {one.id: one.number for one in sampled.list_trials(snapshot, study.sampled_as, min(found, default=0))} if found else {}
     return {
         numbers[trial]: tuple(Report(step, None if value != value else value) for step, value in values.items())
         for trial, values in found.items()
