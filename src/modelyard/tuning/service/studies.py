@@ -138,8 +138,7 @@ def get_study(snapshot: Snapshot, principal: Principal, study: StudyId) -> Study
 
 def list_studies(snapshot: Snapshot, principal: Principal, model: str | None = None, name: str | None = None) -> list[Study]:
     """Studies of the caller's teams, newest first, at most 200: all of them, or those of a model and of a name."""
-    found = studies.list_studies(snapshot, model, MOST_LISTED)
-    return [one for one in found if principal.may(Role.VIEWER, one.team_id) and name in (None, one.name)]
+    return studies.list_studies(snapshot, principal.teams, model, name, MOST_LISTED)
 
 
 def latest_reports(snapshot: Snapshot, study: Study, *, trials: int, points: int) -> dict[int, tuple[Report, ...]]:
