@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from modelyard.delivery.domain import Comparison, FencedOff, Reproduction, Repro
 from modelyard.delivery.environments import Environment
 from modelyard.delivery.rebuilding.comparison import allowed, compared, compared_metrics, compared_predictions, verdict_of
 from modelyard.delivery.rebuilding.environment import checked_files
+from modelyard.delivery.rebuilding.room import opened_room
 from modelyard.delivery.reproductions import (
     MOST_ATTEMPTS,
     advanced,
@@ -105,6 +107,22 @@ def test_one_whose_store_was_away_is_tried_again_and_then_fails(database: Databa
         assert held.attempt == attempt
         database.write(lambda tx, held=held: put_back(tx, held, "the blob store is away"))  # type: ignore[misc]  # a bound default
     assert (stands(database).verdict, stands(database).reason) == (Verdict.FAILED, "the blob store is away")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_rooms_of_killed_attempts_are_removed_and_those_of_living_ones_are_not(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "rooms"
+    monkeypatch.setenv("TMPDIR", str(root))
+    monkeypatch.setattr(tempfile, "tempdir", str(root))
+    abandoned = root / "modelyard-rebuild-rpr_9-x"
+    (abandoned / "artifact").mkdir(parents=True)
+    (abandoned / "lock").touch()
+    held = waiting(database)
+    with opened_room(held, ()) as one, opened_room(held, ()) as other:
+        assert sorted(root.iterdir()) == sorted([one.folder, other.folder])
+    assert list(root.iterdir()) == []
 
 
 def both(difference: float) -> list[Comparison]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from modelyard.delivery.search_space import Choice, Domain, Integers, LogUniform, Value
 from modelyard.tuning.domain import Report, Study, Trial, TrialState
 from modelyard.tuning.rules.importance import scaled
-from modelyard.tuning.rules.studies import best_so_far, is_better
+from modelyard.tuning.rules.studies import best_of, best_so_far, is_better
 from modelyard.web.charts import Bar, Chart, Json, Plane, bars, composed
 
 HALF = 360
@@ -23,7 +23,8 @@ def history(study: Study, trials: Sequence[Trial]) -> Chart | None:
     if not ended:
         return None
     best = best_so_far([one.value for one in ended], higher_is_better=study.higher_is_better)
-    rows = _thinned([{"trial": one.number, "value": one.value, "best": value} for one, value in zip(ended, best, strict=True)], study)
+    so_far_by = dict(zip([one.number for one in ended], best, strict=True))
+    rows = [{"trial": one.number, "value": one.value, "best": so_far_by[one.number]} for one in _thinned(ended, study)]
     x: Json = {"field": "trial", "type": "quantitative", "scale": {"nice": False}}
     x |= {"axis": {"title": "trial", "tickMinStep": 1, "format": "d"}}
     y: Json = {"type": "quantitative", "scale": {"zero": False}, "axis": {"title": study.metric}}
@@ -45,10 +46,11 @@ def history(study: Study, trials: Sequence[Trial]) -> Chart | None:
     return composed(label, {"data": {"values": rows}, "layer": layers}, Plane(height=220), keys)
 
 
-def _thinned(rows: list[Json], study: Study) -> list[Json]:
-    """The rows, or where they are too many to draw, the best of every few that follow each other."""
-    few, chosen = -(-len(rows) // MOST_POINTS), max if study.higher_is_better else min
-    return [chosen(rows[start : start + few], key=lambda one: one["value"]) for start in range(0, len(rows), few)]
+def _thinned(trials: Sequence[Trial], study: Study) -> list[Trial]:
+    """The trials, or where they are too many to draw, the best of every few that follow each other."""
+    few = -(-len(trials) // MOST_POINTS)
+    kept = (best_of(trials[start : start + few], higher_is_better=study.higher_is_better) for start in range(0, len(trials), few))
+    return [one for one in kept if one is not None]
 
 
 def importance(shares: Mapping[str, float]) -> Chart | None:
