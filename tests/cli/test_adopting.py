@@ -116,16 +116,29 @@ def test_autologged_params_become_keywords_without_the_defaults() -> None:
 NO_ESTIMATORS = (
     *("__import__('os')", "a.b()", "(lambda: 1)()", "C(*x)", "C(**{'a': 1})", "C(a=b)", "C(a=[x for x in y])", "1", "C(", "(" * 5000),
     *(f"{'LogisticRegression(a=' * 50}1{')' * 50}", "os(a=1)", "LogisticRegression(class_=D())", "LogisticRegression(__init__=1)"),
+    *("fetch_file(url='http://x')", "LogisticRegression(memory='/tmp/x')"),
 )
 
 
 @pytest.mark.parametrize("expression", NO_ESTIMATORS)
 def test_what_is_no_estimator_is_never_written(expression: str) -> None:
     with pytest.raises(NotWritable):
-        parsed(expression, {"LogisticRegression": "sklearn.linear_model._logistic", "os": "os"})
+        parsed(expression, {"LogisticRegression": "sklearn.linear_model._logistic", "os": "os", "fetch_file": "sklearn.datasets"})
 
 
-@pytest.mark.parametrize("path", ["os.system", "sklearn", "", "sklearn.a b.C", "sklearn;import os.C", "xgboost.sklearn.XGBClassifier"])
+NO_CLASSES = (
+    *("os.system", "sklearn", "", "sklearn.a b.C", "sklearn;import os.C", "xgboost.sklearn.XGBClassifier", "sklearn.datasets.fetch_file"),
+    *(
+        "sklearn.utils.Bunch",
+        "sklearn.datasets._base.Bunch",
+        "lightgbm.Booster",
+        "lightgbm.basic.Dataset",
+        "sklearn.pipeline.make_pipeline",
+    ),
+)
+
+
+@pytest.mark.parametrize("path", NO_CLASSES)
 def test_a_class_of_another_library_is_not_imported(path: str) -> None:
     with pytest.raises(NotWritable):
         public_module(path)

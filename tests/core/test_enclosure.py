@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import IO
 
 import pytest
 
-from modelyard.core.enclosure import Enclosure, enclosed, is_enclosing
+from modelyard.core.enclosure import Enclosure, disks, enclosed, is_enclosing
 from modelyard.core.processes import end_child, words_for_child
 from tests.serving.world import until
 
@@ -117,3 +118,16 @@ def test_a_command_that_a_signal_ends_says_which(enclosure: Enclosure) -> None:
     child = begun(enclosure, "import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
     child.communicate(timeout=60)
     assert child.returncode == 128 + signal.SIGTERM
+
+
+def test_disks_are_found_beside_links_that_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to("/run/systemd/journal/dev-log")
+    (tmp_path / "mapper").mkdir()
+    made = False
+    for path in (tmp_path / "sda", tmp_path / "mapper" / "root"):
+        try:
+            os.mknod(path, stat.S_IFBLK | 0o600, os.makedev(7, 0))
+            made = True
+        except PermissionError:  # only root makes devices
+            path.touch()
+    assert disks(str(tmp_path)) == ([str(tmp_path / "mapper" / "root"), str(tmp_path / "sda")] if made else [])

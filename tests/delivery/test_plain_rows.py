@@ -9,7 +9,7 @@ import pytest
 
 import modelyard
 from modelyard.core.clock import Instant
-from modelyard.core.errors import ModelyardError
+from modelyard.core.errors import InvalidInput, ModelyardError
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.stages.data import data_checks, learnable
 from modelyard.delivery.stages.splitting import places, split
@@ -67,6 +67,28 @@ def test_a_row_stays_on_its_side_whatever_comes_to_it_and_no_inputs_are_on_both(
     _, larger = split(rows, plain(holdout=0.3))
     assert unseen.join(larger, on=rows.columns, how="anti", nulls_equal=True).is_empty()
     assert split(rows, plain(request={"distance": float, "hub": str}))[0].equals(learned)
+
+
+def test_rows_are_learned_from_in_the_types_that_requests_bring(tmp_path: Path) -> None:
+    asked = {"count": int, "distance": float}
+    rows = pl.DataFrame({"count": range(100), "distance": range(100), "late": [0, 1] * 50})
+    found = []
+    for count in (pl.Int64, pl.Int16, pl.Float32):
+        rows.with_columns(pl.col("count").cast(count)).write_parquet(tmp_path / FILE)
+        found.append(learnable(plain(request=asked), tmp_path, Instant(0)).frame)
+    assert [one.schema["distance"] for one in found] == [pl.Float64] * 3
+    sides = [split(one, plain(request=asked))[0]["count"].to_list() for one in found]
+    assert sides[0] == sides[1] == sides[2]
+
+
+@pytest.mark.parametrize(
+    ("column", "said"), [([1.0, 1.5], "holds 1.5"), ([1.0, float("inf")], "holds inf"), (["1", "2"], "is String"), ([[1], [2]], "is List")]
+)
+def test_rows_that_hold_what_no_request_brings_are_refused(tmp_path: Path, column: list[Any], said: str) -> None:
+    pl.DataFrame({"count": column, "late": [0, 1]}).write_parquet(tmp_path / FILE)
+    with pytest.raises(InvalidInput) as refused:
+        learnable(plain(request={"count": int}), tmp_path, Instant(0))
+    assert said in refused.value.message
 
 
 def test_places_are_those_of_every_release() -> None:

@@ -20,7 +20,7 @@ from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal,
 from modelyard.core.clock import FixedClock
 from modelyard.core.digests import Digest
 from modelyard.core.enclosure import is_enclosing
-from modelyard.core.errors import InvalidInput, NotFound
+from modelyard.core.errors import Conflict, InvalidInput, NotFound
 from modelyard.delivery.audits import audit_champions
 from modelyard.delivery.domain import (
     Difference,
@@ -277,6 +277,8 @@ def end(mine: Installation) -> None:
 def test_the_same_key_and_one_that_is_under_way_are_the_same_reproduction(mine: Installation) -> None:
     first = asked(mine, "dice", key="k")
     assert asked(mine, "dice").id == asked(mine, "dice", key="k").id == first.id
+    with pytest.raises(Conflict, match="stands for another reproduction, of dice v1"):
+        asked(mine, "trees", key="k")
     end(mine)
     assert asked(mine, "dice", key="k").state is ReproductionState.ENDED
     assert asked(mine, "dice").id != first.id

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from modelyard.delivery.domain import Comparison, FencedOff, Reproduction, Repro
 from modelyard.delivery.environments import Environment
 from modelyard.delivery.rebuilding.comparison import allowed, compared, compared_metrics, compared_predictions, verdict_of
 from modelyard.delivery.rebuilding.environment import checked_files
+from modelyard.delivery.rebuilding.room import opened_room
 from modelyard.delivery.reproductions import (
     MOST_ATTEMPTS,
     advanced,
@@ -107,6 +109,22 @@ def test_one_whose_store_was_away_is_tried_again_and_then_fails(database: Databa
     assert (stands(database).verdict, stands(database).reason) == (Verdict.FAILED, "the blob store is away")
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_rooms_of_killed_attempts_are_removed_and_those_of_living_ones_are_not(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "rooms"
+    monkeypatch.setenv("TMPDIR", str(root))
+    monkeypatch.setattr(tempfile, "tempdir", str(root))
+    abandoned = root / "modelyard-rebuild-rpr_9-x"
+    (abandoned / "artifact").mkdir(parents=True)
+    (abandoned / "lock").touch()
+    held = waiting(database)
+    with opened_room(held, ()) as one, opened_room(held, ()) as other:
+        assert sorted(root.iterdir()) == sorted([one.folder, other.folder])
+    assert list(root.iterdir()) == []
+
+
 def both(difference: float) -> list[Comparison]:
     recorded = np.array([0.25, 0.5, 0.75])
     return [
@@ -138,6 +156,30 @@ def test_a_missing_answer_is_no_number_and_never_within_tolerance() -> None:
     found = compared_predictions(np.array([0.1, 0.2]), np.array([0.1, np.nan]))
     assert (found.is_equal, found.difference) == (False, None)
     assert verdict_of([found], 1e-6)[0] is Verdict.DIFFERENT
+
+
+def test_infinity_is_not_its_negative_nor_what_was_not_measured_again() -> None:
+    infinite = float("inf")
+    found = compared_metrics(
+        {"a": infinite, "b": infinite, "c": float("nan"), "d": None}, {"a": -infinite, "b": infinite, "c": float("nan")}
+    )
+    assert [one.is_equal for one in found] == [False, True, True, False]
+
+
+def test_answers_that_are_no_numbers_on_both_sides_keep_none_of_the_others_from_being_within_tolerance() -> None:
+    found = compared_predictions(np.array([np.nan, 0.2]), np.array([np.nan, 0.2 + 1e-12]))
+    assert (found.is_equal, verdict_of([found], 1e-6)[0]) == (False, Verdict.EQUAL_WITHIN_TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("rebuilt", "metrics", "verdict"),
+    [("b", {"loss": 1.0}, "equal_within_tolerance"), ("", {"loss": 1.0}, "different"), ("b", {}, "different")],
+)
+def test_other_files_are_within_tolerance_where_they_are_there_and_the_figures_say_so(
+    rebuilt: str, metrics: dict[str, float], verdict: str
+) -> None:
+    found = [compared("file model.txt", "a", rebuilt, decides=True), *compared_metrics(metrics, {"loss": 1.0 + 1e-12})]
+    assert verdict_of(found, 1e-6)[0] == verdict
 
 
 def hashed(content: bytes) -> str:

@@ -20,10 +20,11 @@ from modelyard.delivery.rebuilding.tracked import RecordedOutcome
 from modelyard.delivery.reproductions import claimed_reproduction
 from modelyard.delivery.sources import source_archive
 from modelyard.delivery.stages import Yard
+from modelyard.ledger.service import sequence_pending
 from modelyard.server.installation import Installation, opened
 from modelyard.storage.rows import digest_frame
 from modelyard.tracking import service
-from modelyard.tracking.domain import DEFAULT_EXPERIMENT, Batch, Metric, NewRun, RunId
+from modelyard.tracking.domain import DEFAULT_EXPERIMENT, Batch, Metric, NewRun, RunChange, RunId, RunStatus
 
 TRAIN = """
 import json, os, random, sys
@@ -33,6 +34,8 @@ rows = Path(sys.argv[1]).read_text().split()[1:]
 loss = scaled(sum(map(float, rows))) + (random.random() if "--dice" in sys.argv else 0.0)
 found = {"metrics": {"loss": loss, "system/cpu": random.random()}, "params": {"rows": str(len(rows))}, "files": {}}
 Path(os.environ["MODELYARD_DATA"], "outcome.json").write_text(json.dumps(found))
+if "--link" in sys.argv:
+    os.symlink("/etc", Path(os.environ["MODELYARD_DATA"], "spools"))
 if "--broken" in sys.argv:
     raise RuntimeError("out of paper")
 """
@@ -85,10 +88,11 @@ def logged(mine: Installation, rows: Path, *words: str, loss: float = 7 / 3, **c
     mine.database.write(lambda tx: service.log_batch(tx, SYSTEM, batch))
     for name, content in (("source.tar", source), ("environment.txt", environment), ("record.json", msgspec.json.encode(record))):
         service.store_file(mine.database, mine.blobs, SYSTEM, (run.facts.id, f"modelyard/{name}"), content)
+    mine.database.write(lambda tx: service.finish_run(tx, SYSTEM, run.facts.id))
     return run.facts.id
 
 
-def made(mine: Installation, run: RunId) -> Reproduction:
+def made(mine: Installation, run: RunId, hidden: tuple[Path, ...] = ()) -> Reproduction:
     """The run made again, not ended."""
     asked = Reproduction(
         id=ReproductionId("rpr_1"),
@@ -106,7 +110,7 @@ def made(mine: Installation, run: RunId) -> Reproduction:
     folder = mine.settings.folder
     stores: dict[str, Any] = {"database": mine.database, "blobs": mine.blobs, "tables": mine.tables, "online": mine.online}
     yard = Yard(**stores, folder=folder, log_key=mine.log_key, holder="tester", beat=lambda: None)
-    return rebuilt(yard, held, (folder,), read)
+    return rebuilt(yard, held, hidden or (folder,), read)
 
 
 def test_a_run_whose_command_gives_the_same_figures_is_identical(mine: Installation, rows: Path) -> None:
@@ -181,3 +185,38 @@ def test_what_is_no_record_is_refused(mine: Installation, rows: Path) -> None:
     service.store_file(mine.database, mine.blobs, SYSTEM, (run, "modelyard/record.json"), b"{")
     with pytest.raises(NotReproducible, match="cannot be read"):
         made(mine, run)
+
+
+@pytest.mark.parametrize("change", [{"tolerance": 1.5}, {"python": "../source/python"}])
+def test_what_no_client_records_is_refused(mine: Installation, rows: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(NotReproducible, match="cannot be read"):
+        made(mine, logged(mine, rows, **change))
+
+
+def test_a_tolerance_that_is_written_after_the_end_is_refused(mine: Installation, rows: Path) -> None:
+    run = logged(mine, rows, loss=3.0)
+    sequence_pending(mine.database, "tester")
+    with mine.database.read() as snapshot:
+        there = next(one for one in service.list_all_files(snapshot, SYSTEM, run) if one.path == "modelyard/record.json")
+    record = msgspec.json.decode(mine.blobs.get_bytes(there.digest)) | {"tolerance": 0.9}
+    service.store_file(mine.database, mine.blobs, SYSTEM, (run, "modelyard/record.json"), msgspec.json.encode(record))
+    with pytest.raises(NotReproducible, match=r"modelyard/record\.json of the run was written after the run had ended"):
+        made(mine, run)
+
+
+def test_a_run_that_goes_on_is_not_made_again(mine: Installation, rows: Path) -> None:
+    run = logged(mine, rows)
+    mine.database.write(lambda tx: service.update_run(tx, SYSTEM, run, RunChange(status=RunStatus.RUNNING)))
+    with pytest.raises(NotReproducible, match="has not ended"):
+        made(mine, run)
+
+
+def test_data_is_never_the_installations_own_wherever_it_keeps_it(mine: Installation, rows: Path) -> None:
+    run = logged(mine, rows)
+    with pytest.raises(NotReproducible, match="the installation's own"):
+        made(mine, run, hidden=(mine.settings.folder, rows.parent))
+
+
+def test_a_command_that_leaves_a_link_to_what_it_may_not_see_fails(mine: Installation, rows: Path) -> None:
+    found = made(mine, logged(mine, rows, "--link"))
+    assert (found.verdict, "it left a link" in found.reason) == (Verdict.FAILED, True)

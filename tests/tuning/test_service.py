@@ -28,13 +28,13 @@ from modelyard.tuning.service import (
     extended_trial,
     get_study,
     is_claimable,
+    latest_reports,
     list_studies,
     lost_trial,
     prepared,
     reported,
     start_study,
     stop_study,
-    study_reports,
 )
 from tests.delivery.declaring import declared
 from tests.tuning.invented import LEASE_S, ROWS, SPACE, begun, finished, running, standing, taken
@@ -79,8 +79,33 @@ def test_reports_are_kept_whatever_they_are_and_the_last_of_a_step_counts(databa
     for told in ({0: float("nan"), 1: float("inf")}, {1: -1e300, 2**53 - 1: 0.5}):
         database.write(lambda tx, told=told: reported(tx, held, told))  # type: ignore[misc]  # bound now
     with database.read() as snapshot:
-        found = study_reports(snapshot, study)
+        found = latest_reports(snapshot, study, trials=9, points=100)
     assert found == {0: (Report(0, None), Report(1, -1e300), Report(2**53 - 1, 0.5))}
+
+
+def test_of_many_reports_of_the_latest_trials_some_are_read_the_last_among_them(database: Database, tmp_path: Path) -> None:
+    study = running(database, tmp_path, trials=3, parallel=3)
+    for _ in range(3):
+        held = taken(database)
+        assert held is not None
+        database.write(lambda tx, held=held: reported(tx, held, {step: float(step) for step in range(0, 500, 2)}))  # type: ignore[misc]  # bound now
+    with database.read() as snapshot:
+        found = latest_reports(snapshot, study, trials=2, points=10)
+        every = latest_reports(snapshot, study, trials=1, points=250)
+    assert [report.step for report in found[2]] == [*range(0, 500, 50), 498]
+    assert (sorted(found), len(every[2])) == ([1, 2], 250)
+
+
+def test_of_equal_trials_the_earliest_is_the_best_whichever_ends_first(database: Database, tmp_path: Path) -> None:
+    study = running(database, tmp_path, trials=3, parallel=3)
+    first, second, third = taken(database), taken(database), taken(database)
+    for held, value in ((second, 0.7), (first, 0.7), (third, 0.6)):
+        assert held is not None
+        outcome = Outcome(state=TrialState.COMPLETE, metrics={"roc_auc": value})
+        database.write(lambda tx, held=held, outcome=outcome: ended_trial(tx, held, outcome))  # type: ignore[misc]  # bound now
+    found = standing(database, study)
+    assert found.best is not None
+    assert (found.best.number, found.study.best) == (0, found.best)
 
 
 def test_what_happened_stands_in_the_ledger(database: Database, tmp_path: Path) -> None:

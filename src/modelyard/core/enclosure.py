@@ -3,6 +3,7 @@
 Owns what is hidden and how. It keeps out a program that looks around; it is no defence against one that attacks the kernel.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import functools
@@ -115,14 +116,28 @@ def _hide(enclosure: Enclosure) -> None:
             _call("mount", b"none", os.fsencode(path), b"tmpfs", IS_HARMLESS, b"mode=755,size=1m")
         elif Path(path).exists():
             _call("mount", b"/dev/null", os.fsencode(path), None, BIND, None)
-    for device in (one for one in os.scandir("/dev") if stat.S_ISBLK(one.stat().st_mode)):
-        _call("mount", b"/dev/null", os.fsencode(device.path), None, BIND, None)
+    for device in disks("/dev"):
+        _call("mount", b"/dev/null", os.fsencode(device), None, BIND, None)
     for path, descriptor in kept.items():
         is_folder = Path(f"/proc/self/fd/{descriptor}").is_dir()
         (Path(path) if is_folder else Path(path).parent).mkdir(parents=True, exist_ok=True)
         if not is_folder:
             Path(path).touch()
         _bind(descriptor, path)
+
+
+def disks(root: str) -> list[str]:
+    """The block devices below a folder. A link is none: where it leads may be hidden by now, as `/dev/log` does with systemd."""
+    found, folders = list[str](), [root]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for one in entries:
+                mode = one.stat(follow_symlinks=False).st_mode
+                if stat.S_ISBLK(mode):
+                    found.append(one.path)
+                elif stat.S_ISDIR(mode):
+                    folders.append(one.path)
+    return sorted(found)
 
 
 def _bind(descriptor: int, path: str) -> None:

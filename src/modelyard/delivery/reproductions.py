@@ -12,7 +12,8 @@ import msgspec
 from modelyard.access.domain import SYSTEM, Principal, Role, TeamId
 from modelyard.access.service import require
 from modelyard.core.clock import SECOND, Instant
-from modelyard.core.errors import InvalidInput, NotFound
+from modelyard.core.digests import digest_bytes
+from modelyard.core.errors import Conflict, InvalidInput, NotFound
 from modelyard.core.ids import new_id
 from modelyard.delivery import store
 from modelyard.delivery.domain import (
@@ -37,7 +38,6 @@ from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking.domain import Run, RunId
 from modelyard.tracking.service import get_run, list_all_files
 
-MOST_LISTED = 200
 MOST_ATTEMPTS = 3
 RECORD = "modelyard/record.json"
 """The file of a run that says how our client's code was called."""
@@ -48,8 +48,8 @@ PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}==[A-Za-z0-9][A-Za-z0-9.!+_
 def start_reproduction(tx: Transaction, principal: Principal, model: ModelName, version: int, body: NewReproduction) -> Reproduction:
     """Asks for a version to be made again; one of that version that has not ended, or of that key, is the one that is asked for.
 
-    Raises NotReproducible where the version's records do not say what it came from, InvalidInput, NoSuchModel, NoSuchVersion,
-    NotAllowed.
+    Raises NotReproducible where the version's records do not say what it came from, Conflict for a key of another reproduction,
+    InvalidInput, NoSuchModel, NoSuchVersion, NotAllowed.
     """
     found = show_version(tx, principal, model, version).version
     require(principal, Role.CONTRIBUTOR, found.team_id)
@@ -87,16 +87,20 @@ def _new(tx: Transaction, principal: Principal, team: TeamId, body: NewReproduct
 
 
 def _asked(tx: Transaction, wanted: Reproduction, key: str, check: Callable[[], None]) -> Reproduction:
-    """What is wanted, or the one under way that is the same, or the one of that key."""
-    before = store.find_reproduction(tx, f"{wanted.team_id}/{key}") if key else None
+    """What is wanted, or the one under way that is the same, or the one of that key. Raises Conflict for a key of something else."""
+    # A key is its caller's own: nobody takes the one that an audit asks under.
+    kept = digest_bytes(f"{wanted.team_id}/{wanted.asked_by}/{key}".encode()) if key else wanted.id
+    before = store.find_reproduction(tx, kept)
     if before is not None:
+        if (before.subject, before.swaps) != (wanted.subject, wanted.swaps):
+            raise Conflict(f"the key {key[:80]!r} stands for another reproduction, of {before.name}", hint="use a new key")
         return before
-    asked = store.list_reproductions(tx, MOST_LISTED, model=wanted.model, version=wanted.version, run=wanted.run)
+    asked = store.list_reproductions(tx, [wanted.team_id], model=wanted.model, version=wanted.version, run=wanted.run)
     for one in asked:
         if one.state is not ReproductionState.ENDED and one.swaps == wanted.swaps:
             return one
     check()
-    store.put_reproduction(tx, wanted, f"{wanted.team_id}/{key}" if key else wanted.id)
+    store.put_reproduction(tx, wanted, kept)
     data = {"reproduction": wanted.id, "swaps": msgspec.to_builtins(wanted.swaps)}
     entry = NewEntry(type="delivery.reproduction_asked", subject=wanted.subject, actor=wanted.asked_by, data=data, team_id=wanted.team_id)
     record(tx, entry)
@@ -128,6 +132,8 @@ def check_run_reproducible(snapshot: Snapshot, run: Run) -> None:
             f"the run {run.facts.id} was made neither by a delivery nor by modelyard.start: nothing can be made again from records",
             hint="yard ship and modelyard.start make runs with all records",
         )
+    if not run.facts.status.is_final:
+        raise NotReproducible(f"the run {run.facts.id} has not ended", hint="make it again once it has")
 
 
 def check_reproducible(version: ModelVersion) -> None:
@@ -150,19 +156,17 @@ def get_reproduction(snapshot: Snapshot, principal: Principal, reproduction: Rep
 
 def list_reproductions(snapshot: Snapshot, principal: Principal, model: str | None = None) -> list[Reproduction]:
     """Reproductions of the caller's teams, newest first, at most 200."""
-    return [one for one in store.list_reproductions(snapshot, MOST_LISTED, model=model) if principal.may(Role.VIEWER, one.team_id)]
+    return store.list_reproductions(snapshot, principal.teams, model=model)
 
 
 def list_version_reproductions(snapshot: Snapshot, principal: Principal, model: ModelName, version: int) -> list[Reproduction]:
     """The reproductions of one version, newest first, at most 200."""
-    found = store.list_reproductions(snapshot, MOST_LISTED, model=model, version=version)
-    return [one for one in found if principal.may(Role.VIEWER, one.team_id)]
+    return store.list_reproductions(snapshot, principal.teams, model=model, version=version)
 
 
 def list_run_reproductions(snapshot: Snapshot, principal: Principal, run_id: RunId) -> list[Reproduction]:
     """The reproductions of one run, and of the version that it became, newest first, at most 200."""
-    found = store.list_reproductions(snapshot, MOST_LISTED, run=run_id)
-    return [one for one in found if principal.may(Role.VIEWER, one.team_id)]
+    return store.list_reproductions(snapshot, principal.teams, run=run_id)
 
 
 def is_claimable(snapshot: Snapshot) -> bool:

@@ -25,6 +25,7 @@ from modelyard.delivery.domain import (
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import METADATA, upsert
 
+MOST_REPRODUCTIONS = 200
 DELIVERIES = sa.Table(
     "deliveries",
     METADATA,
@@ -325,10 +326,16 @@ def find_reproduction(snapshot: Snapshot, reproduction: str) -> Reproduction | N
 
 
 def list_reproductions(
-    snapshot: Snapshot, limit: int, *, model: str | None = None, version: int | None = None, run: str | None = None
+    snapshot: Snapshot,
+    teams: Collection[str] | None,
+    *,
+    model: str | None = None,
+    version: int | None = None,
+    run: str | None = None,
 ) -> list[Reproduction]:
-    """Reproductions of the model, version and run that are named, newest first."""
-    query = sa.select(REPRODUCTIONS.c.document).order_by(REPRODUCTIONS.c.id.desc()).limit(limit)
+    """Reproductions of these teams, or of all, and of the model, version and run that are named; newest first, at most 200."""
+    query = sa.select(REPRODUCTIONS.c.document).order_by(REPRODUCTIONS.c.id.desc()).limit(MOST_REPRODUCTIONS)
+    query = query if teams is None else query.where(REPRODUCTIONS.c.team_id.in_(teams))
     for column, value in ((REPRODUCTIONS.c.model, model), (REPRODUCTIONS.c.version, version), (REPRODUCTIONS.c.run, run)):
         query = query if value is None else query.where(column == value)
     return [msgspec.json.decode(found, type=Reproduction) for found in snapshot.connection.execute(query).scalars()]

@@ -21,10 +21,10 @@ from modelyard.delivery.reproductions import (
     is_claimable,
     put_back,
 )
-from modelyard.delivery.stages import Yard
 from modelyard.server.installation import Installation
 from modelyard.server.leases import Heart, WorkerStops, has_stopped
 from modelyard.server.outcomes import read_outcome
+from modelyard.server.yards import yard_of
 from modelyard.storage.objects import local_folder
 
 TRACER = trace.get_tracer("modelyard")
@@ -54,16 +54,7 @@ def reproduce_once(installation: Installation, holder: str, stop: threading.Even
 def _brought_to_end(installation: Installation, held: Reproduction, stop: threading.Event | None) -> None:
     database, lease_s = installation.database, installation.settings.worker.lease_s
     with Heart(database, lambda tx: extended_reproduction(tx, held, lease_s), lease_s, stop) as heart:
-        yard = Yard(
-            database=database,
-            blobs=installation.blobs,
-            tables=installation.tables,
-            online=installation.online,
-            folder=installation.settings.folder,
-            log_key=installation.log_key,
-            holder=held.holder,
-            beat=heart.check,
-        )
+        yard = yard_of(installation, held.holder, heart.check)
         try:
             found = rebuilt(yard, held, _hidden(installation), read_outcome)
             database.write(lambda tx: ended_reproduction(tx, found))
@@ -88,7 +79,9 @@ def _hidden(installation: Installation) -> tuple[Path, ...]:
     database = settings.database_url.partition("sqlite:///")[2]
     places = [local_folder(url) for url in (settings.blobs_url, settings.tables_url)]
     online = settings.online_url.partition("lmdb://")[2]
-    files = [Path(path).absolute() for path in (database, online) if path]
+    # SQLite's latest pages stand beside its file until they are copied into it.
+    beside = [f"{database}{end}" for end in ("", "-wal", "-shm", "-journal")] if database else []
+    files = [Path(path).absolute() for path in (*beside, online) if path]
     return tuple(dict.fromkeys((settings.folder, *(place.absolute() for place in places if place is not None), *files)))
 
 

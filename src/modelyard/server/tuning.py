@@ -16,9 +16,9 @@ from opentelemetry.trace import StatusCode
 from modelyard.core.errors import Kind, ModelyardError
 from modelyard.core.underway import JOB_ID
 from modelyard.delivery.domain import FencedOff
-from modelyard.delivery.stages import Yard
 from modelyard.server.installation import Installation
 from modelyard.server.leases import Heart, WorkerStops, has_stopped
+from modelyard.server.yards import yard_of
 from modelyard.storage.database import Transaction
 from modelyard.tuning.domain import MOST_PARALLEL, HeldTrial, Loss, Study, TrialState
 from modelyard.tuning.rows import read_rows
@@ -105,7 +105,7 @@ def _study_prepared(installation: Installation, held: Study, stop: threading.Eve
     database, lease_s = installation.database, installation.settings.worker.lease_s
 
     def work(beat: Callable[[], None]) -> None:
-        rows = read_rows(_yard(installation, held.holder, beat), held)
+        rows = read_rows(yard_of(installation, held.holder, beat), held)
         database.write(lambda tx: prepared(tx, held, rows))
         LOG.info("the rows of %s were read: %d to learn from, %d to measure on", held.id, rows.learned, rows.validated)
 
@@ -134,7 +134,7 @@ def _trial_brought_to_end(installation: Installation, held: HeldTrial, stop: thr
         from modelyard.tuning.sampling.storage import DatabaseStorage
         from modelyard.tuning.trying import tried
 
-        outcome: Outcome = tried(_yard(installation, held.holder, beat), DatabaseStorage(database), held)
+        outcome: Outcome = tried(yard_of(installation, held.holder, beat), DatabaseStorage(database), held)
         database.write(lambda tx: ended_trial(tx, held, outcome))
         LOG.info("trial %d of %s: %s", held.number, held.study.id, outcome.state)
 
@@ -185,16 +185,3 @@ def _brought_to_end(duty: Duty, installation: Installation, stop: threading.Even
                 LOG.warning("%s broke down", duty.name, exc_info=error)
                 trace.get_current_span().set_status(StatusCode.ERROR, reason[:2000])
                 duty.fail(reason, may_pass=isinstance(error, ModelyardError) and error.kind in PASSING)
-
-
-def _yard(installation: Installation, holder: str, beat: Callable[[], None]) -> Yard:
-    return Yard(
-        database=installation.database,
-        blobs=installation.blobs,
-        tables=installation.tables,
-        online=installation.online,
-        folder=installation.settings.folder,
-        log_key=installation.log_key,
-        holder=holder,
-        beat=beat,
-    )

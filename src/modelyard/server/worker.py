@@ -17,7 +17,7 @@ from modelyard.delivery.audits import audit_champions
 from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
 from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended, given_back, is_claimable
 from modelyard.delivery.service import fire_schedules, follow_alerts
-from modelyard.delivery.stages import Yard, staged
+from modelyard.delivery.stages import staged
 from modelyard.features.service import materialize_due
 from modelyard.governance.service import tick as governance_tick
 from modelyard.ledger.service import tick as ledger_tick
@@ -29,6 +29,7 @@ from modelyard.server.leases import Heart, WorkerStops, has_stopped
 from modelyard.server.reproducing import reproduce_once
 from modelyard.server.spools import tick as spools_tick
 from modelyard.server.tuning import Hands
+from modelyard.server.yards import yard_of
 from modelyard.serving.service import tick as log_tick
 from modelyard.storage.idempotency import forget_answers
 from modelyard.tracking.service import expire_uploads
@@ -93,7 +94,7 @@ def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDet
     database, lease_s = installation.database, installation.settings.worker.lease_s
     with Heart(database, lambda tx: extended(tx, held, lease_s), lease_s, stop) as heart:
         try:
-            outcome: Outcome = staged(held.stage, _yard(installation, held.holder, heart.check), detail)
+            outcome: Outcome = staged(held.stage, yard_of(installation, held.holder, heart.check), detail)
             database.write(lambda tx: ended(tx, held, outcome))
             LOG.info("%s of %s: %s", held.stage, held.delivery, type(outcome).__name__.lower())
         except FencedOff:
@@ -109,19 +110,6 @@ def _brought_to_end(installation: Installation, held: Claim, detail: DeliveryDet
             trace.get_current_span().set_status(StatusCode.ERROR, reason[:2000])
             with contextlib.suppress(FencedOff):
                 database.write(lambda tx: broken(tx, held, reason[:2000]))
-
-
-def _yard(installation: Installation, holder: str, beat: Callable[[], None]) -> Yard:
-    return Yard(
-        database=installation.database,
-        blobs=installation.blobs,
-        tables=installation.tables,
-        online=installation.online,
-        folder=installation.settings.folder,
-        log_key=installation.log_key,
-        holder=holder,
-        beat=beat,
-    )
 
 
 class _Tick:

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from modelyard.delivery.search_space import Choice, Domain, Integers, LogUniform, Value
 from modelyard.tuning.domain import Report, Study, Trial, TrialState
 from modelyard.tuning.rules.importance import scaled
-from modelyard.tuning.rules.studies import best_so_far, is_better
+from modelyard.tuning.rules.studies import best_of, best_so_far, is_better
 from modelyard.web.charts import Bar, Chart, Json, Plane, bars, composed
 
 HALF = 360
 MOST_DRAWN = 500
+MOST_POINTS = 1000
 MOST_CURVES = 60
 POINTS_OF_A_CURVE = 100
 TOP = 0.1
@@ -22,7 +23,8 @@ def history(study: Study, trials: Sequence[Trial]) -> Chart | None:
     if not ended:
         return None
     best = best_so_far([one.value for one in ended], higher_is_better=study.higher_is_better)
-    rows = [{"trial": one.number, "value": one.value, "best": value} for one, value in zip(ended, best, strict=True)]
+    so_far_by = dict(zip([one.number for one in ended], best, strict=True))
+    rows = [{"trial": one.number, "value": one.value, "best": so_far_by[one.number]} for one in _thinned(ended, study)]
     x: Json = {"field": "trial", "type": "quantitative", "scale": {"nice": False}}
     x |= {"axis": {"title": "trial", "tickMinStep": 1, "format": "d"}}
     y: Json = {"type": "quantitative", "scale": {"zero": False}, "axis": {"title": study.metric}}
@@ -42,6 +44,13 @@ def history(study: Study, trials: Sequence[Trial]) -> Chart | None:
     keys = (("trial", "key-1 dot"), ("best so far", "key-2"))
     label = f"{study.metric} of each of {len(ended)} trials, and the best so far"
     return composed(label, {"data": {"values": rows}, "layer": layers}, Plane(height=220), keys)
+
+
+def _thinned(trials: Sequence[Trial], study: Study) -> list[Trial]:
+    """The trials, or where they are too many to draw, the best of every few that follow each other."""
+    few = -(-len(trials) // MOST_POINTS)
+    kept = (best_of(trials[start : start + few], higher_is_better=study.higher_is_better) for start in range(0, len(trials), few))
+    return [one for one in kept if one is not None]
 
 
 def importance(shares: Mapping[str, float]) -> Chart | None:
@@ -149,10 +158,7 @@ def curves(study: Study, trials: Sequence[Trial], reports: Mapping[int, Sequence
     rows: list[Json] = []
     for one in told:
         group = "best" if one is best else "stopped early" if one.state is TrialState.PRUNED else "others"
-        points = reports[one.number]
-        every = max(1, -(-len(points) // POINTS_OF_A_CURVE))
-        kept = [*points[:-1:every], points[-1]]
-        rows += [{"trial": one.number, "group": group, "step": point.step, "value": point.value} for point in kept]
+        rows += [{"trial": one.number, "group": group, "step": point.step, "value": point.value} for point in reports[one.number]]
     x: Json = {"field": "step", "type": "quantitative", "axis": {"title": "step", "tickMinStep": 1}, "scale": {"nice": False}}
     y: Json = {"field": "value", "type": "quantitative", "scale": {"zero": False}, "axis": {"title": "reported"}}
     tip = [

@@ -17,6 +17,7 @@ StudyId = NewType("StudyId", str)
 DEFAULT_NAME = "tuning"
 MOST_TRIALS = 10_000
 MOST_PARALLEL = 16
+LONGEST_S = 366 * 86_400.0
 MOST_SEED = 2**32 - 1
 
 
@@ -82,8 +83,8 @@ class NewStudy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ):
             if not least <= value <= most:
                 raise InvalidInput(f"{what}={value} is not from {least} to {most:,}", hint=f"a whole number from {least} to {most}")
-        if self.timeout_s is not None and not 0 < self.timeout_s < float("inf"):
-            raise InvalidInput(f"a time limit of {self.timeout_s:g} s leaves no time", hint="yard tune MODEL --timeout 30m")
+        if self.timeout_s is not None and not 0 < self.timeout_s <= LONGEST_S:
+            raise InvalidInput(f"a time limit of {self.timeout_s:g} s is none up to a year", hint="yard tune MODEL --timeout 30m")
 
 
 class StudyRows(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,11 +101,25 @@ class StudyRows(msgspec.Struct, frozen=True, kw_only=True):
     held_back: int
 
 
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One training with one set of parameters, and what came of it: its value by the study's metric, or why there is none."""
+
+    number: int
+    state: TrialState
+    parameters: dict[str, Value]
+    value: float | None = None
+    run: str = ""
+    loss: Loss | None = None
+    reason: str = ""
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
+
+
 class Study(msgspec.Struct, frozen=True, kw_only=True):
     """A search for parameters under which a model does best by one metric. `declaration` is the digest of what was declared as it began.
 
-    `sampled_as` is its number in Optuna's storage, `until_at` when no more trials begin, by the time of leases; `fence` counts who
-    took it up to read its rows.
+    `sampled_as` is its number in Optuna's storage, `until_at` when no more trials begin, by the time of leases; `best` is the best
+    trial so far; `fence` counts who took it up to read its rows.
     """
 
     id: StudyId
@@ -125,6 +140,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Instant
     until_at: Instant | None = None
     rows: StudyRows | None = None
+    best: Trial | None = None
     reason: str = ""
     ended_at: Instant | None = None
     attempt: int = 0
@@ -137,20 +153,6 @@ class Report(msgspec.Struct, frozen=True):
 
     step: int
     value: float | None
-
-
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One training with one set of parameters, and what came of it: its value by the study's metric, or why there is none."""
-
-    number: int
-    state: TrialState
-    parameters: dict[str, Value]
-    value: float | None = None
-    run: str = ""
-    loss: Loss | None = None
-    reason: str = ""
-    started_at: Instant | None = None
-    ended_at: Instant | None = None
 
 
 class StudyDetail(msgspec.Struct, frozen=True, kw_only=True):

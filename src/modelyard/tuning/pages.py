@@ -111,7 +111,7 @@ def show_study(snapshot: Snapshot, principal: Principal, study: StudyId) -> Stud
         importance=charts.importance(importances(own.space.domains, known, higher_is_better=own.higher_is_better)),
         slices=charts.slices(own, trials),
         parallel=charts.parallel(own, trials),
-        curves=charts.curves(own, trials, service.study_reports(snapshot, own)),
+        curves=charts.curves(own, trials, service.latest_reports(snapshot, own, trials=MOST_SHOWN, points=charts.POINTS_OF_A_CURVE)),
         ship=f"yard ship {own.model} --study {own.name}",
         go_on=f"yard tune {own.model}{name} --trials {max(own.trials, detail.counted) * 2}",
         code=_code(detail),

@@ -4,34 +4,35 @@ from modelyard.access.domain import Principal
 from modelyard.registry.domain import ModelName
 from modelyard.registry.sections import Cell, Contribution, Section, Table
 from modelyard.storage.database import Snapshot
-from modelyard.tuning.domain import StudyDetail
+from modelyard.tuning.domain import Study
 from modelyard.tuning.pages import STATES
-from modelyard.tuning.service import get_study, list_studies
+from modelyard.tuning.service import counted, list_studies
 
 MOST_SHOWN = 5
 
 
 def on_models_page(snapshot: Snapshot, principal: Principal, model: ModelName) -> Contribution:
     """The latest studies of a model's parameters; nothing where there is none."""
-    found = [get_study(snapshot, principal, one.id) for one in list_studies(snapshot, principal, model)[:MOST_SHOWN]]
+    found = list_studies(snapshot, principal, model)[:MOST_SHOWN]
     if not found:
         return Contribution()
-    table = Table(heads=("Study", "State", "Best", "Trials", "Begun"), rows=tuple(map(_row, found)))
+    rows = tuple(_row(one, counted(snapshot, one)) for one in found)
+    table = Table(heads=("Study", "State", "Best", "Trials", "Begun"), rows=rows)
     section = Section(id="studies", title="Studies", order=70, note="searches of its parameters", table=table, live=_topics(found))
     return Contribution(sections=(section,))
 
 
-def _row(detail: StudyDetail) -> tuple[Cell, ...]:
-    tone, word = STATES[detail.study.state]
-    best = "" if detail.best is None or detail.best.value is None else f"{detail.study.metric} {detail.best.value:.4g}"
+def _row(study: Study, trials: int) -> tuple[Cell, ...]:
+    tone, word = STATES[study.state]
+    best = "" if study.best is None or study.best.value is None else f"{study.metric} {study.best.value:.4g}"
     return (
-        Cell(text=detail.study.name, href=f"/studies/{detail.study.id}"),
+        Cell(text=study.name, href=f"/studies/{study.id}"),
         Cell(text=word, tone=tone),
         Cell(text=best, is_number=True),
-        Cell(text=f"{detail.counted} of {detail.study.trials}", is_number=True),
-        Cell(at=detail.study.created_at),
+        Cell(text=f"{trials} of {study.trials}", is_number=True),
+        Cell(at=study.created_at),
     )
 
 
-def _topics(found: list[StudyDetail]) -> str:
-    return " ".join(f"study:{one.study.id}" for one in found)
+def _topics(found: list[Study]) -> str:
+    return " ".join(f"study:{one.id}" for one in found)

@@ -22,6 +22,13 @@ SKLEARN_MODULES = (
     *("calibration", "gaussian_process", "isotonic", "kernel_ridge", "cross_decomposition", "experimental"),
 )
 """Where the classes of a pipeline are looked for that a run names without their modules."""
+OTHER_MODULES = (
+    *("cluster", "compose", "covariance", "feature_extraction", "manifold", "mixture", "model_selection", "multiclass", "multioutput"),
+    "semi_supervised",
+)
+"""Where further estimators are. All other modules have what reads files and addresses, `sklearn.datasets` above all."""
+LIGHTGBM_ESTIMATOR = "LGBM"
+"""How the names of LightGBM's estimators begin. Its boosters and data sets are made from files."""
 LIGHTGBM_NAMES = {"num_boost_round": "n_estimators", "num_threads": "n_jobs"}
 """What MLflow's autologging of LightGBM calls two params of its estimators."""
 
@@ -34,6 +41,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     module: str
     arguments: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises NotWritable for one with a folder to keep what it computes in: what lies there is unpickled again."""
+        if any(key == "memory" and value is not None for key, value in self.arguments):
+            raise NotWritable("it keeps what it computes in a folder")
 
     @property
     def imports(self) -> set[tuple[str, str]]:
@@ -94,10 +106,12 @@ def public_module(path: str) -> str:
     >>> public_module("sklearn.linear_model._logistic.LogisticRegression")
     'sklearn.linear_model'
     """
-    parts = path.split(".")[:-1]
-    if not parts or parts[0] not in DISTRIBUTIONS or not all(one.isidentifier() and one.isascii() for one in parts):
+    *parts, name = path.split(".")
+    is_lightgbm = parts[:1] == ["lightgbm"] and name.startswith(LIGHTGBM_ESTIMATOR)
+    is_sklearn = parts[:1] == ["sklearn"] and parts[1:2] and parts[1] in (*SKLEARN_MODULES, *OTHER_MODULES) and name[:1].isupper()
+    if not (is_lightgbm or is_sklearn) or not all(is_free_name(one.lstrip("_")) for one in parts):
         raise NotWritable(f"{path[:80]!r} is no estimator of {' or '.join(sorted(DISTRIBUTIONS.values()))}")
-    if parts[0] == "lightgbm":
+    if is_lightgbm:
         return "lightgbm"
     return ".".join(parts[: next((place for place, one in enumerate(parts) if one.startswith("_")), len(parts))])
 

@@ -13,7 +13,7 @@ from modelyard.core.enclosure import is_enclosing
 from modelyard.core.processor import processor
 from modelyard.delivery.children import ChildLimits
 from modelyard.delivery.domain import NO_SWAPS, Comparison, Difference, Ingredient, Reproduction, Swaps, TrainingFailed, Verdict
-from modelyard.delivery.environments import locked_requirements
+from modelyard.delivery.environments import Environment, locked_requirements
 from modelyard.delivery.rebuilding.comparison import MODEL, allowed, compared, compared_metrics, compared_predictions, verdict_of
 from modelyard.delivery.rebuilding.differences import (
     OWN_PACKAGE,
@@ -27,7 +27,7 @@ from modelyard.delivery.rebuilding.differences import (
 )
 from modelyard.delivery.rebuilding.environment import Fresh, Wanted, fresh_environment
 from modelyard.delivery.rebuilding.records import Records, records_of
-from modelyard.delivery.rebuilding.room import Room, opened_room, sound
+from modelyard.delivery.rebuilding.room import Room, check_left, opened_room, sound
 from modelyard.delivery.rebuilding.rows import Rows, current_rows, snapshot_rows
 from modelyard.delivery.rebuilding.steps import Steps
 from modelyard.delivery.rebuilding.tracked import ReadOutcome, made_again
@@ -36,7 +36,7 @@ from modelyard.delivery.sources import unpack_source
 from modelyard.delivery.stages.learning import metrics_of
 from modelyard.delivery.stages.splitting import split
 from modelyard.delivery.stages.yard import Yard
-from modelyard.delivery.training import TRAIN_TIMEOUT_S, lesson_of, trained
+from modelyard.delivery.training import TRAIN_TIMEOUT_S, Learned, Lesson, lesson_of, trained
 from modelyard.monitoring.rules.metrics import measured
 from modelyard.registry.artifacts import fetch_folder, put_folder
 from modelyard.registry.encoding import Vector, matrix
@@ -87,7 +87,7 @@ def _made_again(yard: Yard, steps: Steps, room: Room) -> Reproduction:
     try:
         steps.taken(
             "train",
-            lambda: trained(fresh.environment, room.source, lesson, room.model, limits),
+            lambda: _trained(fresh.environment, room, lesson, limits),
             lambda found: f"a {found.kind} on {learned.height:,} rows, seed {kept.seed}, {kept.threads} threads",
         )
     except TrainingFailed as error:
@@ -111,6 +111,12 @@ def _records(yard: Yard, held: Reproduction, room: Room) -> Records:
     shutil.rmtree(room.artifact)
     unpack_source(yard.blobs.get_bytes(held.swaps.source or records.training.source), room.source)
     return records
+
+
+def _trained(environment: Environment, room: Room, lesson: Lesson, limits: ChildLimits) -> Learned:
+    found = trained(environment, room.source, lesson, room.model, limits)
+    check_left(room.model)
+    return found
 
 
 def _models(yard: Yard, records: Records, room: Room, rows: Rows) -> list[Comparison]:

@@ -28,15 +28,20 @@ def compared(what: str, recorded: Digest | str, rebuilt: Digest | str, *, decide
 
 
 def compared_metrics(recorded: Mapping[str, float | None], rebuilt: Mapping[str, float]) -> list[Comparison]:
-    """Each recorded metric beside the rebuilt one; one that is no number on both sides is equal."""
-    return [_metric(name, _number(value), _number(rebuilt.get(name))) for name, value in recorded.items()]
+    """Each recorded metric beside the rebuilt one. None is recorded of what was no finite number: any such is its equal.
+
+    >>> [one.is_equal for one in compared_metrics({"auc": None, "loss": float("inf")}, {"auc": float("nan"), "loss": float("-inf")})]
+    [True, False]
+    """
+    return [_metric(name, value, rebuilt.get(name)) for name, value in recorded.items()]
 
 
 def compared_predictions(recorded: Vector, rebuilt: Vector) -> Comparison:
     """The answers of both models for the same rows, shape (rows,): equal where every bit is."""
     is_equal = recorded.tobytes() == rebuilt.tobytes()
     with np.errstate(invalid="ignore"):
-        apart = np.where(recorded == rebuilt, 0.0, np.abs(recorded - rebuilt))
+        is_same = (recorded == rebuilt) | (np.isnan(recorded) & np.isnan(rebuilt))
+        apart = np.where(is_same, 0.0, np.abs(recorded - rebuilt))
     largest = float(apart.max(initial=0.0))
     different = int((recorded.view(np.int64) != rebuilt.view(np.int64)).sum())
     scale = max(1.0, float(np.abs(recorded[np.isfinite(recorded)]).max(initial=0.0)))
@@ -67,21 +72,25 @@ def verdict_of(comparisons: Sequence[Comparison], within: float) -> tuple[Verdic
     if not different:
         return Verdict.IDENTICAL, "the model computes the same, bit for bit"
     beyond = [one for one in different if not _is_bits(one) and (one.difference is None or one.difference > within)]
-    if within and not beyond:
+    has_figures = any(one.decides and not _is_bits(one) for one in comparisons)
+    if within and has_figures and not beyond:
         return Verdict.EQUAL_WITHIN_TOLERANCE, f"every number is within {within:g} of what was recorded"
-    return Verdict.DIFFERENT, ", ".join(one.what for one in (beyond if within else different))
+    return Verdict.DIFFERENT, ", ".join(one.what for one in (beyond if within and has_figures else different))
 
 
 def _is_bits(one: Comparison) -> bool:
-    """Whether it has no distance, so that within a tolerance the figures alone decide."""
-    return one.what == MODEL or one.what.startswith(FILE)
+    """Whether it has no distance, so that within a tolerance the figures alone decide; a file that was not written again is no such."""
+    return one.what == MODEL or (one.what.startswith(FILE) and bool(one.rebuilt))
 
 
 def _metric(name: str, recorded: float | None, rebuilt: float | None) -> Comparison:
-    apart = None if recorded is None or rebuilt is None else abs(recorded - rebuilt) / max(1.0, abs(recorded))
-    texts = ["none" if value is None else repr(value) for value in (recorded, rebuilt)]
-    return Comparison(what=f"metric {name}", recorded=texts[0], rebuilt=texts[1], is_equal=recorded == rebuilt, difference=apart)
-
-
-def _number(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    if recorded is None and rebuilt is not None and not math.isfinite(rebuilt):
+        rebuilt = None
+        is_equal = True
+    else:
+        # By their texts: one that is not a number is equal to another, minus zero is no zero, and one that is missing is no figure.
+        is_equal = recorded is not None and rebuilt is not None and repr(float(recorded)) == repr(float(rebuilt))
+    texts = ["none" if value is None else repr(float(value)) for value in (recorded, rebuilt)]
+    apart = math.inf if recorded is None or rebuilt is None else abs(recorded - rebuilt) / max(1.0, abs(recorded))
+    difference = apart if math.isfinite(apart) else None
+    return Comparison(what=f"metric {name}", recorded=texts[0], rebuilt=texts[1], is_equal=is_equal, difference=difference)

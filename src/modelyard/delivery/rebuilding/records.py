@@ -130,7 +130,8 @@ def _delivery_of(state: Snapshot, asked: Reproduction, run: str | None) -> Deliv
     except NotFound as error:
         raise _not_reproducible(asked, f"its run {run} is not on record") from error
     detail = delivery_of_run(state, run, found.tags)
-    if detail is None:
+    # A version that was registered by hand may name any run: what another team made is no business of who asks.
+    if detail is None or detail.delivery.team_id != asked.team_id:
         raise _not_reproducible(asked, f"there is no record of a delivery that made its run {run}")
     return detail
 

@@ -4,6 +4,7 @@ Owns where things lie. The recorded artifact is only there while no training run
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -12,13 +13,14 @@ from pathlib import Path
 
 import msgspec
 
-from modelyard.core.enclosure import Enclosure
+from modelyard.core.enclosure import TEMPORARY, Enclosure
 from modelyard.core.errors import Corrupted, Kind, ModelyardError
-from modelyard.delivery.domain import Reproduction
+from modelyard.delivery.domain import Reproduction, TrainingFailed
 from modelyard.delivery.environments import Environment
 from modelyard.storage.blobs import BlobMissing
 
 PREFIX = "modelyard-rebuild-"
+LOCK = "lock"
 ROOMY = Path("/var/tmp")  # noqa: S108 - an environment can be larger than a /tmp that lies in memory
 
 
@@ -74,20 +76,42 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
         temporary = self.work / "temporary"
         temporary.mkdir(parents=True, exist_ok=True)
         base = Path(environment.interpreter).resolve().parents[1]
-        return Enclosure(hidden=tuple(map(str, self.hidden)), shown=(str(base), str(self.work)), temporary=str(temporary))
+        # Beside the room lie those of others, with recorded artifacts in them, and what deliveries train.
+        beside = [self.folder.parent] if str(self.folder.parent) not in TEMPORARY else []
+        hidden = tuple(map(str, (*self.hidden, *beside)))
+        return Enclosure(hidden=hidden, shown=(str(base), str(self.work)), temporary=str(temporary))
 
 
 @contextlib.contextmanager
 def opened_room(held: Reproduction, hidden: tuple[Path, ...]) -> Iterator[Room]:
-    """A room for an attempt, gone with the block; what a killed attempt left behind is removed first."""
+    """A room for an attempt, gone with the block; what killed attempts left behind, of whichever reproduction, is removed first."""
     root = Path(tempfile.gettempdir()) if "TMPDIR" in os.environ or not ROOMY.is_dir() else ROOMY
-    for abandoned in root.glob(f"{PREFIX}{held.id}-*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
+    for room in root.glob(f"{PREFIX}*"):
+        _remove_abandoned(room)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{held.id}-", dir=root))
     try:
-        yield Room(folder=folder, hidden=hidden)
+        with (folder / LOCK).open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield Room(folder=folder, hidden=hidden)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(room: Path) -> None:
+    """Removes a room of this account's whose attempt has ended: one that lives holds its lock, or is about to make it."""
+    with contextlib.suppress(OSError):
+        if room.lstat().st_uid != os.geteuid():
+            return
+        with (room / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(room, ignore_errors=True)
+
+
+def check_left(folder: Path) -> None:
+    """Raises TrainingFailed where what a training left is a link or holds one: whoever reads it sees more than the training did."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
+            raise TrainingFailed(f"it left a link, {path.name[:80]}, and not what it leads to", hint="write the files themselves")
 
 
 @contextlib.contextmanager

@@ -4,9 +4,9 @@ Owns the record's reading and the comparison. How the client's folder is read is
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import polars as pl
@@ -21,18 +21,22 @@ from modelyard.delivery.environments import own_words
 from modelyard.delivery.rebuilding.comparison import FILE, allowed, compared, compared_metrics, verdict_of
 from modelyard.delivery.rebuilding.differences import PROCESSOR, PYTHON, UNREPEATED, told
 from modelyard.delivery.rebuilding.environment import Fresh, Wanted, fresh_environment
-from modelyard.delivery.rebuilding.room import Room, sound
+from modelyard.delivery.rebuilding.room import Room, check_left, sound
 from modelyard.delivery.rebuilding.steps import Steps
 from modelyard.delivery.reproductions import failed
 from modelyard.delivery.sources import unpack_source
 from modelyard.delivery.stages.yard import Yard
 from modelyard.delivery.training import TRAIN_TIMEOUT_S
+from modelyard.ledger.service import first_positions, list_events
 from modelyard.storage.blobs import Blobs
+from modelyard.storage.database import Snapshot
 from modelyard.storage.rows import digest_frame
-from modelyard.tracking.domain import RunId
-from modelyard.tracking.service import get_run, list_all_files
+from modelyard.tracking.domain import Artifact, Run, RunId
+from modelyard.tracking.service import current_digest, get_run, list_all_files
 
 RECORDS = "modelyard/"
+CONTENT = "content at its end"
+CHANGED = "something of the run, if only a tag, was changed since it ended"
 SYSTEM_METRICS = "system/"
 DATA = "MODELYARD_DATA"
 PINNED_LINE = re.compile(rb"(?!modelyard==)[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
@@ -64,21 +68,23 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     command: tuple[str, ...] | None
     folder: str
-    python: str
+    # uv takes the path of a program, too, and runs it.
+    python: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)*[A-Za-z0-9+]{0,20}$")]
     root: str = ""
     seeds: dict[str, int] = {}
     processor: str = ""
-    tolerance: float = 0.0
+    tolerance: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     datasets: tuple[RecordedData, ...] = ()
     source_skipped: str = ""
 
 
 class Tracked(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it is on record, and what it left."""
+    """A run as it is on record, and what it left; `content` is its digest as the ledger has it from its end, and as it is now."""
 
     record: RunRecord
     requirements: bytes
     outcome: RecordedOutcome
+    content: tuple[str, str]
 
 
 def made_again(yard: Yard, steps: Steps, room: Room, read: ReadOutcome) -> Reproduction:
@@ -87,7 +93,7 @@ def made_again(yard: Yard, steps: Steps, room: Room, read: ReadOutcome) -> Repro
     record = tracked.record
     wanted = Wanted(folder=room.environment, python=record.python, requirements=tracked.requirements)
     fresh = steps.taken("environment", lambda: fresh_environment(yard.blobs, wanted, yard.beat), lambda found: found.said)
-    changed = steps.taken("data", lambda: _changed_data(yard.folder, record, room.source), _said_of_data(record))
+    changed = steps.taken("data", lambda: _changed_data(room, record), _said_of_data(record))
     if record.processor != processor():
         said = f"{processor()} instead of {record.processor or 'one that was not recorded'}"
         changed = [*changed, Difference(ingredient=Ingredient.PROCESSOR, said=said)]
@@ -122,7 +128,10 @@ def run_record(files: Mapping[str, Digest], blobs: Blobs) -> RunRecord:
 def _tracked(yard: Yard, run: str, room: Room) -> Tracked:
     with yard.database.read() as state:
         found = get_run(state, SYSTEM, RunId(run))
-        files = {one.path: one.digest for one in list_all_files(state, SYSTEM, RunId(run))}
+        there = list_all_files(state, SYSTEM, RunId(run))
+        _check_ended(state, found, there)
+        content = (found.facts.content_digest or "", current_digest(state, SYSTEM, RunId(run)))
+    files = {one.path: one.digest for one in there}
     record = run_record(files, yard.blobs)
     facts = found.facts
     for name, tagged in (("source.tar", facts.source_digest), ("environment.txt", facts.environment_digest)):
@@ -138,17 +147,29 @@ def _tracked(yard: Yard, run: str, room: Room) -> Tracked:
         params=found.params, metrics={one.key: one.value for one in found.metrics if one.value is not None}, files=_own(files)
     )
     requirements = b"".join(line + b"\n" for line in lines if PINNED_LINE.fullmatch(line))
-    return Tracked(record=record, requirements=requirements, outcome=outcome)
+    return Tracked(record=record, requirements=requirements, outcome=outcome, content=content)
 
 
-def _changed_data(installation: Path, record: RunRecord, source: Path) -> list[Difference]:
-    """The datasets that are no longer what the run read. Raises NotReproducible for one that is gone."""
+def _check_ended(state: Snapshot, run: Run, files: Sequence[Artifact]) -> None:
+    """Raises NotReproducible for a run that goes on, and for one whose record was written after its end: it names the tolerance."""
+    if not run.facts.status.is_final:
+        raise NotReproducible(f"the run {run.facts.id} has not ended", hint="make it again once it has")
+    subject = f"run:{run.facts.id}"
+    first = first_positions(state, "tracking.run_ended", [subject]).get(subject)
+    ends = [] if first is None else list_events(state, first - 1, limit=1)
+    late = [one.path for one in files if one.path.startswith(RECORDS) and any(one.put_at > end.occurred_at for end in ends)]
+    if late:
+        raise NotReproducible(f"{late[0]} of the run was written after the run had ended", hint="what it was to be held to is not known")
+
+
+def _changed_data(room: Room, record: RunRecord) -> list[Difference]:
+    """The datasets that are no longer what the run read. Raises NotReproducible for one that is gone, or the installation's own."""
     found = []
     for one in record.datasets:
         if one.path is None:
             continue
-        path = _laid(one.path, record.root, source)
-        if path.resolve().is_relative_to(installation.resolve()):
+        path = _laid(one.path, record.root, room.source)
+        if any(path.resolve().is_relative_to(hidden.resolve()) for hidden in room.hidden):
             raise NotReproducible(
                 f"the data at {one.path[:200]} is the installation's own", hint="a run's data lies outside of the data folder"
             )
@@ -196,6 +217,7 @@ def _trained(yard: Yard, record: RunRecord, room: Room, fresh: Fresh) -> None:
         words["PYTHONHASHSEED"] = str(record.seeds["PYTHONHASHSEED"])
     limits = ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=yard.beat, enclosure=enclosure)
     called([environment.interpreter, *(record.command or ())[1:]], words, room.source / record.folder, limits)
+    check_left(room.logged)
 
 
 def _judged(held: Reproduction, tracked: Tracked, again: RecordedOutcome, changed: list[Difference]) -> Reproduction:
@@ -214,6 +236,7 @@ def _judged(held: Reproduction, tracked: Tracked, again: RecordedOutcome, change
     around: list[Comparison] = [
         compared(PYTHON, record.python, record.python, decides=False),
         compared(PROCESSOR, record.processor, processor(), decides=False),
+        compared(CONTENT, *tracked.content, decides=False, note="" if len(set(tracked.content)) == 1 else CHANGED),
     ]
     within = allowed(record.tolerance, is_same_family=record.processor == processor())
     verdict, found = verdict_of(comparisons, within)

@@ -13,13 +13,15 @@ from modelyard.delivery.domain import DeliveryState, Facts
 from modelyard.delivery.machine import Done, Outcome, Stopped
 from modelyard.delivery.stages.splitting import AS_OF, in_places, split
 from modelyard.delivery.stages.yard import Job, Yard, put_frame, snapshot_of
-from modelyard.features.domain import SourceUse
+from modelyard.features.domain import DType, SourceUse
+from modelyard.features.domain.types import find_dtype
 from modelyard.features.offline import training_rows
 from modelyard.storage.rows import digest_frame
 
 FEWEST_ROWS = 200
 FEWEST_TEST_ROWS = 50
 MOST_MISSING_RISE = 0.25
+KINDS: dict[DType, type[pl.DataType]] = {"string": pl.String, "int64": pl.Int64, "float64": pl.Float64, "bool": pl.Boolean}
 
 
 class Learnable(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +61,8 @@ def learnable(declaration: ModelDeclaration, root: Path, now: Instant) -> Learna
 def labelled_rows(declaration: ModelDeclaration, root: Path, now: Instant) -> pl.DataFrame:
     """The observations whose label is known at `now`, with keys, request fields, the label, and the instant `as_of` if they have one.
 
-    They are in the order of their instants, or of their places. Raises InvalidInput where the source has no such column or
-    no such row.
+    They are in the order of their instants, or of their places. Raises InvalidInput where the source has no such column, no
+    such row, or values that a request of the declared type never brings.
     """
     observations = declaration.observations
     rows = pl.scan_parquet(root / observations.source.path)
@@ -72,12 +74,40 @@ def labelled_rows(declaration: ModelDeclaration, root: Path, now: Instant) -> pl
         raise InvalidInput(f"{observations.source.path} has no column {missing[0]!r}", hint=f"it has {', '.join(present[:12])}")
     rows = rows.filter(pl.col(declaration.label).is_not_null())
     if declaration.as_of is None:
-        found = in_places(rows.select(*wanted).collect(), declaration.inputs, declaration.label)
+        found = in_places(_as_declared(rows.select(*wanted).collect(), declaration), declaration.inputs, declaration.label)
     else:
-        found = _dated(rows, observations, declaration.as_of, now).select(*wanted, AS_OF).sort(AS_OF, maintain_order=True).collect()
+        dated = _dated(rows, observations, declaration.as_of, now).select(*wanted, AS_OF).sort(AS_OF, maintain_order=True)
+        found = _as_declared(dated.collect(), declaration)
     if found.is_empty():
         raise InvalidInput(f"no row of {observations.source.path} has a known label yet", hint="wait for labels, or lengthen the history")
     return found
+
+
+def _as_declared(frame: pl.DataFrame, declaration: ModelDeclaration) -> pl.DataFrame:
+    """The rows with the request's fields in their declared types: what is learned from is what requests bring.
+
+    A source's own types may change with a missing value, and with them a row's place.
+    """
+    path = declaration.observations.source.path
+    return frame.with_columns(_typed(frame[one.name], one.dtype, path) for one in declaration.request)
+
+
+def _typed(column: pl.Series, dtype: DType, path: str) -> pl.Series:
+    found = find_dtype(column.dtype)
+    if found == dtype:
+        return column
+    is_number = found in ("int64", "float64", "bool") and dtype in ("int64", "float64")
+    if not is_number and column.dtype != pl.Null:
+        raise InvalidInput(
+            f"{column.name!r} of {path} is {column.dtype}, and requests bring it as {dtype}",
+            hint="declare the type that the rows have, or write the column in the declared one",
+        )
+    known = column.fill_nan(None) if found == "float64" else column
+    changed = known.cast(KINDS[dtype], strict=False)
+    lost = known.filter((changed.cast(known.dtype) != known).fill_null(value=True) & known.is_not_null())
+    if dtype == "int64" and lost.len():
+        raise InvalidInput(f"{column.name!r} of {path} holds {lost[0]}, and requests bring whole numbers", hint="declare it as float")
+    return changed
 
 
 def _dated(rows: pl.LazyFrame, observations: Observations, as_of: AsOf, now: Instant) -> pl.LazyFrame:

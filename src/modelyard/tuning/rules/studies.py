@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -53,25 +53,19 @@ def metric_of(declaration: ModelDeclaration, asked: Metric | None = None) -> Met
     )
 
 
-def standing(trials: Iterable[tuple[int, TrialState, Loss | None]]) -> Standing:
-    """How trials stand, each told by place, state and loss.
+def standing(counted: int, running: int, lost: Iterable[tuple[int, Loss]], retaken: Collection[int]) -> Standing:
+    """How trials stand: how many count and how many of these run, place and loss of the others, and which of those places are retaken.
 
     The free place is the lowest that no trial holds which counts; who takes it is given what the lost one was.
 
-    >>> standing([(0, TrialState.COMPLETE, None), (1, TrialState.FAIL, Loss.CRASHED), (2, TrialState.RUNNING, None)])
+    >>> standing(2, 1, [(1, Loss.CRASHED)], [])
     Standing(counted=2, running=1, crashes=1, free=1)
     """
-    held: set[int] = set()
     crashes: dict[int, int] = {}
-    counted = running = 0
-    for place, state, loss in trials:
-        if loss is None:
-            held.add(place)
-            counted += 1
-            running += state is TrialState.RUNNING
-        elif loss is Loss.CRASHED:
-            crashes[place] = crashes.get(place, 0) + 1
-    free = next(place for place in range(counted + 1) if place not in held)
+    for place, loss in lost:
+        crashes[place] = crashes.get(place, 0) + (loss is Loss.CRASHED)
+    # Places are given out from the lowest on, so those below that nobody holds are those of lost trials.
+    free = min(crashes.keys() - set(retaken), default=counted)
     return Standing(counted=counted, running=running, crashes=crashes.get(free, 0), free=free)
 
 
@@ -85,10 +79,9 @@ def is_over(study: Study, found: Standing, *, is_late: bool) -> bool:
     return study.state is StudyState.RUNNING and found.running == 0 and (is_late or found.counted >= study.trials)
 
 
-def fails_from_the_start(trials: Sequence[Trial]) -> bool:
-    """Whether so many trials failed before any other came to an end that one more would not help."""
-    ended = [one.state for one in trials if one.state.is_final]
-    return len(ended) >= MOST_FAILURES and set(ended) == {TrialState.FAIL}
+def fails_from_the_start(ended: Mapping[TrialState, int]) -> bool:
+    """Whether so many trials failed before any other came to an end that one more would not help; told is how many ended in which state."""
+    return ended.get(TrialState.FAIL, 0) >= MOST_FAILURES and sum(ended.values()) == ended[TrialState.FAIL]
 
 
 def best_of(trials: Iterable[Trial], *, higher_is_better: bool) -> Trial | None:

@@ -10,6 +10,7 @@ from modelyard.tuning.service.claims import (
     lost_trial,
     reported,
 )
+from modelyard.tuning.service.ending import counted
 from modelyard.tuning.service.preparing import (
     broken_preparation,
     claimed_preparation,
@@ -17,7 +18,7 @@ from modelyard.tuning.service.preparing import (
     given_back_preparation,
     prepared,
 )
-from modelyard.tuning.service.studies import get_study, list_studies, start_study, stop_study, study_reports
+from modelyard.tuning.service.studies import get_study, latest_reports, list_studies, start_study, stop_study
 
 __all__ = [
     "Outcome",
@@ -25,17 +26,18 @@ __all__ = [
     "broken_preparation",
     "claimed_preparation",
     "claimed_trial",
+    "counted",
     "ended_trial",
     "extended_preparation",
     "extended_trial",
     "get_study",
     "given_back_preparation",
     "is_claimable",
+    "latest_reports",
     "list_studies",
     "lost_trial",
     "prepared",
     "reported",
     "start_study",
     "stop_study",
-    "study_reports",
 ]

@@ -29,12 +29,12 @@ from modelyard.tracking.domain import (
     RunId,
 )
 from modelyard.tracking.service import create_run, digest_tags, log_batch, log_inputs
-from modelyard.tuning.domain import HeldTrial, Loss, Study, StudyState, TrialState
+from modelyard.tuning.domain import HeldTrial, Loss, Study, StudyState, Trial, TrialState
 from modelyard.tuning.rules.studies import MOST_CRASHES, Standing, best_of, fails_from_the_start, has_room, is_over, standing
-from modelyard.tuning.service.ending import RUN, best_facts, detail_of, end_record, end_study, put_entry
+from modelyard.tuning.service.ending import RUN, best_facts, end_record, end_study, put_entry, trial_of
 from modelyard.tuning.service.studies import STUDY_TAG
 from modelyard.tuning.store import sampled, studies
-from modelyard.tuning.store.sampled import Place, TrialRecord
+from modelyard.tuning.store.sampled import Places, TrialRecord
 
 TRIAL_TAG = "modelyard.trial"
 REPORTED = "reported"
@@ -55,9 +55,9 @@ def is_claimable(snapshot: Snapshot) -> bool:
     lease_now = snapshot.lease_time()
     for study, is_abandoned in studies.list_open(snapshot, lease_now):
         if study.state is StudyState.RUNNING:
-            places, late = sampled.list_places(snapshot, study.sampled_as, lease_now), _is_late(study, lease_now)
+            places, late = sampled.get_places(snapshot, study.sampled_as, lease_now), _is_late(study, lease_now)
             found = _standing(places)
-            if any(one.is_abandoned for one in places) or has_room(study, found, is_late=late) or is_over(study, found, is_late=late):
+            if places.abandoned or has_room(study, found, is_late=late) or is_over(study, found, is_late=late):
                 return True
         elif study.state is StudyState.WAITING or is_abandoned:
             return True
@@ -74,8 +74,7 @@ def claimed_trial(tx: Transaction, holder: str, lease_s: float) -> HeldTrial | N
         study = studies.find_study(tx, listed.id)
         if study is None or study.state is not StudyState.RUNNING:
             continue
-        places = _without_abandoned(tx, study, lease_now)
-        found, late = _standing(places), _is_late(study, lease_now)
+        found, late = _standing(_without_abandoned(tx, study, lease_now)), _is_late(study, lease_now)
         if found.crashes >= MOST_CRASHES:
             end_study(tx, study, StudyState.FAILED, f"{MOST_CRASHES} workers ended while they worked on the same trial")
         elif is_over(study, found, is_late=late):
@@ -90,7 +89,7 @@ def claimed_trial(tx: Transaction, holder: str, lease_s: float) -> HeldTrial | N
 
 def _taken(tx: Transaction, study: Study, found: Standing, holder: str, lease_until: Instant) -> HeldTrial:
     sampled.find_study(tx, study.sampled_as)  # held from here on: trials get their numbers one after the other
-    number = len(sampled.list_places(tx, study.sampled_as, lease_until))
+    number = sampled.next_number(tx, study.sampled_as)
     run = create_run(
         tx, SYSTEM, NewRun(experiment_id=ExperimentId(study.experiment), name=f"{study.name}-{number}", user=study.asked_by)
     ).facts.id
@@ -133,23 +132,33 @@ def ended_trial(tx: Transaction, held: HeldTrial, outcome: Outcome) -> None:
     study = studies.find_study(tx, held.study.id)
     assert study is not None  # studies are never deleted
     trial = _open(tx, held)
-    before = detail_of(tx, study).best
     if outcome.state is TrialState.COMPLETE:
         trial = msgspec.structs.replace(trial, values=(outcome.metrics[study.metric],))
         points = tuple(Metric(key=name, value=value, at=tx.now()) for name, value in outcome.metrics.items())
         _log(tx, Batch(run_id=RunId(held.run), metrics=points))
-    end_record(tx, trial, outcome.state, outcome.reason)
-    trials = [one for one in detail_of(tx, study).trials if one.loss is None]
-    best = best_of(trials, higher_is_better=study.higher_is_better)
-    if best != before:
-        put_entry(tx, study, "tuning.best_found", SYSTEM.id, best_facts(best))
-    if fails_from_the_start(trials):
-        end_study(tx, study, StudyState.FAILED, f"its first {len(trials)} trials failed, the last with: {outcome.reason}")
-        return
+    study = _with_best(tx, study, trial_of(end_record(tx, trial, outcome.state, outcome.reason), None))
     lease_now = tx.lease_time()
-    found, late = _standing(sampled.list_places(tx, study.sampled_as, lease_now)), _is_late(study, lease_now)
+    places, late = sampled.get_places(tx, study.sampled_as, lease_now), _is_late(study, lease_now)
+    ended = {state: count for state, count in places.counts.items() if state.is_final}
+    if fails_from_the_start(ended):
+        told = f"its first {ended[TrialState.FAIL]} trials failed, the last with: {outcome.reason}"
+        end_study(tx, study, StudyState.FAILED, told)
+        return
+    found = _standing(places)
     if is_over(study, found, is_late=late):
         end_study(tx, study, StudyState.DONE, "its time is over" if found.counted < study.trials else "")
+
+
+def _with_best(tx: Transaction, study: Study, trial: Trial) -> Study:
+    """The study with its best trial, now that `trial` has ended. All others are not looked at: there may be ten thousand."""
+    known = sorted(filter(None, (study.best, trial)), key=lambda one: one.number)
+    best = best_of(known, higher_is_better=study.higher_is_better)
+    if best == study.best:
+        return study
+    after = msgspec.structs.replace(study, best=best)
+    studies.update_study(tx, after, study.fence)
+    put_entry(tx, after, "tuning.best_found", SYSTEM.id, best_facts(best))
+    return after
 
 
 def lost_trial(tx: Transaction, held: HeldTrial, loss: Loss, reason: str) -> None:
@@ -157,14 +166,14 @@ def lost_trial(tx: Transaction, held: HeldTrial, loss: Loss, reason: str) -> Non
     end_record(tx, _open(tx, held), TrialState.FAIL, reason, loss=loss)
 
 
-def _without_abandoned(tx: Transaction, study: Study, lease_now: Instant) -> list[Place]:
+def _without_abandoned(tx: Transaction, study: Study, lease_now: Instant) -> Places:
     """How the trials stand, with those whose worker is gone marked as lost."""
-    places = sampled.list_places(tx, study.sampled_as, lease_now)
-    for place in places:
-        trial = sampled.find_trial(tx, place.id) if place.is_abandoned else None
+    places = sampled.get_places(tx, study.sampled_as, lease_now)
+    for abandoned in places.abandoned:
+        trial = sampled.find_trial(tx, abandoned)
         if trial is not None:
             end_record(tx, trial, TrialState.FAIL, "its worker ended before it did", loss=Loss.CRASHED)
-    return sampled.list_places(tx, study.sampled_as, lease_now) if any(one.is_abandoned for one in places) else places
+    return sampled.get_places(tx, study.sampled_as, lease_now) if places.abandoned else places
 
 
 def _open(tx: Transaction, held: HeldTrial) -> TrialRecord:
@@ -180,8 +189,8 @@ def _log(tx: Transaction, batch: Batch) -> None:
         log_batch(tx, SYSTEM, batch)
 
 
-def _standing(places: list[Place]) -> Standing:
-    return standing((one.place, one.state, one.loss) for one in places)
+def _standing(places: Places) -> Standing:
+    return standing(sum(places.counts.values()), places.counts.get(TrialState.RUNNING, 0), places.lost, places.retaken)
 
 
 def _is_late(study: Study, lease_now: Instant) -> bool:

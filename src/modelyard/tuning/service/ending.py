@@ -12,7 +12,7 @@ from modelyard.storage.database import Snapshot, Transaction
 from modelyard.tracking.domain import Batch, NoSuchRun, NotActive, RunId, RunStatus
 from modelyard.tracking.service import finish_run, log_batch
 from modelyard.tuning.domain import Loss, Study, StudyDetail, StudyState, Trial, TrialState
-from modelyard.tuning.rules.studies import best_of, standing
+from modelyard.tuning.rules.studies import best_of
 from modelyard.tuning.store import sampled, studies
 from modelyard.tuning.store.sampled import TrialRecord
 
@@ -25,13 +25,16 @@ ENDS = {TrialState.COMPLETE: RunStatus.FINISHED, TrialState.PRUNED: RunStatus.KI
 
 
 def detail_of(snapshot: Snapshot, study: Study) -> StudyDetail:
-    """The study with its trials."""
-    places = sampled.list_places(snapshot, study.sampled_as, snapshot.lease_time())
-    losses = {one.id: one.loss for one in places}
-    trials = tuple(trial_of(one, losses[one.id]) for one in sampled.list_trials(snapshot, study.sampled_as))
-    found = standing((one.place, one.state, one.loss) for one in places)
+    """The study with its trials. It reads all of them: no transaction does so again and again."""
+    losses = sampled.list_losses(snapshot, study.sampled_as)
+    trials = tuple(trial_of(one, losses.get(one.id)) for one in sampled.list_trials(snapshot, study.sampled_as))
     best = best_of(trials, higher_is_better=study.higher_is_better)
-    return StudyDetail(study=study, trials=trials, best=best, counted=found.counted)
+    return StudyDetail(study=study, trials=trials, best=best, counted=len(trials) - len(losses))
+
+
+def counted(snapshot: Snapshot, study: Study) -> int:
+    """How many of the study's trials count."""
+    return sum(sampled.get_places(snapshot, study.sampled_as, snapshot.lease_time()).counts.values())
 
 
 def trial_of(trial: TrialRecord, loss: Loss | None) -> Trial:
@@ -49,31 +52,36 @@ def trial_of(trial: TrialRecord, loss: Loss | None) -> Trial:
     )
 
 
-def end_record(tx: Transaction, trial: TrialRecord, state: TrialState, reason: str = "", *, loss: Loss | None = None) -> None:
-    """Ends a trial and its run; one that somebody deleted stays as it is. `trial` bears its values."""
+def end_record(tx: Transaction, trial: TrialRecord, state: TrialState, reason: str = "", *, loss: Loss | None = None) -> TrialRecord:
+    """The trial, ended with its run; a run that somebody deleted stays as it is. `trial` bears its values."""
     user = trial.user | ({REASON: reason[:LONGEST_REASON]} if reason else {})
-    sampled.update_trial(tx, msgspec.structs.replace(trial, state=state, user=user, ended_at=tx.now()), loss)
+    ended = msgspec.structs.replace(trial, state=state, user=user, ended_at=tx.now())
+    sampled.update_trial(tx, ended, loss)
     with contextlib.suppress(NoSuchRun, NotActive):
         run = RunId(str(trial.user[RUN]))
         tags = [(STATE_TAG, str(loss or state))] + ([(REASON_TAG, reason[:LONGEST_REASON])] if reason else [])
         log_batch(tx, SYSTEM, Batch(run_id=run, tags=tuple(tags)))
         finish_run(tx, SYSTEM, run, RunStatus.KILLED if loss is not None else ENDS[state])
+    return ended
 
 
 def end_study(tx: Transaction, study: Study, state: StudyState, reason: str = "", *, actor: PrincipalId = SYSTEM.id) -> Study:
     """The study, ended and recorded; trials under way are stopped, and who holds one or prepares it is fenced off."""
-    for place in sampled.list_places(tx, study.sampled_as, tx.lease_time()):
-        if place.state is TrialState.RUNNING:
-            trial = sampled.find_trial(tx, place.id)
-            assert trial is not None  # it was listed in this transaction
-            end_record(tx, trial, TrialState.FAIL, f"the study was {state}", loss=Loss.STOPPED)
+    for running in sampled.list_running(tx, study.sampled_as):
+        trial = sampled.find_trial(tx, running)
+        assert trial is not None  # it was listed in this transaction
+        end_record(tx, trial, TrialState.FAIL, f"the study was {state}", loss=Loss.STOPPED)
     after = msgspec.structs.replace(
         study, state=state, reason=reason[:LONGEST_REASON], ended_at=tx.now(), fence=study.fence + 1, holder="", until_at=None
     )
     studies.update_study(tx, after, study.fence)
-    detail = detail_of(tx, after)
-    data: Facts = {"state": state, "reason": after.reason, "trials": detail.counted, "snapshot": after.rows.digest if after.rows else None}
-    put_entry(tx, after, "tuning.study_ended", actor, data | best_facts(detail.best))
+    data: Facts = {
+        "state": state,
+        "reason": after.reason,
+        "trials": counted(tx, after),
+        "snapshot": after.rows.digest if after.rows else None,
+    }
+    put_entry(tx, after, "tuning.study_ended", actor, data | best_facts(after.best))
     return after
 
 

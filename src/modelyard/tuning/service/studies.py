@@ -138,14 +138,13 @@ def get_study(snapshot: Snapshot, principal: Principal, study: StudyId) -> Study
 
 def list_studies(snapshot: Snapshot, principal: Principal, model: str | None = None, name: str | None = None) -> list[Study]:
     """Studies of the caller's teams, newest first, at most 200: all of them, or those of a model and of a name."""
-    found = studies.list_studies(snapshot, model, MOST_LISTED)
-    return [one for one in found if principal.may(Role.VIEWER, one.team_id) and name in (None, one.name)]
+    return studies.list_studies(snapshot, principal.teams, model, name, MOST_LISTED)
 
 
-def study_reports(snapshot: Snapshot, study: Study) -> dict[int, tuple[Report, ...]]:
-    """What the trials of a study reported, by their number."""
-    numbers = {one.id: one.number for one in sampled.list_trials(snapshot, study.sampled_as)}
-    found = sampled.list_reports(snapshot, study.sampled_as)
+def latest_reports(snapshot: Snapshot, study: Study, *, trials: int, points: int) -> dict[int, tuple[Report, ...]]:
+    """What the latest trials of a study reported, by their number, of each at most so many points and its last."""
+    found = sampled.list_latest_reports(snapshot, study.sampled_as, trials=trials, points=points)
+    numbers = {one.id: one.number for one in sampled.list_trials(snapshot, study.sampled_as, min(found, default=0))} if found else {}
     return {
         numbers[trial]: tuple(Report(step, None if value != value else value) for step, value in values.items())
         for trial, values in found.items()

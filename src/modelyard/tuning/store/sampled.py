@@ -3,7 +3,7 @@
 A record is one document: only who holds a trial writes it, and each write reads it anew under a lock.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -43,14 +43,16 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Instant | None = None
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """A trial's place in its study, how it stands, and whether its worker's lease ran out. A lost one has left its place to another."""
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """How a study's trials stand: how many that count are in which state, place and loss of the others, which of those places are retaken.
 
-    id: int
-    place: int
-    state: TrialState
-    loss: Loss | None
-    is_abandoned: bool
+    `abandoned` are the ids of those whose worker's lease ran out. A lost trial has left its place to another.
+    """
+
+    counts: dict[TrialState, int]
+    lost: tuple[tuple[int, Loss], ...]
+    retaken: frozenset[int]
+    abandoned: tuple[int, ...]
 
 
 # MessagePack and not JSON: a value may be infinite, or not a number.
@@ -101,9 +103,7 @@ def delete_study(tx: Transaction, study: int) -> None:
 
 def insert_trial(tx: Transaction, record: TrialRecord, *, place: int | None = None, lease_until: int = 0) -> TrialRecord:
     """The new trial under the study's next number; its study is held by the transaction. Without a place it takes its number's."""
-    last = sa.select(sa.func.max(OPTUNA_TRIALS.c.number)).where(OPTUNA_TRIALS.c.study_id == record.study)
-    before = tx.connection.execute(last).scalar()
-    number = 0 if before is None else before + 1
+    number = next_number(tx, record.study)
     row = {"study_id": record.study, "number": number, "state": record.state, "loss": "", "lease_until": lease_until, "document": b""}
     insert = sa.insert(OPTUNA_TRIALS).values(row | {"place": number if place is None else place})
     found = tx.connection.execute(insert.returning(OPTUNA_TRIALS.c.id)).scalar_one()
@@ -138,20 +138,34 @@ def list_trials(snapshot: Snapshot, study: int, least: int = 0) -> list[TrialRec
     return [msgspec.msgpack.decode(one, type=TrialRecord) for one in found]
 
 
-def list_places(snapshot: Snapshot, study: int, lease_now: Instant) -> list[Place]:
-    """How every trial of a study stands, by number."""
-    columns = (OPTUNA_TRIALS.c.id, OPTUNA_TRIALS.c.place, OPTUNA_TRIALS.c.state, OPTUNA_TRIALS.c.loss, OPTUNA_TRIALS.c.lease_until)
-    query = sa.select(*columns).where(OPTUNA_TRIALS.c.study_id == study).order_by(OPTUNA_TRIALS.c.number)
-    return [
-        Place(
-            id=row.id,
-            place=row.place,
-            state=TrialState(row.state),
-            loss=Loss(row.loss) if row.loss else None,
-            is_abandoned=row.state == TrialState.RUNNING and row.lease_until < lease_now,
-        )
-        for row in snapshot.connection.execute(query)
-    ]
+def get_places(snapshot: Snapshot, study: int, lease_now: Instant) -> Places:
+    """How the trials of a study stand; what it costs hardly grows with their number."""
+    trials, run = OPTUNA_TRIALS.c, snapshot.connection.execute
+    own, counts = trials.study_id == study, trials.loss == ""
+    states = run(sa.select(trials.state, sa.func.count()).where(own, counts).group_by(trials.state))
+    lost = run(sa.select(trials.place, trials.loss).where(own, trials.loss != ""))
+    left = tuple((place, Loss(loss)) for place, loss in lost)
+    gone = sa.select(trials.place).where(own, trials.loss != "")
+    retaken = run(sa.select(trials.place).where(own, counts, trials.place.in_(gone))).scalars() if left else ()
+    abandoned = (own, counts, trials.state == TrialState.RUNNING, trials.lease_until < lease_now)
+    return Places(
+        counts={TrialState(state): count for state, count in states},
+        lost=left,
+        retaken=frozenset(retaken),
+        abandoned=tuple(run(sa.select(trials.id).where(*abandoned).order_by(trials.id)).scalars()),
+    )
+
+
+def list_running(snapshot: Snapshot, study: int) -> list[int]:
+    """The ids of a study's trials that are under way."""
+    own = (OPTUNA_TRIALS.c.study_id == study, OPTUNA_TRIALS.c.loss == "", OPTUNA_TRIALS.c.state == TrialState.RUNNING)
+    return list(snapshot.connection.execute(sa.select(OPTUNA_TRIALS.c.id).where(*own).order_by(OPTUNA_TRIALS.c.id)).scalars())
+
+
+def next_number(snapshot: Snapshot, study: int) -> int:
+    """The number that the next trial of a study gets."""
+    last = snapshot.connection.execute(sa.select(sa.func.max(OPTUNA_TRIALS.c.number)).where(OPTUNA_TRIALS.c.study_id == study)).scalar()
+    return 0 if last is None else last + 1
 
 
 def put_reports(tx: Transaction, trial: int, values: Mapping[int, float]) -> None:
@@ -167,14 +181,27 @@ def list_reports(snapshot: Snapshot, study: int, least: int = 0) -> dict[int, di
     return _by_trial(snapshot.connection.execute(query))
 
 
+def list_latest_reports(snapshot: Snapshot, study: int, *, trials: int, points: int) -> dict[int, dict[int, float]]:
+    """What the study's latest trials reported, of each at most so many points, evenly spread, and its last."""
+    numbers, told = OPTUNA_TRIALS.c, OPTUNA_REPORTS.c
+    latest = sa.select(numbers.id).where(numbers.study_id == study).order_by(numbers.number.desc()).limit(trials)
+    place = sa.func.row_number().over(partition_by=told.trial_id, order_by=told.step)
+    total = sa.func.count().over(partition_by=told.trial_id)
+    ranked = sa.select(OPTUNA_REPORTS, place.label("place"), total.label("total")).where(told.trial_id.in_(latest)).subquery()
+    every = (ranked.c.total + (points - 1)) // points
+    is_kept = sa.or_((ranked.c.place - 1) % every == 0, ranked.c.place == ranked.c.total)
+    query = sa.select(ranked.c.trial_id, ranked.c.step, ranked.c.value).where(is_kept)
+    return _by_trial(snapshot.connection.execute(query.order_by(ranked.c.trial_id, ranked.c.step)))
+
+
 def trial_reports(snapshot: Snapshot, trial: int) -> dict[int, float]:
     """What one trial reported, by step."""
     return _by_trial(snapshot.connection.execute(sa.select(OPTUNA_REPORTS).where(OPTUNA_REPORTS.c.trial_id == trial))).get(trial, {})
 
 
-def losses(snapshot: Snapshot, trials: Collection[int]) -> dict[int, Loss]:
-    """Why trials were lost, those of them that were."""
-    query = sa.select(OPTUNA_TRIALS.c.id, OPTUNA_TRIALS.c.loss).where(OPTUNA_TRIALS.c.id.in_(trials), OPTUNA_TRIALS.c.loss != "")
+def list_losses(snapshot: Snapshot, study: int) -> dict[int, Loss]:
+    """Why trials of a study were lost, by their ids; those of them that were."""
+    query = sa.select(OPTUNA_TRIALS.c.id, OPTUNA_TRIALS.c.loss).where(OPTUNA_TRIALS.c.study_id == study, OPTUNA_TRIALS.c.loss != "")
     return {row.id: Loss(row.loss) for row in snapshot.connection.execute(query)}
 
 

@@ -40,10 +40,12 @@ def find_study_by_name(snapshot: Snapshot, model: str, name: str) -> Study | Non
     return _found(snapshot, sa.select(STUDIES.c.document).where(STUDIES.c.model == model, STUDIES.c.name == name))
 
 
-def list_studies(snapshot: Snapshot, model: str | None, limit: int) -> list[Study]:
-    """Studies, newest first."""
+def list_studies(snapshot: Snapshot, teams: Collection[str] | None, model: str | None, name: str | None, limit: int) -> list[Study]:
+    """Studies of these teams, or of all, newest first; of a model and a name where these are given."""
     query = sa.select(STUDIES.c.document).order_by(STUDIES.c.id.desc()).limit(limit)
-    query = query if model is None else query.where(STUDIES.c.model == model)
+    query = query if teams is None else query.where(STUDIES.c.team_id.in_(teams))
+    for column, wanted in ((STUDIES.c.model, model), (STUDIES.c.name, name)):
+        query = query if wanted is None else query.where(column == wanted)
     return [msgspec.json.decode(one, type=Study) for one in snapshot.connection.execute(query).scalars()]
 
 

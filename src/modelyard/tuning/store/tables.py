@@ -30,6 +30,8 @@ OPTUNA_TRIALS = sa.Table(
     sa.Column("lease_until", sa.BigInteger, nullable=False),
     sa.Column("document", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("study_id", "number"),
+    # How a study stands is looked at with each trial that is given out or ends: without the documents.
+    sa.Index("ix_optuna_trials_standing", "study_id", "loss", "state", "lease_until"),
     sqlite_autoincrement=True,
 )
 OPTUNA_REPORTS = sa.Table(
