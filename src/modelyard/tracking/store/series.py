@@ -13,10 +13,11 @@ from modelyard.access.domain import TeamId
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.prepared import Prepared, PreparedSelect, insert_of
 from modelyard.tracking.domain import ExperimentId, Metric, RunId, SeriesFacts, SeriesId
-from modelyard.tracking.rules.series import Latest, Points, latest_of, packed, packed_points, unpacked
+from modelyard.tracking.rules.series import Latest, Points, between, latest_of, packed, packed_points, unpacked
 from modelyard.tracking.store.tables import RUN_POINTS, RUN_SERIES, SCATTERED
 
 SeriesKey = tuple[RunId, str]
+CHUNKS_AT_ONCE = 4
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -159,6 +160,16 @@ def load_points(snapshot: Snapshot, ids: Sequence[SeriesId]) -> dict[SeriesId, P
     for series_id, content in snapshot.connection.execute(_CHUNKS, {"ids": ids}):
         chunks[series_id].append(content)
     return {series_id: unpacked(found) for series_id, found in chunks.items()}
+
+
+def load_between(snapshot: Snapshot, series_id: SeriesId, first: int, last: int) -> Points:
+    """The points of a series with a step from `first` to `last`; of the others no more than a few chunks are in memory at once."""
+    found = []
+    for _, content in snapshot.connection.execute(_CHUNKS.execution_options(yield_per=CHUNKS_AT_ONCE), {"ids": [series_id]}):
+        inside = between(unpacked([content]), first, last)
+        if len(inside.step):
+            found.append(packed_points(inside))
+    return unpacked(found)
 
 
 def list_scattered(snapshot: Snapshot, limit: int) -> list[SeriesId]:
