@@ -6,9 +6,9 @@ import pytest
 
 from modelyard.access.domain import Principal
 from modelyard.core.clock import Instant
-from modelyard.storage.database import Database
+from modelyard.storage.database import Database, Snapshot
 from modelyard.tracking import service
-from modelyard.tracking.domain import ExperimentId, LoggedModelId, Metric, NewRun, RunId, RunStatus
+from modelyard.tracking.domain import ExperimentId, LoggedModelId, Metric, NewRun, RunId, RunStatus, SeriesId
 from modelyard.tracking.imports import ExperimentHere, ImportedExperiment, ImportedRun, PackedSeries, SourceName, TakenHere
 from modelyard.tracking.rules.series import Points, packed, packed_points
 from modelyard.tracking.service import importing
@@ -68,7 +68,12 @@ def test_a_long_series_comes_piece_by_piece_without_its_beginning_being_read_aga
 ) -> None:
     one, read = run_in(bring(database, WRITER).our_id), list[int]()
     load = series.load_between
-    monkeypatch.setattr(series, "load_between", lambda *asked: read.append(asked[2]) or load(*asked))
+
+    def noted(snapshot: Snapshot, series_id: SeriesId, first: int, last: int) -> Points:
+        read.append(first)
+        return load(snapshot, series_id, first, last)
+
+    monkeypatch.setattr(series, "load_between", noted)
     for first in (0, 10, 20):  # each lies behind what is here
         assert service.import_runs(database, WRITER, SOURCE, (msgspec.structs.replace(one, series=(piece(first, first + 10),)),)) == []
     assert read == []
