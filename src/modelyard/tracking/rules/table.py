@@ -4,7 +4,7 @@ A view is its address: equal views have equal queries, and a query alone brings 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal
 from urllib.parse import parse_qs, urlencode
 
@@ -159,13 +159,6 @@ def narrowed(text: str, name: str, value: str) -> str | None:
     if quote is None:
         return None
     return f"{text} AND {quoted(name)} = {quote}{value}{quote}" if text.strip() else f"{quoted(name)} = {quote}{value}{quote}"
-
-
-def first_columns(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The columns of a table that nobody set up: the first few metrics and params of those runs."""
-    metrics = list(dict.fromkeys(f"metrics.{one.key}" for run in runs for one in run.metrics))
-    params = list(dict.fromkeys(f"params.{key}" for run in runs for key in run.params))
-    return (*FIRST_ATTRIBUTES, *metrics[:COLUMNS_AT_FIRST], *params[:COLUMNS_AT_FIRST])
 
 
 def cell(run: Run, name: str) -> Cell:

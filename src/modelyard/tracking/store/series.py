@@ -53,6 +53,15 @@ _FACTS, _FIND = (
     )
     for names in (_FACTS_COLUMNS, (*_FACTS_COLUMNS, "series_id"))
 )
+_FACTS_NAMED = PreparedSelect(
+    lambda run_ids, keys: (
+        sa.select(*(RUN_SERIES.c[name] for name in _FACTS_COLUMNS))
+        .where(RUN_SERIES.c.run_id.in_(run_ids), RUN_SERIES.c.key.in_(keys))
+        .order_by(RUN_SERIES.c.run_id, RUN_SERIES.c.key)
+    ),
+    "run_id",
+    "key",
+)
 _CHUNKS = (
     sa.select(RUN_POINTS.c.series_id, RUN_POINTS.c.packed)
     .where(RUN_POINTS.c.series_id.in_(sa.bindparam("ids", expanding=True)))
@@ -137,10 +146,10 @@ def list_series(snapshot: Snapshot, run_id: RunId) -> list[SeriesRow]:
     return [SeriesRow(row.series_id, _facts(row)) for row in _FIND.rows(snapshot, [run_id])]
 
 
-def list_latest(snapshot: Snapshot, run_ids: Sequence[RunId]) -> dict[RunId, list[SeriesFacts]]:
-    """The facts of the series of each run that has any, by key."""
+def list_latest(snapshot: Snapshot, run_ids: Sequence[RunId], keys: Sequence[str] | None = None) -> dict[RunId, list[SeriesFacts]]:
+    """The facts of the series of each run that has any, by key: of all of them, or of those of some keys."""
     found: dict[RunId, list[SeriesFacts]] = {}
-    for row in _FACTS.rows(snapshot, run_ids):
+    for row in _FACTS.rows(snapshot, run_ids) if keys is None else _FACTS_NAMED.rows(snapshot, run_ids, keys):
         found.setdefault(row[0], []).append(_facts(row))
     return found
 
