@@ -1,6 +1,7 @@
 """Tables of runs, comparisons and saved views as pages: what they say, whose they are, what is exported, hostile words in every place."""
 
 import csv
+import functools
 import html
 import io
 import re
@@ -18,6 +19,7 @@ from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.tracking import service
 from modelyard.tracking.domain import Asked, Batch, ExperimentId, FilterInvalid, Metric, NewRun, NoSuchRun, RunId, SavedView
+from modelyard.tracking.pages import comparison
 from modelyard.tracking.rules.table import TableView
 from tests.tracking.browsing import CSRF, EVIL, Client, browsing, page, twin
 from tests.tracking.conftest import STRANGER, WRITER
@@ -234,3 +236,23 @@ def test_a_history_is_exported_point_by_point(database: Database, client: Client
     assert text.splitlines() == ["key,step,time,value", "nan,7,1970-01-01T00:00:00.000005Z,nan"]
     with pytest.raises(NoSuchRun):
         service.export_history(database, STRANGER, runs[0], "", "csv")
+
+
+def test_a_comparison_of_many_metrics_shows_the_first_and_says_how_many_there_are(
+    client: Client, database: Database, runs: list[RunId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "MOST_CELLS", 100)
+    for n, run_id in enumerate(runs):
+        metrics = tuple(Metric(key=f"m{key:03d}", value=float(n), at=Instant(1), step=0) for key in range(120))
+        params = tuple((f"p{key:03d}", str(n)) for key in range(90))
+        batch = Batch(run_id=run_id, metrics=metrics, params=params)
+        database.write(functools.partial(service.log_batch, principal=WRITER, batch=batch))
+    path = "/runs/compare?" + urlencode({"run": runs, "metric": "m119"}, doseq=True)
+    found = twin(client, path)
+    keys = [one["row"]["key"] for one in found["metrics"]]
+    assert (keys[:2], len(keys), found["metrics_total"]) == (["loss", "m000"], 33, 121)
+    assert (len(found["params"]["rows"]), found["params"]["of"], found["params"]["total"]) == (33, 92, 92)
+    assert found["curves"]["charts"][0]["metric"] == "m119"  # what is not among the rows can be drawn
+    shown = page(client, path)
+    assert "The first 33 of 121; the table of these runs" in shown
+    assert "The first 33 of 92 that differ." in shown

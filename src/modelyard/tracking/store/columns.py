@@ -57,6 +57,22 @@ def first_keys(snapshot: Snapshot, run_ids: Sequence[RunId], kind: str, most: in
     return list(found)[:most]
 
 
+_MEASURED = PreparedSelect(
+    lambda ids: (
+        sa.select(RUN_SERIES.c.key, sa.func.max(RUN_SERIES.c.points))
+        .where(RUN_SERIES.c.run_id.in_(ids))
+        .group_by(RUN_SERIES.c.key)
+        .order_by(RUN_SERIES.c.key)
+    ),
+    "id",
+)
+
+
+def measured_keys(snapshot: Snapshot, run_ids: Sequence[RunId]) -> dict[str, int]:
+    """The metrics of those runs, by key, with how many points one of them has of it at most."""
+    return dict(_MEASURED.tuples(snapshot, run_ids))
+
+
 def load_shown(snapshot: Snapshot, facts: Sequence[RunFacts], names: Sequence[str]) -> list[Run]:
     """Those runs with no more of what was logged to them than stands in some columns: the rest may be a thousand metrics each."""
     ids = [one.id for one in facts]
