@@ -2,12 +2,14 @@
 
 import contextlib
 import functools
+import itertools
 import math
 import random as plain_random
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,6 +34,7 @@ from modelyard.tracking.domain import (
     View,
 )
 from modelyard.tracking.grammar import RUNS, Comparison, Order, parse_filter, parse_orders
+from modelyard.tracking.sql import fingerprint, token_of
 from tests.tracking.conftest import STRANGER, WRITER
 
 WORDS = ["a", "A", "b", "aB", "a%", "a_b", "", "é", "z" * 70 + "1", "z" * 70 + "2", "[x]", "a*c", "a\\b"]
@@ -306,6 +309,18 @@ def test_a_token_of_another_search_is_refused(database: Database) -> None:
     for token in ("x", "%%%", "e30=", "WzFd", "WyJhIl0=", "é"):
         with database.read() as snapshot, pytest.raises(TokenInvalid):
             service.search_runs(snapshot, WRITER, (ExperimentId("0"),), service.Asked(page=token))
+
+
+def test_a_token_that_somebody_made_up_is_refused(database: Database) -> None:
+    database.write(service.ensure_default)
+    ids = (ExperimentId("0"),)
+    for order in ((), ("metrics.loss",), ("params.opt DESC",), ("end_time",)):
+        asked = service.Asked(order_by=order)
+        mark = fingerprint(ids, asked.filter, asked.order_by, asked.view)
+        for value, count in itertools.product((2**70, "x", 1.5, True, "\0"), (2, 4, 5)):
+            page = token_of(mark, [value] * count)
+            with database.read() as snapshot, pytest.raises(TokenInvalid):
+                service.search_runs(snapshot, WRITER, ids, msgspec.structs.replace(asked, page=page))
 
 
 def test_a_stranger_finds_nothing_and_the_bin_is_searched_apart(database: Database, runs: list[Run]) -> None:
