@@ -176,6 +176,8 @@ def test_a_view_is_saved_opened_changed_and_deleted(client: Client, runs: list[R
     assert "Save the changes" in page(client, changed)
     client.post("/experiments/0/views", data={**form, "query": "sort=metrics.loss"}, follow_redirects=False)
     assert [one["query"] for one in client.get("/api/v1/experiments/0/views").json()] == ["sort=metrics.loss"]
+    refused = client.post("/api/v1/experiments/0/views", json={"name": "x", "query": "show=x&" * 300})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_input")
     assert client.post(f"/experiments/0/views/{saved['id']}/delete", data={"csrf": CSRF}, follow_redirects=False).status_code == 303
     assert client.get("/api/v1/experiments/0/views").json() == []
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlencode
 import msgspec
 
 from modelyard.core.clock import SECOND
+from modelyard.core.errors import InvalidInput
 from modelyard.core.names import nearest
 from modelyard.tracking.domain import Run, RunFacts
 from modelyard.tracking.grammar import ENTITIES, Comparison
@@ -77,8 +78,14 @@ def query_text(**fields: str | tuple[str, ...]) -> str:
 
 
 def view_of(query: str) -> TableView:
-    """The view that a query says; fields that a view does not have are passed over, and so is a plot that is not known."""
-    given = parse_qs(query, max_num_fields=4 * MOST_SHOWN)
+    """The view that a query says; fields that a view does not have are passed over, and so is a plot that is not known.
+
+    Raises InvalidInput for more fields than a view has.
+    """
+    try:
+        given = parse_qs(query, max_num_fields=4 * MOST_SHOWN)
+    except ValueError as error:
+        raise InvalidInput(f"a view has no more than {4 * MOST_SHOWN} fields", hint="show fewer columns") from error
     single = {name: given[name][-1] for name in ("filter", "sort", "group", "by", "x", "y", "colour") if name in given}
     plot = given.get("plot", [""])[-1]
     return TableView(
