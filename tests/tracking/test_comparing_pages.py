@@ -82,7 +82,7 @@ def test_a_filter_that_is_wrong_is_told_beside_its_field_with_the_near_name(clie
 
 
 @pytest.mark.parametrize("plot", ["parallel", "scatter"])
-def test_plots_are_drawn_and_told_as_a_table(client: Client, runs: list[RunId], plot: str) -> None:
+def test_plots_are_drawn_and_told_as_a_table(client: Client, database: Database, runs: list[RunId], plot: str) -> None:
     path = f"/experiments/0?plot={plot}&colour=metrics.loss&sort=metrics.loss"
     context = twin(client, path)["plot"]
     assert len(context["chart"]["spec"]["data"]["values"]) == 3
@@ -90,6 +90,8 @@ def test_plots_are_drawn_and_told_as_a_table(client: Client, runs: list[RunId], 
     shown = page(client, path)
     assert 'class="still"' in shown
     assert "The values as a table" in shown
+    made(database, "long", 4.0, {"depth": "7" * 5000})
+    assert "7" * 500 not in page(client, path)
 
 
 def test_runs_of_several_experiments_stand_in_one_table(client: Client, database: Database, runs: list[RunId]) -> None:
