@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 
+from tests.tracking.plain import PLAIN
+
 API = "/api/2.0/mlflow/"
 WRITERS = 8
 ROUNDS = 12
@@ -32,7 +34,7 @@ def server_process(database_url: str, folder: Path) -> Iterator[tuple[subprocess
 
 def client_of(url: str) -> httpx.Client:
     """A client of the server."""
-    return httpx.Client(base_url=url, trust_env=False, timeout=60)
+    return httpx.Client(base_url=url, verify=PLAIN, trust_env=False, timeout=60)
 
 
 def post(client: httpx.Client, path: str, body: Any) -> Any:

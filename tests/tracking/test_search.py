@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant
-from modelyard.storage.database import Database, TooManySteps
+from modelyard.storage.database import Database, TooManySteps, Transaction
 from modelyard.tracking import service
 from modelyard.tracking.domain import (
     DATASET_CONTEXT_TAG,
@@ -44,9 +44,10 @@ COUNT = 40
 MILLISECOND = 1000
 
 
-def filled(database: Database) -> list[Run]:
+def fill(tx: Transaction) -> None:
     """Runs with few distinct values, so that filters both hit and miss and orders have ties."""
     random = plain_random.Random(11)
+    service.ensure_default(tx)
     for n in range(COUNT):
         new = NewRun(
             experiment_id=ExperimentId("0"),
@@ -54,7 +55,7 @@ def filled(database: Database) -> list[Run]:
             user=random.choice(["u", "U", ""]),
             started_at=Instant(random.choice([0, 1, 2]) * MILLISECOND + random.choice([0, 500])),
         )
-        run_id = database.write(lambda tx, new=new: service.create_run(tx, WRITER, new)).facts.id  # type: ignore[misc]  # bound at once
+        run_id = service.create_run(tx, WRITER, new).facts.id
         metrics = [
             Metric(key=key, value=random.choice([0.0, 0.5, 1.0, -1.0, math.nan]), at=Instant(n), step=random.choice([0, 1]))
             for key in ("m", "n x")
@@ -62,19 +63,16 @@ def filled(database: Database) -> list[Run]:
         ]
         params = tuple((key, random.choice(WORDS)) for key in ("p", "q") if random.random() < 0.7)
         tags = tuple((key, random.choice(WORDS)) for key in ("t",) if random.random() < 0.7)
-        batch = Batch(run_id=run_id, metrics=tuple(metrics), params=params, tags=tags)
-        database.write(lambda tx, batch=batch: service.log_batch(tx, WRITER, batch))  # type: ignore[misc]  # bound at once
+        service.log_batch(tx, WRITER, Batch(run_id=run_id, metrics=tuple(metrics), params=params, tags=tags))
         dataset = DatasetInput(
             dataset=Dataset(name=random.choice(["d", "e"]), digest=random.choice(["1", "2"]), source_type="s", source="s"),
             tags={DATASET_CONTEXT_TAG: random.choice(["train", "eval"])},
         )
         if n % 2:
-            database.write(lambda tx, r=run_id, d=dataset: service.log_inputs(tx, WRITER, r, [d]))  # type: ignore[misc]  # bound at once
+            service.log_inputs(tx, WRITER, run_id, [dataset])
         if n % 3 == 0:
             change = RunChange(status=random.choice(list(RunStatus)), ended_at=Instant(random.choice([1, 2, 3]) * MILLISECOND))
-            database.write(lambda tx, r=run_id, c=change: service.update_run(tx, WRITER, r, c))  # type: ignore[misc]  # bound at once
-    with database.read() as snapshot:
-        return [service.get_run(snapshot, SYSTEM, one.facts.id) for one in _all(snapshot)]
+            service.update_run(tx, WRITER, run_id, change)
 
 
 def _all(snapshot: Any) -> tuple[Run, ...]:
@@ -84,8 +82,9 @@ def _all(snapshot: Any) -> tuple[Run, ...]:
 @pytest.fixture
 def runs(database: Database) -> list[Run]:
     """Forty runs in experiment 0."""
-    database.write(service.ensure_default)
-    return filled(database)
+    database.write(fill)
+    with database.read() as snapshot:
+        return [service.get_run(snapshot, SYSTEM, one.facts.id) for one in _all(snapshot)]
 
 
 def like(text: str, pattern: str, flags: int = 0) -> bool:
