@@ -151,7 +151,6 @@ def _page(
     fixed = query_text(experiment=ids) if path == "/runs" else ""
     known = service.list_columns(snapshot, principal, ids)
     error, hint, rows, found = _found(snapshot, principal, ids, asked, known)
-    runs, following = rows.runs, rows.next
     shown = tuple(map(column_of, rows.columns if view.show or len(ids) == 1 else ("experiment", *rows.columns)))
     offered, more = _offers(known, shown, view, asking.find)
     total = found if not view.filter else service.count_found(snapshot, principal, ids, "")
@@ -167,7 +166,7 @@ def _page(
         usual=address(path, fixed, query_of(view, show=(), pin=())),
         kept=_kept(view, ids if path == "/runs" else ()),
         rows=tuple(
-            RunRow(facts=run.facts, tone=TONES[run.facts.status], cells=tuple(cell(run, one.name) for one in shown)) for run in runs
+            RunRow(facts=run.facts, tone=TONES[run.facts.status], cells=tuple(cell(run, one.name) for one in shown)) for run in rows.runs
         ),
         name_href=address(path, fixed, query_of(view, sort=_turned("run_name", view.sort))),
         name_order=_order("run_name", view.sort),
@@ -186,12 +185,12 @@ def _page(
         plot=None if error or not view.plot else _plot(snapshot, principal, ids, (view, shown)),
         saved=_saved(snapshot, principal, experiments, view, (path, asking.saved)),
         exports=_exports(ids, here),
-        compare_all=address("/runs/compare", query_text(run=tuple(run.facts.id for run in runs))),
+        compare_all=address("/runs/compare", query_text(run=tuple(run.facts.id for run in rows.runs))),
         may_save=principal.may(Role.CONTRIBUTOR, experiments[0].team_id),
         pager=Pager(
-            said=f"{len(runs):,} run{'' if len(runs) == 1 else 's'} on this page",
+            said=f"{len(rows.runs):,} run{'' if len(rows.runs) == 1 else 's'} on this page",
             first=address(path, fixed, here) if asking.page else None,
-            next=address(path, fixed, here, page=following) if following else None,
+            next=address(path, fixed, here, page=rows.next) if rows.next else None,
         ),
     )
 
