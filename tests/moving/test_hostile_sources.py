@@ -1,5 +1,6 @@
 """Sources that are not what they say: each ends with words, and nothing of it reaches a file system or another's data."""
 
+import contextlib
 import http.server
 import json
 import sqlite3
@@ -15,7 +16,7 @@ from modelyard.access.domain import Role
 from modelyard.core.errors import ModelyardError
 from modelyard.moving.domain import FilesUnreadable, Holder, SourceOdd, SourceRefuses, SourceUnreachable
 from modelyard.moving.folders import FolderFiles
-from modelyard.moving.sources import Address, opened_source
+from modelyard.moving.sources import Address, _files, opened_source
 from modelyard.sdk.client import Client
 from modelyard.sdk.transport import RemoteError
 from modelyard.tracking.domain import RunId
@@ -126,6 +127,22 @@ def test_a_database_opens_no_file_outside_of_its_folder(tmp_path: Path) -> None:
     for uri in ("/etc", f"{tmp_path}/in/../../etc", "s3://bucket/2/r/artifacts"):
         with pytest.raises(FilesUnreadable, match="lie at"):
             list(files.files(Holder(id=RUN, artifact_uri=uri)))
+
+
+def test_a_database_in_a_home_opens_nothing_but_mlflow_s_own_folders(tmp_path: Path) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home / ".ssh", home / "mlruns/1/r/artifacts", elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("content")
+    (home / "mlartifacts").symlink_to(elsewhere)
+    with contextlib.ExitStack() as stack:
+        files = _files(Address(url=f"sqlite:///{home}/mlflow.db"), stack)
+        kept = Holder(id=RUN, artifact_uri=f"{home}/mlruns/1/r/artifacts")
+        assert [file.path for file in files.files(kept)] == ["file"]
+        for uri in (f"{home}/.ssh", str(home), f"{home}/mlartifacts", str(elsewhere)):
+            with pytest.raises(FilesUnreadable, match="lie at") as told:
+                list(files.files(Holder(id=RUN, artifact_uri=uri)))
+            assert "--artifacts WHERE" in told.value.hint
 
 
 def test_a_database_that_is_not_mlflow_s_is_told_so(tmp_path: Path) -> None:

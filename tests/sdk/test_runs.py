@@ -130,6 +130,21 @@ def test_a_run_that_the_server_refuses_waits_whole(tracked: Tracked, monkeypatch
     assert run.id
 
 
+def test_a_disk_that_cannot_be_read_is_told_and_tried_again(tracked: Tracked, caplog: pytest.LogCaptureFixture) -> None:
+    with tracked.start() as run:
+        run.flush()
+        (spool,) = tracked.spools
+        (segment,) = spool.glob("*.frames")
+        held = segment.rename(spool / "held")
+        segment.mkdir()  # reading it is an error of the operating system's
+        until(lambda: "the disk says" in caplog.text)
+        run.log({"loss": 0.5})
+        segment.rmdir()
+        held.rename(segment)
+        until(lambda: tracked.has(run.id, "loss"))
+    assert (tracked.values(run.id, "loss"), tracked.spools) == ([0.5], [])
+
+
 def test_nothing_is_lost_or_doubled_while_the_server_is_away_and_answers_go_astray(tracked: Tracked, line: Line) -> None:
     line.join()
     with tracked.start(url=line.url) as run:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from modelyard.core.clock import Instant
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import Conflict, ModelyardError, Overloaded
+from modelyard.sdk.tracking import leftovers
 from modelyard.sdk.tracking.leftovers import SpoolReader, count_waiting, list_spools, read_refused, taken_over
 from modelyard.sdk.tracking.packing import Item, Noted, packed_items
 from modelyard.sdk.tracking.sending import Sending
@@ -116,6 +117,39 @@ def test_what_was_sent_is_not_sent_again_and_what_waits_is_counted(tmp_path: Pat
     server.fails = None
     assert sent(spool.folder, server) == 11
     assert [number for number, _ in server.taken] == list(range(1, 32))
+
+
+def test_no_batch_is_given_out_before_it_is_durable(tmp_path: Path) -> None:
+    spool, server = filled(tmp_path, 2), Server()
+    sending = Sending(SpoolReader(spool.folder, lambda: acknowledged), server, is_orphan=False)
+    acknowledged = 1
+    assert [sending.step(), sending.step()] == [True, False]
+    acknowledged = 2
+    assert (sending.step(), [number for number, _ in server.taken]) == (True, [1, 2])
+
+
+def test_a_spool_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "READ_BYTES", 64)
+    spool, sizes = writer(tmp_path), [1, 30, 64, 500, 3, 3, 3]
+    for size in sizes:
+        spool.put(Texts(tags={"n": "x" * size}), AT)
+    spool.sync()
+    spool.close()
+    with next(spool.folder.glob("*.frames")).open("ab") as stream:
+        stream.truncate(2**40)  # a hole: whoever reads it whole has no memory left
+    server = Server()
+    assert (count_waiting(spool.folder), sent(spool.folder, server)) == (7, 8)
+    assert [len(record.tags["n"]) for _, record in server.taken[:-1] if isinstance(record, Texts)] == sizes
+
+
+def test_what_a_full_disk_left_of_a_refusal_spoils_no_other(tmp_path: Path) -> None:
+    spool = filled(tmp_path, 2)
+    server = Server()
+    server.fails = Conflict("no")
+    (spool.folder / "refused.jsonl").write_bytes(b'{"sequence":1,"err')
+    sending = Sending(SpoolReader(spool.folder), server, is_orphan=False)
+    assert [sending.step(), sending.step()] == [True, True]
+    assert [one.sequence for one in read_refused(spool.folder)] == [1, 2]
 
 
 def test_batches_that_the_disk_lost_are_said(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from modelyard.access.domain import DEFAULT_TEAM, Principal, PrincipalId, Role, 
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.tracking.wire.app import mlflow_app
+from tests.tracking.plain import PLAIN
 
 OTHER_TEAM = TeamId("other")
 WRITER = Principal(id=PrincipalId("usr_writer"), name="writer", kind="person", roles={DEFAULT_TEAM: Role.CONTRIBUTOR})
@@ -32,7 +33,8 @@ async def authenticate(scope: Any) -> Principal:
 @contextlib.contextmanager
 def served(app: Any) -> Iterator[str]:
     """The address at which `app` answers while the block runs."""
-    listener = socket.socket()
+    # Told that it is TCP, asyncio sends answers at once; else each waits 40 ms for an acknowledgement of its head.
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", access_log=False))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), name="test-server")
@@ -67,7 +69,7 @@ Call = Callable[..., httpx.Response]
 @pytest.fixture
 def call(server: str) -> Iterator[Call]:
     """Calls MLflow's interface: `call("POST", "runs/create", {...}, by="reader")`."""
-    with httpx.Client(base_url=server, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=server, verify=PLAIN, trust_env=False, timeout=30) as client:
 
         def called(method: str, path: str, body: Any = None, *, by: str = "", api: str = "/api/2.0/mlflow/") -> httpx.Response:
             headers = {"x-principal": by} if by else {}

@@ -16,7 +16,7 @@ from tests.tracking.conftest import authenticate
 def main() -> None:
     """Serves until it is killed."""
     app = mlflow_app(Database.open(sys.argv[1], SystemClock()), Blobs.open(sys.argv[2]), authenticate)
-    listener = socket.socket()
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # so that asyncio sends answers at once
     listener.bind(("127.0.0.1", 0))
     listener.listen(128)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")

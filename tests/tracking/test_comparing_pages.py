@@ -1,6 +1,7 @@
 """Tables of runs, comparisons and saved views as pages: what they say, whose they are, what is exported, hostile words in every place."""
 
 import csv
+import functools
 import html
 import io
 import re
@@ -18,6 +19,7 @@ from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.tracking import service
 from modelyard.tracking.domain import Asked, Batch, ExperimentId, FilterInvalid, Metric, NewRun, NoSuchRun, RunId, SavedView
+from modelyard.tracking.pages import comparison
 from modelyard.tracking.rules.table import TableView
 from tests.tracking.browsing import CSRF, EVIL, Client, browsing, page, twin
 from tests.tracking.conftest import STRANGER, WRITER
@@ -80,7 +82,7 @@ def test_a_filter_that_is_wrong_is_told_beside_its_field_with_the_near_name(clie
 
 
 @pytest.mark.parametrize("plot", ["parallel", "scatter"])
-def test_plots_are_drawn_and_told_as_a_table(client: Client, runs: list[RunId], plot: str) -> None:
+def test_plots_are_drawn_and_told_as_a_table(client: Client, database: Database, runs: list[RunId], plot: str) -> None:
     path = f"/experiments/0?plot={plot}&colour=metrics.loss&sort=metrics.loss"
     context = twin(client, path)["plot"]
     assert len(context["chart"]["spec"]["data"]["values"]) == 3
@@ -88,6 +90,8 @@ def test_plots_are_drawn_and_told_as_a_table(client: Client, runs: list[RunId], 
     shown = page(client, path)
     assert 'class="still"' in shown
     assert "The values as a table" in shown
+    made(database, "long", 4.0, {"depth": "7" * 5000})
+    assert "7" * 500 not in page(client, path)
 
 
 def test_runs_of_several_experiments_stand_in_one_table(client: Client, database: Database, runs: list[RunId]) -> None:
@@ -174,6 +178,8 @@ def test_a_view_is_saved_opened_changed_and_deleted(client: Client, runs: list[R
     assert "Save the changes" in page(client, changed)
     client.post("/experiments/0/views", data={**form, "query": "sort=metrics.loss"}, follow_redirects=False)
     assert [one["query"] for one in client.get("/api/v1/experiments/0/views").json()] == ["sort=metrics.loss"]
+    refused = client.post("/api/v1/experiments/0/views", json={"name": "x", "query": "show=x&" * 300})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_input")
     assert client.post(f"/experiments/0/views/{saved['id']}/delete", data={"csrf": CSRF}, follow_redirects=False).status_code == 303
     assert client.get("/api/v1/experiments/0/views").json() == []
 
@@ -234,3 +240,23 @@ def test_a_history_is_exported_point_by_point(database: Database, client: Client
     assert text.splitlines() == ["key,step,time,value", "nan,7,1970-01-01T00:00:00.000005Z,nan"]
     with pytest.raises(NoSuchRun):
         service.export_history(database, STRANGER, runs[0], "", "csv")
+
+
+def test_a_comparison_of_many_metrics_shows_the_first_and_says_how_many_there_are(
+    client: Client, database: Database, runs: list[RunId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "MOST_CELLS", 100)
+    for n, run_id in enumerate(runs):
+        metrics = tuple(Metric(key=f"m{key:03d}", value=float(n), at=Instant(1), step=0) for key in range(120))
+        params = tuple((f"p{key:03d}", str(n)) for key in range(90))
+        batch = Batch(run_id=run_id, metrics=metrics, params=params)
+        database.write(functools.partial(service.log_batch, principal=WRITER, batch=batch))
+    path = "/runs/compare?" + urlencode({"run": runs, "metric": "m119"}, doseq=True)
+    found = twin(client, path)
+    keys = [one["row"]["key"] for one in found["metrics"]]
+    assert (keys[:2], len(keys), found["metrics_total"]) == (["loss", "m000"], 33, 121)
+    assert (len(found["params"]["rows"]), found["params"]["of"], found["params"]["total"]) == (33, 92, 92)
+    assert found["curves"]["charts"][0]["metric"] == "m119"  # what is not among the rows can be drawn
+    shown = page(client, path)
+    assert "The first 33 of 121; the table of these runs" in shown
+    assert "The first 33 of 92 that differ." in shown

@@ -12,6 +12,7 @@ from modelyard.tracking.domain import Dataset, DatasetInput
 from modelyard.tracking.grammar import RUNS, parse_filter
 from modelyard.tracking.rules.archives import archived_files
 from modelyard.tracking.rules.differences import (
+    LEFT_OUT,
     best_of,
     dataset_facts,
     direction_of,
@@ -128,6 +129,17 @@ def test_files_are_told_apart_line_by_line_and_by_name() -> None:
         ("kept", "one"), ("removed", "two"), ("removed", "--- three"), ("added", "2"),
     ]  # fmt: skip
     assert changes[1].note.startswith("no text")
+
+
+def test_sources_that_differ_in_everything_are_compared_as_far_as_a_page_can_wait() -> None:
+    text = b"\n".join(b"%d" % n for n in range(3000))
+    changes = file_changes({}, {f"f{n}": text for n in range(10)})
+    assert [change.note == LEFT_OUT for change in changes] == [False] * 6 + [True] * 4
+
+
+def test_a_key_of_thousands_of_digits_is_a_text() -> None:
+    keys = ["9", "10", "1" * 5000]
+    assert [row.key for row in side_by_side([dict.fromkeys(keys, "x")])] == keys
 
 
 def test_an_archive_is_read_within_bounds_and_leads_nowhere() -> None:

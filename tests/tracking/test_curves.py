@@ -41,6 +41,12 @@ def test_a_hundred_thousand_points_become_few_and_keep_the_spike_and_the_gap() -
     assert np.isnan(kept.y[inside]).all()
 
 
+def test_a_line_of_many_gaps_becomes_as_few() -> None:
+    values = np.where(np.arange(100_000) % 2 == 0, math.nan, 1.0)
+    kept = thinned(Line(np.arange(100_000.0), values), 1000)
+    assert (len(kept.x) <= 1250, np.isnan(kept.y).sum() >= 250) == (True, True)
+
+
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=300), st.floats(0.01, 0.999))
 def test_an_average_is_that_of_its_definition(values: list[float], weight: float) -> None:
     average, debias, expected = 0.0, 0.0, []

@@ -1,6 +1,7 @@
 """Filters and orders that nobody should write: each means something or is refused with what is wrong, whatever it is."""
 
 import contextlib
+import time
 
 import pytest
 from hypothesis import given
@@ -37,3 +38,12 @@ def test_an_order_is_read_or_refused(vocabulary: Vocabulary, text: str) -> None:
         read = parse_order(text, vocabulary)
         assert read.entity in vocabulary.entities
         assert read.is_ascending or text.lower().rstrip().endswith("desc")
+
+
+@pytest.mark.parametrize("piece", ["1", "1.", "-1e", "a.", "`", "'", "\\'", " ", "("])
+def test_a_long_filter_takes_time_by_its_length_alone(piece: str) -> None:
+    begun = time.process_time()
+    for text in (f"metrics.a < {piece * 30_000}a", f"metrics.a < {piece * 30_000}"):
+        with contextlib.suppress(FilterInvalid):
+            parse_filter(text, RUNS)
+    assert time.process_time() - begun < 3  # one that backtracks takes half a minute for the digits

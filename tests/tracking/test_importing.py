@@ -1,15 +1,18 @@
 """Runs and experiments that are brought in: whose they may become, and what a caller other than our own sends."""
 
 import msgspec
+import numpy as np
 import pytest
 
 from modelyard.access.domain import Principal
 from modelyard.core.clock import Instant
-from modelyard.storage.database import Database
+from modelyard.storage.database import Database, Snapshot
 from modelyard.tracking import service
-from modelyard.tracking.domain import ExperimentId, LoggedModelId, Metric, NewRun, RunId, RunStatus
+from modelyard.tracking.domain import ExperimentId, LoggedModelId, Metric, NewRun, RunId, RunStatus, SeriesId
 from modelyard.tracking.imports import ExperimentHere, ImportedExperiment, ImportedRun, PackedSeries, SourceName, TakenHere
-from modelyard.tracking.rules.series import packed
+from modelyard.tracking.rules.series import Points, packed, packed_points
+from modelyard.tracking.service import importing
+from modelyard.tracking.store import series
 from tests.tracking.conftest import STRANGER, WRITER
 
 SOURCE = SourceName("https://mlflow.example.com")
@@ -53,3 +56,47 @@ def test_what_comes_twice_in_one_request_is_refused(database: Database) -> None:
     assert [found.code for found in (twice, metric, odd)] == ["invalid_input"] * 3
     with database.read() as snapshot:
         assert service.get_history(snapshot, WRITER, one.id, "loss").values == [0.5]
+
+
+def piece(first: int, last: int) -> PackedSeries:
+    steps = np.arange(first, last)
+    return PackedSeries(key="loss", points=packed_points(Points(steps, steps, steps.astype(np.float64))))
+
+
+def test_a_long_series_comes_piece_by_piece_without_its_beginning_being_read_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, read = run_in(bring(database, WRITER).our_id), list[int]()
+    load = series.load_between
+
+    def noted(snapshot: Snapshot, series_id: SeriesId, first: int, last: int) -> Points:
+        read.append(first)
+        return load(snapshot, series_id, first, last)
+
+    monkeypatch.setattr(series, "load_between", noted)
+    for first in (0, 10, 20):  # each lies behind what is here
+        assert service.import_runs(database, WRITER, SOURCE, (msgspec.structs.replace(one, series=(piece(first, first + 10),)),)) == []
+    assert read == []
+    for first, last in ((0, 10), (25, 35)):  # a piece that came before, and one that overlaps
+        service.import_runs(database, WRITER, SOURCE, (msgspec.structs.replace(one, series=(piece(first, last),)),))
+    assert read == [0, 25]
+    with database.read() as snapshot:
+        assert service.get_history(snapshot, WRITER, one.id, "loss").values == [float(n) for n in range(35)]
+        assert [row.facts.points for row in series.list_series(snapshot, one.id)] == [35]
+
+
+def test_points_that_came_after_the_comparison_are_not_doubled(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = msgspec.structs.replace(run_in(bring(database, WRITER).our_id), series=(piece(0, 10),))
+    compared = importing._compared
+
+    def outrun(*asked: object) -> object:
+        found = compared(*asked)  # type: ignore[arg-type]  # as it was called
+        with monkeypatch.context() as plain:
+            plain.setattr(importing, "_compared", compared)
+            service.import_runs(database, WRITER, SOURCE, (one,))
+        return found
+
+    monkeypatch.setattr(importing, "_compared", outrun)
+    assert service.import_runs(database, WRITER, SOURCE, (one,)) == []
+    with database.read() as snapshot:
+        assert [row.facts.points for row in series.list_series(snapshot, one.id)] == [10]

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import httpx
 import pytest
 
 from modelyard.core.errors import InvalidInput
@@ -10,6 +9,7 @@ from modelyard.storage.database import Database
 from modelyard.tracking import service
 from modelyard.tracking.rules.names import checked_location
 from modelyard.tracking.wire.proxy import disposition, media_type
+from tests.tracking import plain
 from tests.tracking.conftest import STRANGER, WRITER, Call
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -75,7 +75,7 @@ def test_refusals_have_mlflows_words(call: Call, path: str, body: Any, status: i
 
 def test_half_a_surrogate_pair_is_no_text(server: str) -> None:
     url, body = f"{server}/api/2.0/mlflow/experiments/create", b'{"name": "\\ud800"}'
-    answer = httpx.post(url, content=body, headers={"content-type": "application/json"})
+    answer = plain.post(url, content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, "no Unicode" in answer.json()["message"]) == (400, True)
 
 
@@ -121,20 +121,20 @@ def test_a_location_that_names_a_host_or_hides_a_parent_is_refused(location: str
 
 def test_files_of_no_run_are_shared_by_the_default_team(server: str, run_id: str) -> None:
     url = f"{server}{PROXY}"
-    assert httpx.put(f"{url}/dir/a.txt", content=b"0").status_code == 200
-    assert httpx.get(url).json() == {"files": [{"path": "dir", "is_dir": True}]}
-    assert httpx.get(url, params={"path": "dir"}).json() == {"files": [{"path": "a.txt", "is_dir": False, "file_size": 1}]}
-    assert httpx.get(f"{url}/dir").status_code == 400, "a folder is no file"
+    assert plain.put(f"{url}/dir/a.txt", content=b"0").status_code == 200
+    assert plain.get(url).json() == {"files": [{"path": "dir", "is_dir": True}]}
+    assert plain.get(url, params={"path": "dir"}).json() == {"files": [{"path": "a.txt", "is_dir": False, "file_size": 1}]}
+    assert plain.get(f"{url}/dir").status_code == 400, "a folder is no file"
     for by, status in (("reader", 403), ("stranger", 403)):
-        assert httpx.put(f"{url}/dir/a.txt", content=b"1", headers={"x-principal": by}).status_code == status
-    assert httpx.get(f"{url}/dir/a.txt", headers={"x-principal": "stranger"}).status_code == 403
-    assert httpx.put(f"{url}/0/{run_id}/elsewhere", content=b"1").status_code == 400, "beside a run's artifacts"
-    assert httpx.put(f"{url}/dir/", content=b"1").status_code == 400
+        assert plain.put(f"{url}/dir/a.txt", content=b"1", headers={"x-principal": by}).status_code == status
+    assert plain.get(f"{url}/dir/a.txt", headers={"x-principal": "stranger"}).status_code == 403
+    assert plain.put(f"{url}/0/{run_id}/elsewhere", content=b"1").status_code == 400, "beside a run's artifacts"
+    assert plain.put(f"{url}/dir/", content=b"1").status_code == 400
 
 
 def test_a_small_file_is_taken_by_query_and_given_at_the_root(server: str, run_id: str) -> None:
     url = f"{server}/ajax-api/2.0/mlflow/upload-artifact"
-    assert httpx.post(url, params={"run_uuid": run_id, "path": "up/t.txt"}, content=b"data").status_code == 200
+    assert plain.post(url, params={"run_uuid": run_id, "path": "up/t.txt"}, content=b"data").status_code == 200
     for params, content, told in (
         ({}, b"x", "specify run_uuid"),
         ({"run_uuid": run_id, "path": ""}, b"x", "specify path"),
@@ -142,11 +142,11 @@ def test_a_small_file_is_taken_by_query_and_given_at_the_root(server: str, run_i
         ({"run_uuid": run_id, "path": "t"}, b"", "specify data"),
         ({"run_uuid": run_id, "path": "t"}, b"x" * (10 * 1024 * 1024 + 1), "Max size is 10MB"),
     ):
-        assert told in httpx.post(url, params=params, content=content).json()["message"]
-    assert httpx.post(url, params={"run_uuid": run_id, "path": "t"}, content=b"x", headers={"x-principal": "reader"}).status_code == 403
-    answer = httpx.get(f"{server}/get-artifact", params={"run_uuid": run_id, "path": "up/t.txt"}, headers={"range": "bytes=9-"})
+        assert told in plain.post(url, params=params, content=content).json()["message"]
+    assert plain.post(url, params={"run_uuid": run_id, "path": "t"}, content=b"x", headers={"x-principal": "reader"}).status_code == 403
+    answer = plain.get(f"{server}/get-artifact", params={"run_uuid": run_id, "path": "up/t.txt"}, headers={"range": "bytes=9-"})
     assert (answer.status_code, answer.headers["content-range"]) == (416, "bytes */4")
-    assert (httpx.get(f"{server}/health").text, httpx.get(f"{server}/version").text) == ("OK", "3.17.2")
+    assert (plain.get(f"{server}/health").text, plain.get(f"{server}/version").text) == ("OK", "3.17.2")
 
 
 def test_an_attachment_has_its_own_name_and_a_harmless_type(database_url: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from tests.serving.world import until
+from tests.tracking.plain import PLAIN
 from tests.tracking.writing import API, KEYS
 
 WRITERS = 16
@@ -57,7 +58,7 @@ def acknowledged(folder: Path) -> list[float]:
 
 def client_of(url: str) -> httpx.Client:
     """A client of the server."""
-    return httpx.Client(base_url=url, trust_env=False, timeout=60)
+    return httpx.Client(base_url=url, verify=PLAIN, trust_env=False, timeout=60)
 
 
 def new_run(client: httpx.Client) -> str:

@@ -2,19 +2,21 @@
 
 import contextlib
 import functools
+import itertools
 import math
 import random as plain_random
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant
-from modelyard.storage.database import Database, TooManySteps
+from modelyard.storage.database import Database, TooManySteps, Transaction
 from modelyard.tracking import service
 from modelyard.tracking.domain import (
     DATASET_CONTEXT_TAG,
@@ -32,6 +34,7 @@ from modelyard.tracking.domain import (
     View,
 )
 from modelyard.tracking.grammar import RUNS, Comparison, Order, parse_filter, parse_orders
+from modelyard.tracking.sql import fingerprint, token_of
 from tests.tracking.conftest import STRANGER, WRITER
 
 WORDS = ["a", "A", "b", "aB", "a%", "a_b", "", "é", "z" * 70 + "1", "z" * 70 + "2", "[x]", "a*c", "a\\b"]
@@ -41,9 +44,10 @@ COUNT = 40
 MILLISECOND = 1000
 
 
-def filled(database: Database) -> list[Run]:
+def fill(tx: Transaction) -> None:
     """Runs with few distinct values, so that filters both hit and miss and orders have ties."""
     random = plain_random.Random(11)
+    service.ensure_default(tx)
     for n in range(COUNT):
         new = NewRun(
             experiment_id=ExperimentId("0"),
@@ -51,7 +55,7 @@ def filled(database: Database) -> list[Run]:
             user=random.choice(["u", "U", ""]),
             started_at=Instant(random.choice([0, 1, 2]) * MILLISECOND + random.choice([0, 500])),
         )
-        run_id = database.write(lambda tx, new=new: service.create_run(tx, WRITER, new)).facts.id  # type: ignore[misc]  # bound at once
+        run_id = service.create_run(tx, WRITER, new).facts.id
         metrics = [
             Metric(key=key, value=random.choice([0.0, 0.5, 1.0, -1.0, math.nan]), at=Instant(n), step=random.choice([0, 1]))
             for key in ("m", "n x")
@@ -59,19 +63,16 @@ def filled(database: Database) -> list[Run]:
         ]
         params = tuple((key, random.choice(WORDS)) for key in ("p", "q") if random.random() < 0.7)
         tags = tuple((key, random.choice(WORDS)) for key in ("t",) if random.random() < 0.7)
-        batch = Batch(run_id=run_id, metrics=tuple(metrics), params=params, tags=tags)
-        database.write(lambda tx, batch=batch: service.log_batch(tx, WRITER, batch))  # type: ignore[misc]  # bound at once
+        service.log_batch(tx, WRITER, Batch(run_id=run_id, metrics=tuple(metrics), params=params, tags=tags))
         dataset = DatasetInput(
             dataset=Dataset(name=random.choice(["d", "e"]), digest=random.choice(["1", "2"]), source_type="s", source="s"),
             tags={DATASET_CONTEXT_TAG: random.choice(["train", "eval"])},
         )
         if n % 2:
-            database.write(lambda tx, r=run_id, d=dataset: service.log_inputs(tx, WRITER, r, [d]))  # type: ignore[misc]  # bound at once
+            service.log_inputs(tx, WRITER, run_id, [dataset])
         if n % 3 == 0:
             change = RunChange(status=random.choice(list(RunStatus)), ended_at=Instant(random.choice([1, 2, 3]) * MILLISECOND))
-            database.write(lambda tx, r=run_id, c=change: service.update_run(tx, WRITER, r, c))  # type: ignore[misc]  # bound at once
-    with database.read() as snapshot:
-        return [service.get_run(snapshot, SYSTEM, one.facts.id) for one in _all(snapshot)]
+            service.update_run(tx, WRITER, run_id, change)
 
 
 def _all(snapshot: Any) -> tuple[Run, ...]:
@@ -81,8 +82,9 @@ def _all(snapshot: Any) -> tuple[Run, ...]:
 @pytest.fixture
 def runs(database: Database) -> list[Run]:
     """Forty runs in experiment 0."""
-    database.write(service.ensure_default)
-    return filled(database)
+    database.write(fill)
+    with database.read() as snapshot:
+        return [service.get_run(snapshot, SYSTEM, one.facts.id) for one in _all(snapshot)]
 
 
 def like(text: str, pattern: str, flags: int = 0) -> bool:
@@ -306,6 +308,18 @@ def test_a_token_of_another_search_is_refused(database: Database) -> None:
     for token in ("x", "%%%", "e30=", "WzFd", "WyJhIl0=", "é"):
         with database.read() as snapshot, pytest.raises(TokenInvalid):
             service.search_runs(snapshot, WRITER, (ExperimentId("0"),), service.Asked(page=token))
+
+
+def test_a_token_that_somebody_made_up_is_refused(database: Database) -> None:
+    database.write(service.ensure_default)
+    ids = (ExperimentId("0"),)
+    for order in ((), ("metrics.loss",), ("params.opt DESC",), ("end_time",)):
+        asked = service.Asked(order_by=order)
+        mark = fingerprint(ids, asked.filter, asked.order_by, asked.view)
+        for value, count in itertools.product((2**70, "x", 1.5, True, "\0"), (2, 4, 5)):
+            page = token_of(mark, [value] * count)
+            with database.read() as snapshot, pytest.raises(TokenInvalid):
+                service.search_runs(snapshot, WRITER, ids, msgspec.structs.replace(asked, page=page))
 
 
 def test_a_stranger_finds_nothing_and_the_bin_is_searched_apart(database: Database, runs: list[Run]) -> None:

@@ -11,6 +11,7 @@ from modelyard.core.clock import FixedClock
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.tracking import service
+from tests.tracking import plain
 from tests.tracking.conftest import Call
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -35,7 +36,7 @@ def send(created: Any, number: int, content: bytes, by: str = "") -> httpx.Respo
     """Sends a part as the client was told to."""
     credential = created["credentials"][number - 1]
     headers = credential["headers"] | ({"x-principal": by} if by else {})
-    return httpx.put(credential["url"], content=content, headers=headers, timeout=30)
+    return plain.put(credential["url"], content=content, headers=headers, timeout=30)
 
 
 def end(call: Call, run_id: str, created: Any, parts: list[Any], **more: Any) -> httpx.Response:
@@ -82,10 +83,10 @@ def test_each_step_asks_who_may(call: Call, run_id: str, begin: Begin) -> None:
 
 def test_a_part_goes_with_the_callers_own_credentials_and_no_others(server: str, run_id: str) -> None:
     url, body = f"{server}{MPU}create/0/{run_id}/artifacts", {"path": "a", "num_parts": 1}
-    told = httpx.post(url, json=body, headers={"authorization": "Bearer mine", "x-forwarded-proto": "https"}).json()["credentials"][0]
+    told = plain.post(url, json=body, headers={"authorization": "Bearer mine", "x-forwarded-proto": "https"}).json()["credentials"][0]
     assert told["headers"] == {"Authorization": "Bearer mine"}
     assert told["url"].startswith("https://127.0.0.1:"), "a proxy that ends TLS says so"
-    assert httpx.post(url, json=body).json()["credentials"][0]["headers"] == {}
+    assert plain.post(url, json=body).json()["credentials"][0]["headers"] == {}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_a_part_beyond_the_upload_is_refused_unread(begin: Begin, blobs: Blobs) 
     created = begin(1)
     url = created["credentials"][0]["url"]
     for number in ("0", "2", "x", "-1", "1/2"):
-        assert httpx.put(f"{url[:-1]}{number}", content=b"x" * 100).status_code in (400, 404)
+        assert plain.put(f"{url[:-1]}{number}", content=b"x" * 100).status_code in (400, 404)
     assert list(blobs.list_digests()) == []
 
 
@@ -133,9 +134,9 @@ def test_a_part_whose_content_is_elsewhere_too_does_not_take_that_along(call: Ca
     created, twin = begin(1), begin(1)
     address = f"/api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/"
     url = created["credentials"][0]["url"].partition("/api/")[0] + address
-    httpx.put(f"{url}kept", content=b"the same bytes")
+    plain.put(f"{url}kept", content=b"the same bytes")
     send(created, 1, b"the same bytes")
     same = tag(1, send(twin, 1, b"the same bytes"))
     call("POST", f"abort/0/{run_id}/artifacts/model", {"path": "big.bin", "upload_id": created["upload_id"]}, api=MPU)
     assert end(call, run_id, twin, [same]).json() == {}
-    assert [httpx.get(url + path).content for path in ("kept", "model/big.bin")] == [b"the same bytes"] * 2
+    assert [plain.get(url + path).content for path in ("kept", "model/big.bin")] == [b"the same bytes"] * 2

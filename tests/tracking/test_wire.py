@@ -12,6 +12,7 @@ from modelyard.storage.blobs import Blobs
 from modelyard.tracking.wire.app import ROUTES
 from modelyard.tracking.wire.proxy import asked_range, disposition
 from modelyard.tracking.wire.routing import MlflowRoute, Router
+from tests.tracking import plain
 from tests.tracking.conftest import Call
 from tests.tracking.test_rules import HOSTILE
 
@@ -127,7 +128,7 @@ def test_a_bare_nan_and_json_encoded_twice_are_read(server: str, call: Call, run
     bare = f'{{"run_id": "{run_id}", "key": "bare", "value": NaN, "timestamp": 1}}'
     twice = json.dumps(json.dumps(metric(run_id, key="twice")))
     for content in (bare, twice):
-        assert httpx.post(f"{server}/api/2.0/mlflow/runs/log-metric", content=content, headers=JSON).status_code == 200
+        assert plain.post(f"{server}/api/2.0/mlflow/runs/log-metric", content=content, headers=JSON).status_code == 200
     found = {m["key"]: m["value"] for m in call("GET", "runs/get", {"run_id": run_id}).json()["run"]["data"]["metrics"]}
     assert found == {"bare": "NaN", "twice": 1.0}
 
@@ -147,15 +148,15 @@ NO_REQUESTS = [
 def test_a_body_that_is_no_request_is_refused(server: str) -> None:
     for content in NO_REQUESTS:
         for path in ("runs/log-metric", "runs/log-batch", "experiments/create", "logged-models"):
-            answer = httpx.post(f"{server}/api/2.0/mlflow/{path}", content=content, headers=JSON)
+            answer = plain.post(f"{server}/api/2.0/mlflow/{path}", content=content, headers=JSON)
             assert code(answer) == (400, "INVALID_PARAMETER_VALUE"), content[:40]
 
 
 def test_only_json_is_taken_and_only_so_much(server: str) -> None:
     url = f"{server}/api/2.0/mlflow/experiments/create"
     for headers in ({"content-type": "text/plain"}, {"content-type": "application/x-www-form-urlencoded"}, {}):
-        assert "Content-Type" in httpx.post(url, content=b'{"name": "x"}', headers=headers).json()["message"]
-    answer = httpx.post(url, content=b'{"name": "' + b"x" * 26_000_000 + b'"}', headers=JSON, timeout=30)
+        assert "Content-Type" in plain.post(url, content=b'{"name": "x"}', headers=headers).json()["message"]
+    answer = plain.post(url, content=b'{"name": "' + b"x" * 26_000_000 + b'"}', headers=JSON, timeout=30)
     assert "more than" in answer.json()["message"]
 
 
@@ -195,33 +196,33 @@ def test_hostile_artifact_paths_are_refused(server: str, run_id: str) -> None:
             answer = connection.getresponse()
             answer.read()
             assert answer.status == 400, (method, path)
-        listed = httpx.get(f"{server}/api/2.0/mlflow/artifacts/list", params={"run_id": run_id, "path": path})
+        listed = plain.get(f"{server}/api/2.0/mlflow/artifacts/list", params={"run_id": run_id, "path": path})
         assert listed.status_code == 400 or path in ("", "./a", "a/./b"), "a dot in a folder to list is passed over"
     connection.close()
 
 
 def test_an_artifact_comes_back_as_an_attachment_that_no_browser_reads(server: str, call: Call, run_id: str) -> None:
     url = f"{server}{ARTIFACTS}0/{run_id}/artifacts/page.html"
-    assert httpx.put(url, content=b"<script>alert(1)</script>").status_code == 200
+    assert plain.put(url, content=b"<script>alert(1)</script>").status_code == 200
     for address in (url, f"{server}/ajax-api/2.0/mlflow/get-artifact?run_id={run_id}&path=page.html"):
-        answer = httpx.get(address)
+        answer = plain.get(address)
         assert answer.content == b"<script>alert(1)</script>"
         assert answer.headers["content-type"] == "application/octet-stream"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-disposition"].startswith("attachment; filename=page.html")
         assert "sandbox" in answer.headers["content-security-policy"]
-    part = httpx.get(url, headers={"range": "bytes=1-6"})
+    part = plain.get(url, headers={"range": "bytes=1-6"})
     assert (part.status_code, part.content, part.headers["content-range"]) == (206, b"script", "bytes 1-6/25")
-    assert httpx.head(url).headers["content-length"] == "25"
-    assert httpx.delete(url).status_code == 200
-    assert httpx.get(url).status_code == 404
+    assert plain.head(url).headers["content-length"] == "25"
+    assert plain.delete(url).status_code == 200
+    assert plain.get(url).status_code == 404
 
 
 def test_a_large_artifact_is_stored_in_parts_and_whole(server: str, call: Call, run_id: str, blobs: Blobs) -> None:
     content = bytes(range(256)) * 4096 * 5
     url = f"{server}{ARTIFACTS}0/{run_id}/artifacts/large.bin"
-    assert httpx.put(url, content=content, timeout=30).status_code == 200
-    assert httpx.get(url, timeout=30).content == content
+    assert plain.put(url, content=content, timeout=30).status_code == 200
+    assert plain.get(url, timeout=30).content == content
     listed = call("GET", "artifacts/list", {"run_id": run_id}).json()
     assert listed["files"] == [{"path": "large.bin", "is_dir": False, "file_size": len(content)}]
 
@@ -232,7 +233,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(server: str, call: Call, run_i
         raise RuntimeError("the client dies")
 
     with pytest.raises(RuntimeError, match="dies"):
-        httpx.put(f"{server}{ARTIFACTS}0/{run_id}/artifacts/half.bin", content=broken(), timeout=30)
+        plain.put(f"{server}{ARTIFACTS}0/{run_id}/artifacts/half.bin", content=broken(), timeout=30)
     assert "files" not in call("GET", "artifacts/list", {"run_id": run_id}).json()
     assert list(blobs.list_digests()) == []
 
@@ -242,8 +243,8 @@ def test_whoever_may_not_is_told_so_in_mlflows_words(server: str, call: Call, ru
     assert code(call("POST", "runs/log-metric", metric(run_id), by="stranger")) == (404, "RESOURCE_DOES_NOT_EXIST")
     assert code(call("GET", "runs/get", {"run_id": run_id}, by="stranger")) == (404, "RESOURCE_DOES_NOT_EXIST")
     url = f"{server}{ARTIFACTS}0/{run_id}/artifacts/x"
-    assert code(httpx.put(url, content=b"x", headers={"x-principal": "reader"})) == (403, "PERMISSION_DENIED")
-    assert code(httpx.put(url, content=b"x", headers={"x-principal": "stranger"})) == (404, "RESOURCE_DOES_NOT_EXIST")
+    assert code(plain.put(url, content=b"x", headers={"x-principal": "reader"})) == (403, "PERMISSION_DENIED")
+    assert code(plain.put(url, content=b"x", headers={"x-principal": "stranger"})) == (404, "RESOURCE_DOES_NOT_EXIST")
     assert call("POST", "runs/search", {"experiment_ids": ["0"]}, by="stranger").json() == {}
 
 
@@ -293,15 +294,15 @@ def test_a_range_is_one_part_or_the_whole(header: bytes | None, expected: tuple[
 def test_swapped_content_is_not_passed_off_as_the_whole_however_it_is_asked_for(server: str, call: Call, tmp_path: Path) -> None:
     run_id = call("POST", "runs/create", {"experiment_id": "0"}).json()["run"]["info"]["run_id"]
     url = f"{server}/api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/a.bin"
-    assert httpx.put(url, content=b"the right content").status_code == 200
-    assert httpx.get(url, headers={"Range": "bytes=4-8"}).content == b"right"
-    whole = httpx.get(url, headers={"Range": "bytes=0-"})
+    assert plain.put(url, content=b"the right content").status_code == 200
+    assert plain.get(url, headers={"Range": "bytes=4-8"}).content == b"right"
+    whole = plain.get(url, headers={"Range": "bytes=0-"})
     assert (whole.status_code, whole.content) == (200, b"the right content")
     [stored] = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
     stored.chmod(0o600)
     stored.write_bytes(b"the wrong content")
     for asked in ("bytes=0-", "bytes=0-16", "bytes=-17", ""):
-        answer = httpx.get(url, headers={"Range": asked} if asked else {})
+        answer = plain.get(url, headers={"Range": asked} if asked else {})
         assert (answer.status_code, answer.json()["error_code"]) == (500, "INTERNAL_ERROR")
 
 

@@ -28,6 +28,7 @@ class SyncedSpool(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     why: str
     refused: tuple[SetAside, ...]
+    is_readable: bool = True
 
 
 def sync(
@@ -50,7 +51,7 @@ def sync(
         print_json(found)
     else:
         _print(found, target)
-    if any(one.waiting and one.why for one in found):
+    if any(not one.is_readable or (one.waiting and one.why) for one in found):
         return EXIT_CODE[Kind.UNREACHABLE]
     return EXIT_CODE[Kind.REFUSED] if any(one.refused for one in found) else 0
 
@@ -66,21 +67,27 @@ def _synced(folder: Path, target: Target) -> SyncedSpool | None:
     except (OSError, msgspec.MsgspecError) as error:
         tell(f"{folder} is no spool that can be read: {error}")
         return None
-    sent, why = 0, ""
-    with taken_over(folder, is_asked=True) as reader:
-        if reader is not None:
-            sent, why = _sent(reader, target)
-        elif count_waiting(folder):
-            why = "a process is still writing it, and sends it"
+    sent, why, waiting, refused, is_readable = 0, "", 0, tuple[SetAside, ...](), True
+    try:
+        with taken_over(folder, is_asked=True) as reader:
+            if reader is not None:
+                sent, why = _sent(reader, target)
+            elif count_waiting(folder):
+                why = "a process is still writing it, and sends it"
+        waiting = count_waiting(folder)
+        refused = tuple(read_refused(folder))
+    except OSError as error:  # the others are sent all the same
+        why, is_readable = f"the disk says {error.strerror or error}", False
     return SyncedSpool(
         run=head.run_id,
         name=head.name,
         spool=folder.name,
         to=head.url or "the folder's own server",
         sent=sent,
-        waiting=count_waiting(folder) if folder.exists() else 0,
+        waiting=waiting,
         why=why,
-        refused=tuple(read_refused(folder)),
+        refused=refused,
+        is_readable=is_readable,
     )
 
 

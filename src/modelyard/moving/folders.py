@@ -12,8 +12,15 @@ from urllib.parse import unquote, urlsplit
 from modelyard.moving.domain import FilesUnreadable, Holder, TheirFile
 
 CHUNK_BYTES = 1 << 20
-USUAL = ("", "mlartifacts", "mlruns")
+PROXIED = "mlartifacts"
+USUAL = (PROXIED, "mlruns")
 """The folders in which MLflow keeps files unless it is told otherwise."""
+
+
+def usual_folders(folder: Path) -> list[Path]:
+    """Those of them that lie in `folder`, links resolved."""
+    found = [(folder / name).resolve() for name in USUAL]
+    return [one for one in found if one.is_dir() and one.is_relative_to(folder.resolve())]
 
 
 class FolderFiles:
@@ -55,7 +62,7 @@ class FolderFiles:
                 return found
         parts = urlsplit(holder.artifact_uri)
         is_near = parts.scheme in ("", "file") and self._is_in_reach(Path(unquote(parts.path)).resolve())
-        is_proxied = parts.scheme == "mlflow-artifacts" and any((root / "mlartifacts").is_dir() for root in self._roots)
+        is_proxied = parts.scheme == "mlflow-artifacts" and any(root.name == PROXIED for root in self._roots)
         if self._is_told or is_near or is_proxied:
             return None
         raise FilesUnreadable(
@@ -72,4 +79,4 @@ class FolderFiles:
         segments = [unquote(part) for part in parts.path.split("/") if part not in ("", ".", "..")]
         # A folder may have moved: what counts is its end, EXPERIMENT/RUN/artifacts or EXPERIMENT/models/MODEL/artifacts.
         tail = segments[-4:] if holder.id.startswith("m-") else segments[-3:]
-        return own + [root.joinpath(usual, *tail) for root in self._roots for usual in USUAL]
+        return own + [root.joinpath(usual, *tail) for root in self._roots for usual in ("", *USUAL)]

@@ -10,7 +10,7 @@ import msgspec
 from modelyard.core.errors import InvalidInput
 from modelyard.moving.databases import opened, sqlite_path
 from modelyard.moving.domain import Source
-from modelyard.moving.folders import FolderFiles
+from modelyard.moving.folders import FolderFiles, usual_folders
 from modelyard.moving.mlflow_database import DatabaseSource, Files
 from modelyard.moving.mlflow_server import ServerSource
 from modelyard.moving.reached import Login, Reached
@@ -46,7 +46,8 @@ def _files(address: Address, stack: contextlib.ExitStack) -> Files:
         if not folder.is_dir():
             raise InvalidInput(f"{folder} is no folder", hint="name the folder in which MLflow keeps artifacts, or its server")
         return FolderFiles([folder], is_told=True)
-    near = [sqlite_path(address.url).resolve().parent] if address.url.startswith("sqlite") else []
+    # The folder that the database lies in may be a home with everything in it, and the database somebody else's.
+    near = usual_folders(sqlite_path(address.url).resolve().parent) if address.url.startswith("sqlite") else []
     return FolderFiles(near, is_told=False)
 
 

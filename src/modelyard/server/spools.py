@@ -47,9 +47,12 @@ def tick(installation: Installation) -> bool:
         return False
     receiver, until, steps = Direct(installation, principal), time.monotonic() + TURN_S, 0
     for folder in folders:
-        with taken_over(folder) as reader:
-            if reader is not None and not reader.head.url:
-                steps += _taken_in(reader, receiver, until)
+        try:
+            with taken_over(folder) as reader:
+                if reader is not None and not reader.head.url:
+                    steps += _taken_in(reader, receiver, until)
+        except OSError as error:  # the others are taken in all the same
+            LOG.warning("the spool %s cannot be read or written: %s", folder.name, error.strerror or error)
     return steps > 0
 
 

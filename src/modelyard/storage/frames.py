@@ -34,3 +34,15 @@ def whole_bodies(content: memoryview, offset: int, most_bytes: int) -> Iterator[
             return
         yield end, body
         offset = end
+
+
+def claimed_size(content: bytes, most_bytes: int) -> int:
+    """How many bytes the frame says it takes that begins `content`; 0 where it says nothing that may be.
+
+    >>> claimed_size(framed(b"abc")[:9], 3), claimed_size(framed(b"abc"), 2), claimed_size(b"torn", 9)
+    (11, 0, 0)
+    """
+    if len(content) < HEAD.size:
+        return 0
+    (length,) = LENGTH.unpack_from(content)
+    return HEAD.size + length if 0 < length <= most_bytes else 0

@@ -139,6 +139,8 @@ def paged(query: sa.Select[Any], keys: Sequence[SortKey], after: Sequence[Any] |
         return ordered
     if len(after) != len(keys):
         raise TokenInvalid("Invalid page token: it is of another order")
+    if not all(_is_of(key.expression.type, value) for key, value in zip(keys, after, strict=True)):
+        raise TokenInvalid("Invalid page token: a value in it is none of what is ordered by")
     seen = [(key, value) for key, value in zip(keys, after, strict=True) if not key.is_constant]
     branches = []
     for n, (key, value) in enumerate(seen):
@@ -146,6 +148,15 @@ def paged(query: sa.Select[Any], keys: Sequence[SortKey], after: Sequence[Any] |
         branches.append(sa.and_(*equal, key.expression > value if key.is_ascending else key.expression < value))
     lead, value = seen[0]
     return ordered.where(lead.expression >= value if lead.is_ascending else lead.expression <= value, sa.or_(*branches))
+
+
+def _is_of(kind: sa.types.TypeEngine[Any], value: Any) -> bool:
+    """Whether a value that came in a token, which anybody can make, may be compared with a column of that type. No order has truths."""
+    if isinstance(value, str):
+        return isinstance(kind, sa.String | sa.types.NullType) and "\0" not in value
+    if isinstance(kind, sa.String) or isinstance(value, bool):
+        return False
+    return -(2**63) <= value < 2**63 if isinstance(value, int) else value - value == 0
 
 
 def fingerprint(*asked: Any) -> str:

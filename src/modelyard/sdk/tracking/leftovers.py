@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,15 @@ from modelyard.core.clock import Instant
 from modelyard.core.errors import ErrorBody
 from modelyard.sdk.tracking.spool import CONTENT, FILES, HEAD, MAGIC, MOST_FRAME_BYTES, SEGMENT, Head, Spooled, locked, unlock
 from modelyard.storage.durable import sync
-from modelyard.storage.frames import whole_bodies
+from modelyard.storage.frames import claimed_size, whole_bodies
 from modelyard.tracking.domain import RunStatus
 from modelyard.tracking.spooled import Ended
 
 STATE, REFUSED = "state.json", "refused.jsonl"
+READ_BYTES = 2**20
+"""How much of a spool is in memory at once, next to one frame: a spool that came from elsewhere may be of any size."""
+MOST_HEAD_BYTES = 2**20
+LONGEST_LINE = 2 * MOST_FRAME_BYTES
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,11 +46,16 @@ class SetAside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpoolReader:
-    """The batches of a spool that were not sent yet, one after the other."""
+    """The batches of a spool that were not sent yet, one after the other.
 
-    def __init__(self, folder: Path) -> None:
+    `acknowledged` tells of a spool that is written the last batch that is durable. None behind it is given out: had the server one
+    that a power cut then took from the disk, the next in its place, such as the end that is owed, would pass there for the same.
+    """
+
+    def __init__(self, folder: Path, acknowledged: Callable[[], int] | None = None) -> None:
         self.folder = folder
-        self.head = msgspec.json.decode((folder / HEAD).read_bytes(), type=Head)
+        self._acknowledged = acknowledged
+        self.head = msgspec.json.decode(_small(folder / HEAD), type=Head)
         self.state = _read_state(folder)
         self._bodies: deque[bytes] = deque()
         self._segment: Path | None = None
@@ -62,7 +71,7 @@ class SpoolReader:
             found = _decoded(self._bodies.popleft())
             if found is not None and found.sequence > self.state.delivered:
                 self._current = found
-        return self._current
+        return self._current if self._acknowledged is None or self._current.sequence <= self._acknowledged() else None
 
     @property
     def lost(self) -> int:
@@ -88,8 +97,12 @@ class SpoolReader:
 
     def set_aside(self, entry: SetAside) -> None:
         """Keeps a refused batch, durably, beside those that are to be sent. Raises OSError."""
-        with (self.folder / REFUSED).open("ab") as stream:
-            stream.write(msgspec.json.encode(entry) + b"\n")
+        with (self.folder / REFUSED).open("a+b") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(size - 1, 0))
+            # What a full disk or a crash left of the one before is a line of its own.
+            begins = b"" if stream.read(1) in (b"", b"\n") else b"\n"
+            stream.write(begins + msgspec.json.encode(entry) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
         sync(self.folder)
@@ -139,32 +152,39 @@ class SpoolReader:
             self._segment, self._offset = following, len(MAGIC)
 
     def _read(self, path: Path) -> None:
-        try:
-            with path.open("rb") as stream:
-                stream.seek(self._offset)
-                content = stream.read()
-        except FileNotFoundError:
-            return
-        whole = 0
-        for end, body in whole_bodies(memoryview(content), 0, MOST_FRAME_BYTES):
-            self._bodies.append(bytes(body))
-            whole = end
-        self._offset += whole
+        size = 0
+        for end, body in _frames(path, self._offset):
+            self._bodies.append(body)
+            self._offset = end
+            size += len(body)
+            if size >= READ_BYTES:
+                break
 
 
 def count_waiting(folder: Path) -> int:
     """How many batches of a spool no server has taken, by what is noted."""
     delivered = _read_state(folder).delivered
-    found = (_decoded(bytes(body)) for path in _segments(folder) for _, body in _bodies(path))
+    found = (_decoded(body) for path in _segments(folder) for _, body in _frames(path, len(MAGIC)))
     return len({one.sequence for one in found if one is not None and one.sequence > delivered})
 
 
-def _bodies(path: Path) -> Iterator[tuple[int, memoryview]]:
+def _frames(path: Path, offset: int) -> Iterator[tuple[int, bytes]]:
+    """Each whole frame's body from `offset` on, and where the frame ends, read as it is asked for; nothing of a file that is gone."""
     try:
-        content = path.read_bytes()
+        stream = path.open("rb")
     except FileNotFoundError:
         return
-    yield from whole_bodies(memoryview(content), len(MAGIC), MOST_FRAME_BYTES)
+    with stream:
+        while True:
+            stream.seek(offset)
+            content = stream.read(READ_BYTES)
+            content += stream.read(max(claimed_size(content, MOST_FRAME_BYTES) - len(content), 0))
+            begun = offset
+            for end, body in whole_bodies(memoryview(content), 0, MOST_FRAME_BYTES):
+                offset = begun + end
+                yield offset, bytes(body)
+            if offset == begun:
+                return
 
 
 def _decoded(body: bytes) -> Spooled | None:
@@ -197,10 +217,13 @@ def _is_own(entry: "os.DirEntry[str]") -> bool:
 
 
 def read_refused(folder: Path) -> list[SetAside]:
-    """What the server refused of a spool."""
-    path = folder / REFUSED
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    return [msgspec.json.decode(line, type=SetAside) for line in lines]
+    """What the server refused of a spool; a line that a crash has torn is passed over."""
+    found = []
+    with contextlib.suppress(FileNotFoundError), (folder / REFUSED).open("rb") as stream:
+        while line := stream.readline(LONGEST_LINE):
+            with contextlib.suppress(msgspec.MsgspecError):
+                found.append(msgspec.json.decode(line, type=SetAside))
+    return found
 
 
 @contextlib.contextmanager
@@ -241,13 +264,13 @@ def cut_tail(folder: Path) -> int:
     last = next(reversed(_segments(folder)), None)
     if last is None:
         return 0
-    content = last.read_bytes()
-    whole = min(len(MAGIC), len(content))
-    for end, _ in whole_bodies(memoryview(content), whole, MOST_FRAME_BYTES):
+    size = last.stat().st_size
+    whole = min(len(MAGIC), size)
+    for end, _ in _frames(last, whole):
         whole = end
-    if whole < len(content):
+    if whole < size:
         os.truncate(last, whole)
-    return len(content) - whole
+    return size - whole
 
 
 def _segments(folder: Path) -> list[Path]:
@@ -256,6 +279,12 @@ def _segments(folder: Path) -> list[Path]:
 
 def _read_state(folder: Path) -> State:
     try:
-        return msgspec.json.decode((folder / STATE).read_bytes(), type=State)
+        return msgspec.json.decode(_small(folder / STATE), type=State)
     except (OSError, msgspec.MsgspecError):
         return State()
+
+
+def _small(path: Path) -> bytes:
+    """The content of a small file. What is longer is cut, and then no JSON."""
+    with path.open("rb") as stream:
+        return stream.read(MOST_HEAD_BYTES)

@@ -3,9 +3,10 @@
 Owns the memory that is logged to, and when it is synced. What a full disk keeps out waits here, up to a bound.
 """
 
+import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ class Outbox:
         self._wake = threading.Event()
         self._is_full = False
         self.dropped = 0
-        self.sender = Sender(target, self._writer.folder, head)
+        self.sender = Sender(target, self._writer.folder, head, lambda: self._writer.acknowledged)
         self._packer = threading.Thread(target=self._pack_until_closed, name="modelyard-spool", daemon=True)
         self._packer.start()
         self.sender.start()
@@ -83,7 +84,7 @@ class Outbox:
             left = self.sender.drained(self._writer.acknowledged, wait_s)
             self._writer.close()
             if not left:
-                with taken_over(self.folder) as reader:
+                with contextlib.suppress(OSError), taken_over(self.folder) as reader:  # what stays is removed by whoever comes next
                     if reader is not None:
                         reader.remove()
         return left
@@ -125,13 +126,14 @@ class Outbox:
 class Sender(threading.Thread):
     """Sends this run's spool, and beside it what other processes left in the same folder; what they left of the same run comes first."""
 
-    def __init__(self, target: Target, own: Path, head: Head) -> None:
+    def __init__(self, target: Target, own: Path, head: Head, acknowledged: Callable[[], int]) -> None:
         super().__init__(name="modelyard-sender", daemon=True)
-        self._target, self._own, self._head = target, own, head
+        self._target, self._own, self._head, self._acknowledged = target, own, head, acknowledged
+        self._unreadable: set[str] = set()
         self._reader: SpoolReader | None = None
         self._line: _Line | None = None
         self._wake, self._drains, self._quits = threading.Event(), threading.Event(), threading.Event()
-        self._is_away = False
+        self._away: type[Exception] | None = None
         self._wait_s = AWAY_S[0]
 
     def wake(self) -> None:
@@ -155,7 +157,7 @@ class Sender(threading.Thread):
             self._wake.clear()
             try:
                 is_reached = self._has_sent_all()
-            except ModelyardError as error:
+            except (ModelyardError, OSError) as error:  # a disk that fails now may read again
                 is_reached = False
                 self._hang_up(error)
             if self._drains.is_set():
@@ -175,8 +177,8 @@ class Sender(threading.Thread):
             return False
         while not self._quits.is_set() and self._has_stepped(line):
             self._wait_s = AWAY_S[0]
-            if self._is_away:
-                self._is_away = False
+            if self._away is not None:
+                self._away = None
                 LOG.warning("run %s: the server takes it again", self._head.name)
         return True
 
@@ -189,7 +191,7 @@ class Sender(threading.Thread):
         if found is None:
             return None
         client, receiver = found
-        self._reader = self._reader or SpoolReader(self._own)
+        self._reader = self._reader or SpoolReader(self._own, self._acknowledged)
         return _Line(
             client=client,
             own=Sending(self._reader, receiver, is_orphan=False),
@@ -200,24 +202,33 @@ class Sender(threading.Thread):
     def _leftovers(self, receiver: Receiver, *, is_same_run: bool) -> Iterator[bool]:
         """Sends what processes left that are gone, batch by batch. One whose run is not there yet is left to a later sender."""
         for folder in list_spools(self._target.spools):
-            with taken_over(folder) as reader:
-                if reader is None or reader.head.url != self._head.url or (reader.head.run_id == self._head.run_id) is not is_same_run:
-                    continue
-                sending = Sending(reader, receiver, is_orphan=True)
-                try:
-                    while sending.step():
-                        yield True
-                except ModelyardError as error:
-                    if is_passing(error):
-                        raise
+            try:
+                yield from self._left(folder, receiver, is_same_run=is_same_run)
+            except OSError as error:  # the run's own spool is sent all the same
+                if folder.name not in self._unreadable:
+                    self._unreadable.add(folder.name)
+                    LOG.warning("%s, which another process left, cannot be sent now: %s", folder, error.strerror or error)
 
-    def _hang_up(self, error: ModelyardError) -> None:
+    def _left(self, folder: Path, receiver: Receiver, *, is_same_run: bool) -> Iterator[bool]:
+        with taken_over(folder) as reader:
+            if reader is None or reader.head.url != self._head.url or (reader.head.run_id == self._head.run_id) is not is_same_run:
+                return
+            sending = Sending(reader, receiver, is_orphan=True)
+            try:
+                while sending.step():
+                    yield True
+            except ModelyardError as error:
+                if is_passing(error):
+                    raise
+
+    def _hang_up(self, error: ModelyardError | OSError) -> None:
         if self._line is not None:
             self._line.client.close()
             self._line = None
-        if not self._is_away:
-            self._is_away = True
-            LOG.warning("run %s waits in its spool: %s", self._head.name, error.message)
+        if self._away is not type(error):
+            self._away = type(error)
+            why = error.message if isinstance(error, ModelyardError) else f"the disk says {error.strerror or error}; it is tried again"
+            LOG.warning("run %s waits in its spool: %s", self._head.name, why)
 
 
 class _Line(NamedTuple):

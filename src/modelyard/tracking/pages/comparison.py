@@ -19,7 +19,8 @@ from modelyard.web.words import number
 
 CODE_TAGS = ("mlflow.source.", "modelyard.git", "modelyard.code", "modelyard.source", "modelyard.command")
 TOLD_ELSEWHERE = frozenset({RUN_NAME_TAG, MODEL_HISTORY_TAG, "modelyard.environment_digest", "modelyard.snapshot_digest"})
-MOST_PACKAGES = 300
+MOST_CELLS = 8000
+"""How many values of one kind the page shows: of fifty runs 160 metrics, of two runs 4000."""
 
 
 class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,10 +45,11 @@ class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that runs are compared by: its rows that are shown, how many differ and how many there are, and what is missing."""
+    """One thing that runs are compared by: its rows that are shown and of how many, how many differ and are there, what is missing."""
 
     title: str
     rows: tuple[Row, ...]
+    of: int
     differ: int
     total: int
     note: str = ""
@@ -63,6 +65,7 @@ class ComparisonPage(msgspec.Struct, frozen=True, kw_only=True):
     wide: str
     curves: Curves | None
     metrics: tuple[MetricRow, ...]
+    metrics_total: int
     params: Part
     parts: tuple[Part, ...]
     plots: tuple[Link, ...]
@@ -80,23 +83,26 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 def show_comparison(snapshot: Snapshot, principal: Principal, blobs: Blobs, asked: Compared, curve: CurveView) -> ComparisonPage:
     """Runs side by side, the first one as the one that others are held against."""
-    runs = service.get_runs(snapshot, principal, asked.run)
+    found = service.get_comparison(snapshot, principal, asked.run, MOST_CELLS)
+    runs, measured = found.runs, found.metrics
     names = _experiment_names(snapshot, principal, runs)
-    fixed = query_text(run=tuple(run.facts.id for run in runs))
+    each = [query_text(run=run.facts.id) for run in runs]
+    fixed = "&".join(each)
     more = query_text(all="true" if asked.all else "", low=asked.low, high=asked.high)
-    keys = sorted({one.key for run in runs for one in run.metrics}, key=lambda key: (not _is_course(runs, key), key))
+    keys = sorted(measured, key=lambda key: (measured[key] < 2, key))
     drawn = curves_of(snapshot, principal, {run.facts.id: run.facts.name for run in runs}, keys, curve) if keys and len(runs) > 1 else None
     here = curve_query(drawn.view if drawn else curve)
     flipped = query_text(all="" if asked.all else "true", low=asked.low, high=asked.high)
     return ComparisonPage(
-        runs=tuple(_compared(n, runs, names, (more, here)) for n in range(len(runs))),
+        runs=tuple(_compared(n, runs, names, (each, more, here)) for n in range(len(runs))),
         kept=(*(("run", run.facts.id) for run in runs), *((("all", "true"),) if asked.all else ()), *_told(asked)),
         all=asked.all,
         toggled=address("/runs/compare", fixed, flipped, here),
         wide=address("/runs/compare", fixed, more, drawn.wide) if drawn and drawn.wide else "",
         curves=drawn,
-        metrics=_metrics(runs, asked, (fixed, here)),
-        params=part("Params", side_by_side([run.params for run in runs]), is_all=asked.all),
+        metrics=_metrics(found, asked, (fixed, here)),
+        metrics_total=len(measured),
+        params=part("Params", [run.params for run in runs], is_all=asked.all),
         parts=_parts(snapshot, blobs, runs, is_all=asked.all),
         plots=_plots(runs),
         crumbs=(Link("Experiments", "/experiments"), *(Link(name, f"/experiments/{one}") for one, name in list(names.items())[:3])),
@@ -107,40 +113,42 @@ def _told(asked: Compared) -> tuple[tuple[str, str], ...]:
     return (*(("low", key) for key in asked.low), *(("high", key) for key in asked.high))
 
 
-def _is_course(runs: Sequence[Run], key: str) -> bool:
-    return any(one.key == key and one.points > 1 for run in runs for one in run.metrics)
-
-
 def _experiment_names(snapshot: Snapshot, principal: Principal, runs: Sequence[Run]) -> dict[ExperimentId, str]:
     ids = dict.fromkeys(run.facts.experiment_id for run in runs)
     return {one: service.get_experiment(snapshot, principal, one).name for one in ids}
 
 
-def _compared(place: int, runs: Sequence[Run], names: Mapping[ExperimentId, str], queries: tuple[str, str]) -> ComparedRun:
-    facts = runs[place].facts
-    others = [run.facts.id for run in runs if run.facts.id != facts.id]
+def _compared(place: int, runs: Sequence[Run], names: Mapping[ExperimentId, str], queries: tuple[Sequence[str], str, str]) -> ComparedRun:
+    facts, (each, *rest) = runs[place].facts, queries
+    others = "&".join(one for n, one in enumerate(each) if n != place)
     return ComparedRun(
         facts=facts,
         tone=TONES[facts.status],
         duration_s=duration_of(facts),
         experiment=names[facts.experiment_id],
         key=key_of(place),
-        without=address("/runs/compare", query_text(run=tuple(others)), *queries) if len(runs) > 2 else "",
-        as_first=address("/runs/compare", query_text(run=(facts.id, *others)), *queries) if place else "",
+        without=address("/runs/compare", others, *rest) if len(runs) > 2 else "",
+        as_first=address("/runs/compare", each[place], others, *rest) if place else "",
         diff=address("/runs/diff", base=runs[0].facts.id, other=facts.id) if place else "",
     )
 
 
-def part(title: str, rows: tuple[Row, ...], *, is_all: bool, note: str = "") -> Part:
-    """A part with its rows that differ, or all of them."""
-    differ = [row for row in rows if not row.is_same]
-    return Part(title=title, rows=rows if is_all else tuple(differ), differ=len(differ), total=len(rows), note=note)
+def part(title: str, sides: Sequence[Mapping[str, str]], *, is_all: bool, note: str = "") -> Part:
+    """What runs have under some keys: the rows that differ, or all of them, as far as a page shows them."""
+    return _shown(title, side_by_side(sides), is_all=is_all, note=note)
 
 
-def _metrics(runs: Sequence[Run], asked: Compared, queries: tuple[str, str]) -> tuple[MetricRow, ...]:
-    values = [{one.key: one.value for one in run.metrics} for run in runs]
+def _shown(title: str, rows: tuple[Row, ...], *, is_all: bool, note: str) -> Part:
+    differ = tuple(row for row in rows if not row.is_same)
+    wanted = rows if is_all else differ
+    most = MOST_CELLS // max(len(rows[0].values), 1) if rows else 0
+    return Part(title=title, rows=wanted[:most], of=len(wanted), differ=len(differ), total=len(rows), note=note)
+
+
+def _metrics(found: service.Comparison, asked: Compared, queries: tuple[str, str]) -> tuple[MetricRow, ...]:
+    values = [{one.key: one.value for one in run.metrics} for run in found.runs]
     rows = []
-    for key in sorted({key for side in values for key in side}):
+    for key in found.shown:
         direction: Direction = "low" if key in asked.low else "high" if key in asked.high else direction_of(key)
         known = [side.get(key) for side in values]
         texts = tuple(("NaN" if side[key] is None else number(side[key])) if key in side else None for side in values)
@@ -161,8 +169,8 @@ def _parts(snapshot: Snapshot, blobs: Blobs, runs: Sequence[Run], *, is_all: boo
     code = [{key: value for key, value in run.tags.items() if key.startswith(CODE_TAGS)} for run in runs]
     tags = [{key: value for key, value in run.tags.items() if not key.startswith(CODE_TAGS) and key not in TOLD_ELSEWHERE} for run in runs]
     return (
-        part("Tags", side_by_side(tags), is_all=is_all),
-        part("Code", side_by_side(code), is_all=is_all, note="" if any(code) else "No run says which code it ran."),
+        part("Tags", tags, is_all=is_all),
+        part("Code", code, is_all=is_all, note="" if any(code) else "No run says which code it ran."),
         _environments(service.list_packages(snapshot, blobs, runs), runs, is_all=is_all),
         _data(runs, is_all=is_all),
     )
@@ -174,13 +182,12 @@ def _environments(packages: Sequence[Mapping[str, str] | None], runs: Sequence[R
         {"environment digest": run.facts.environment_digest} if run.facts.environment_digest else {} for run in runs
     ]
     if len(without) == len(runs):
-        return part("Environment", side_by_side(digests), is_all=is_all, note="No run left a list of its packages.")
+        return part("Environment", digests, is_all=is_all, note="No run left a list of its packages.")
     # A run without a list is no run without packages: it says nothing of them.
     rows = side_by_side([{**digest, **(found or {})} for digest, found in zip(digests, packages, strict=True)])
     told = [n for n, found in enumerate(packages) if found is not None]
     settled = tuple(msgspec.structs.replace(row, is_same=len({row.values[n] for n in told}) == 1) for row in rows)
-    found = part("Environment", settled, is_all=is_all, note=f"No list of packages from {', '.join(without[:5])}." if without else "")
-    return msgspec.structs.replace(found, rows=found.rows[:MOST_PACKAGES])
+    return _shown("Environment", settled, is_all=is_all, note=f"No list of packages from {', '.join(without[:5])}." if without else "")
 
 
 def _data(runs: Sequence[Run], *, is_all: bool) -> Part:
@@ -188,7 +195,7 @@ def _data(runs: Sequence[Run], *, is_all: bool) -> Part:
     for run, known in zip(runs, facts, strict=True):
         if run.facts.snapshot_digest:
             known["training snapshot"] = run.facts.snapshot_digest
-    return part("Data", side_by_side(facts), is_all=is_all, note="" if any(facts) else "No run says which data it read.")
+    return part("Data", facts, is_all=is_all, note="" if any(facts) else "No run says which data it read.")
 
 
 def _plots(runs: Sequence[Run]) -> tuple[Link, ...]:

@@ -8,10 +8,11 @@ from modelyard.storage.database import Snapshot
 from modelyard.tracking import service
 from modelyard.tracking.domain import RunFacts, RunId
 from modelyard.tracking.pages.looks import address
-from modelyard.tracking.rules.differences import FileChange, side_by_side
+from modelyard.tracking.rules.differences import LEFT_OUT, FileChange, side_by_side
 from modelyard.web.parts import Change, Link
 
 MOST_LINES = 6000
+MOST_FILES = 500
 
 
 class DifferencePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,9 +42,9 @@ def show_difference(snapshot: Snapshot, principal: Principal, blobs: Blobs, base
     known = [one for one in packages if one is not None]
     rows = side_by_side(known) if len(known) == 2 else ()
     shown, lines = [], 0
-    for change in changes.files:
+    for change in changes.files[:MOST_FILES]:
         lines += len(change.lines)
-        shown.append(change if lines <= MOST_LINES else msgspec.structs.replace(change, lines=(), note="left out: the diff is long"))
+        shown.append(change if lines <= MOST_LINES else msgspec.structs.replace(change, lines=(), note=LEFT_OUT))
     return DifferencePage(
         base=left.facts,
         other=right.facts,
@@ -51,7 +52,7 @@ def show_difference(snapshot: Snapshot, principal: Principal, blobs: Blobs, base
         files=tuple(shown),
         unchanged=changes.unchanged,
         missing=changes.missing,
-        cut=sum(one.note.startswith("left out") for one in shown),
+        cut=sum(one.note == LEFT_OUT for one in shown) + max(len(changes.files) - MOST_FILES, 0),
         packages=tuple(Change(row.key, row.values[0], row.values[1]) for row in rows if not row.is_same),
         package_count=len(rows),
         no_packages=len(known) < 2,

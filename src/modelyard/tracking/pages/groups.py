@@ -10,6 +10,9 @@ from modelyard.tracking.pages.looks import address
 from modelyard.tracking.rules.table import ColumnName, TableView, narrowed, query_of
 from modelyard.web.parts import Choice
 
+LONGEST_LINKED = 1000
+"""Characters of a value that a group's address may hold: addresses of many thousand are refused, and two hundred fill a page."""
+
 
 class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
     """A group and where its runs are; nowhere for what the grammar cannot say."""
@@ -64,5 +67,5 @@ def _turned(name: str, by: str) -> str:
 
 
 def _href(view: TableView, value: str | None, where: tuple[str, str]) -> str:
-    text = narrowed(view.filter, view.group, value) if value is not None else None
+    text = narrowed(view.filter, view.group, value) if value is not None and len(value) <= LONGEST_LINKED else None
     return "" if text is None else address(*where, query_of(view, filter=text, group="", by=""))

@@ -14,6 +14,8 @@ from modelyard.web.words import number, plural
 PLOTTED = 300
 MOST_RAILS = 10
 MOST_LISTED = 60
+LONGEST_TEXT = 120
+"""Characters of a param's value in a plot: a page of three hundred runs would have megabytes of those that are long."""
 PLOTTABLE = ("metric", "param")
 NOTHING = "Show a param or a metric first."
 Columns = Mapping[str, Sequence[Cell]]
@@ -94,7 +96,7 @@ def _legend(values: list[float | None], colour: str) -> tuple[tuple[str, str], .
 
 
 def _text(value: Cell) -> str:
-    return "" if value is None else number(value) if isinstance(value, float) else str(value)
+    return "" if value is None else number(value) if isinstance(value, float) else str(value)[:LONGEST_TEXT]
 
 
 def _dots(runs: Sequence[str], axes: Sequence[str], columns: Columns, classes: Sequence[int | None]) -> tuple[Chart, str]:
@@ -158,7 +160,7 @@ def _rail(label: str, values: Sequence[Cell]) -> tuple[Rail, list[float | None]]
     place = {word: n / (len(words) - 1) if len(words) > 1 else 0.5 for n, word in enumerate(words)}
     places = [None if value is None else place[str(value)] for value in values]
     note = plural(len(words), "value") if len(words) > 2 else ""
-    return Rail(name=label, low=words[0] if words else "", high=words[-1] if len(words) > 1 else "", note=note), places
+    return Rail(name=label, low=_text(words[0]) if words else "", high=_text(words[-1]) if len(words) > 1 else "", note=note), places
 
 
 def _of_numbers(label: str, numbers: list[float | None], known: list[float]) -> tuple[Rail, list[float | None]]:

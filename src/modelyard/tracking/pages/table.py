@@ -11,7 +11,6 @@ from modelyard.tracking.domain import (
     Experiment,
     ExperimentId,
     FilterInvalid,
-    Run,
     RunFacts,
     SavedView,
     SavedViewId,
@@ -21,12 +20,12 @@ from modelyard.tracking.pages.groups import GroupsTable, grouped
 from modelyard.tracking.pages.looks import TONES, address
 from modelyard.tracking.pages.plots import PLOTTED, Plotted, drawable, plotted
 from modelyard.tracking.rules.table import (
+    FIRST_ATTRIBUTES,
     Cell,
     ColumnName,
     TableView,
     cell,
     column_of,
-    first_columns,
     is_offered,
     is_sortable,
     order_by,
@@ -151,8 +150,8 @@ def _page(
     ids = tuple(one.id for one in experiments)
     fixed = query_text(experiment=ids) if path == "/runs" else ""
     known = service.list_columns(snapshot, principal, ids)
-    error, hint, runs, following, found = _found(snapshot, principal, ids, asked, known)
-    shown = tuple(map(column_of, view.show or _first(runs, len(ids) > 1)))
+    error, hint, rows, found = _found(snapshot, principal, ids, asked, known)
+    shown = tuple(map(column_of, rows.columns if view.show or len(ids) == 1 else ("experiment", *rows.columns)))
     offered, more = _offers(known, shown, view, asking.find)
     total = found if not view.filter else service.count_found(snapshot, principal, ids, "")
     here = query_of(view)
@@ -167,7 +166,7 @@ def _page(
         usual=address(path, fixed, query_of(view, show=(), pin=())),
         kept=_kept(view, ids if path == "/runs" else ()),
         rows=tuple(
-            RunRow(facts=run.facts, tone=TONES[run.facts.status], cells=tuple(cell(run, one.name) for one in shown)) for run in runs
+            RunRow(facts=run.facts, tone=TONES[run.facts.status], cells=tuple(cell(run, one.name) for one in shown)) for run in rows.runs
         ),
         name_href=address(path, fixed, query_of(view, sort=_turned("run_name", view.sort))),
         name_order=_order("run_name", view.sort),
@@ -186,18 +185,18 @@ def _page(
         plot=None if error or not view.plot else _plot(snapshot, principal, ids, (view, shown)),
         saved=_saved(snapshot, principal, experiments, view, (path, asking.saved)),
         exports=_exports(ids, here),
-        compare_all=address("/runs/compare", query_text(run=tuple(run.facts.id for run in runs))),
+        compare_all=address("/runs/compare", query_text(run=tuple(run.facts.id for run in rows.runs))),
         may_save=principal.may(Role.CONTRIBUTOR, experiments[0].team_id),
         pager=Pager(
-            said=f"{len(runs):,} run{'' if len(runs) == 1 else 's'} on this page",
+            said=f"{len(rows.runs):,} run{'' if len(rows.runs) == 1 else 's'} on this page",
             first=address(path, fixed, here) if asking.page else None,
-            next=address(path, fixed, here, page=following) if following else None,
+            next=address(path, fixed, here, page=rows.next) if rows.next else None,
         ),
     )
 
 
-Found = tuple[str, str, tuple[Run, ...], str, int]
-"""What is wrong with the filter and what to do about it, the runs of the page, the token behind them, how many there are."""
+Found = tuple[str, str, service.RowsPage, int]
+"""What is wrong with the filter and what to do about it, the rows of the page, how many there are."""
 
 
 def _found(
@@ -206,16 +205,13 @@ def _found(
     view, asking = asked
     try:
         search = Asked(filter=view.filter, order_by=order_by(view.sort), limit=RUNS_A_PAGE, page=asking.page)
-        page = service.search_runs(snapshot, principal, ids, search)
+        page = service.list_rows(snapshot, principal, ids, search, view.show)
         count = service.count_found(snapshot, principal, ids, view.filter)
     except (FilterInvalid, TokenInvalid) as refused:
-        return refused.message, suggestion(view.filter, [one.name for one in known]) or refused.hint, (), "", 0
+        hint = suggestion(view.filter, [one.name for one in known]) or refused.hint
+        return refused.message, hint, service.RowsPage(columns=view.show or FIRST_ATTRIBUTES), 0
     hint = "" if count or not view.filter else service.not_there(view.filter, known)
-    return "", hint, page.runs, page.next, count
-
-
-def _first(runs: tuple[Run, ...], are_many: bool) -> tuple[str, ...]:
-    return ("experiment", *first_columns(runs)) if are_many else first_columns(runs)
+    return "", hint, page, count
 
 
 def _kept(view: TableView, ids: tuple[ExperimentId, ...]) -> tuple[tuple[str, str], ...]:

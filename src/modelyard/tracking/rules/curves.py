@@ -90,10 +90,10 @@ def thinned(line: Line, most: int) -> Line:
     begins = np.r_[True, place[1:] != place[:-1]]
     starts, bucket = np.flatnonzero(begins), np.cumsum(begins) - 1
     ends = np.r_[starts[1:], count] - 1
-    is_gap = np.isnan(line.y)
     lowest = _first_of_each(line.y == np.fmin.reduceat(line.y, starts)[bucket], bucket)
     highest = _first_of_each(line.y == np.fmax.reduceat(line.y, starts)[bucket], bucket)
-    gaps = np.flatnonzero(is_gap & (begins | np.r_[True, ~is_gap[:-1]]))
+    # One of each bucket: where every other value is a gap, all of them would be half of the points.
+    gaps = _first_of_each(np.isnan(line.y), bucket)
     kept = np.unique(np.concatenate((starts, ends, lowest, highest, gaps)))
     return Line(line.x[kept], line.y[kept])
 

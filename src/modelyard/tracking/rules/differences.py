@@ -19,6 +19,13 @@ MOST_FACTS = 400
 MOST_DIFF_LINES = 2000
 MOST_LINES_OF_A_FILE = 4000
 LONGEST_FACT = 400
+LONGEST_FACTS = 1_000_000
+"""Characters of a schema or profile beyond which it is not read: clients may log sixteen million."""
+DEEPEST_PROFILE = 8
+MOST_LINES_COMPARED = 20_000
+"""Lines of all files together after which files are named and no longer compared line by line."""
+LONGEST_NUMBER = 18
+LEFT_OUT = "left out: the diff is long"
 _LOWER = frozenset(
     {"loss", "error", "err", "rmse", "mse", "mae", "mape", "rmsle", "logloss", "perplexity", "brier", "latency", "seconds", "regret"}
 )
@@ -64,7 +71,9 @@ def side_by_side(sides: Sequence[Mapping[str, str]]) -> tuple[Row, ...]:
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text)]
+    parts = re.split(r"(\d+)", text)
+    # Python reads no number of thousands of digits, and anybody may name a column so.
+    return [(0, int(part), "") if part.isdecimal() and len(part) <= LONGEST_NUMBER else (1, 0, part) for part in parts]
 
 
 def direction_of(metric: str) -> Direction:
@@ -118,13 +127,13 @@ def dataset_facts(inputs: Iterable[DatasetInput]) -> dict[str, str]:
         for name, value in said.items():
             if len(facts) >= MOST_FACTS:
                 return facts
-            facts[f"{head} · {name}"] = value[:LONGEST_FACT]
+            facts[f"{head} · {name}"[:LONGEST_FACT]] = value[:LONGEST_FACT]
     return facts
 
 
 def _decoded(text: str | None) -> Any:
     try:
-        return json.loads(text or "null")
+        return json.loads(text) if text and len(text) <= LONGEST_FACTS else None
     except (ValueError, RecursionError):
         return None
 
@@ -140,7 +149,7 @@ def _columns(schema: Any) -> dict[str, str]:
 
 
 def _profile(profile: Any, head: str = "") -> dict[str, str]:
-    if not isinstance(profile, dict):
+    if not isinstance(profile, dict) or head.count(".") >= DEEPEST_PROFILE:
         return {}
     found: dict[str, str] = {}
     for key, value in profile.items():
@@ -153,12 +162,20 @@ def _profile(profile: Any, head: str = "") -> dict[str, str]:
 
 
 def file_changes(base: Mapping[str, bytes], other: Mapping[str, bytes]) -> tuple[FileChange, ...]:
-    """What it takes to come from one source to the other, file by file, by path."""
-    return tuple(_change(path, base.get(path), other.get(path)) for path in sorted({*base, *other}) if base.get(path) != other.get(path))
+    """What it takes to come from one source to the other, file by file, by path; line by line as far as there are not too many."""
+    changes, lines = [], 0
+    for path in sorted({*base, *other}):
+        sides = base.get(path), other.get(path)
+        if sides[0] != sides[1]:
+            lines += sum(side.count(b"\n") + 1 for side in sides if side is not None)
+            changes.append(_change(path, *sides, is_read=lines <= MOST_LINES_COMPARED))
+    return tuple(changes)
 
 
-def _change(path: str, before: bytes | None, after: bytes | None) -> FileChange:
+def _change(path: str, before: bytes | None, after: bytes | None, *, is_read: bool) -> FileChange:
     kind: Literal["added", "removed", "changed"] = "added" if before is None else "removed" if after is None else "changed"
+    if not is_read:
+        return FileChange(path=path, kind=kind, note=LEFT_OUT)
     old, new = _lines(before), _lines(after)
     if old is None or new is None:
         return FileChange(path=path, kind=kind, note=f"no text: {len(before or b''):,} bytes, then {len(after or b''):,}")

@@ -1,6 +1,8 @@
 """Groups of runs by what they have in a column, and how a metric spreads in each. Owns no lookup."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -29,17 +31,18 @@ class Spreads(NamedTuple):
 
 def partition(runs: Sequence[str], texts: Mapping[str, str]) -> Partition:
     """The runs by their texts; those without one are a group of their own."""
-    numbers: dict[str | None, int] = {}
-    place = {run: numbers.setdefault(texts.get(run), len(numbers)) for run in runs}
-    counts = np.bincount(np.fromiter(place.values(), np.int64, len(place)), minlength=len(numbers))
-    return Partition(list(numbers), place, counts)
+    # Maps over the dictionaries' own methods: tens of thousands of runs are looked up, and each step in Python would show.
+    found = list(map(texts.get, runs))
+    numbers = {text: n for n, text in enumerate(dict.fromkeys(found))}
+    places = list(map(numbers.__getitem__, found))
+    return Partition(list(numbers), dict(zip(runs, places, strict=True)), np.bincount(np.array(places, np.int64), minlength=len(numbers)))
 
 
 def spreads(groups: Partition, values: Iterable[tuple[str, float]]) -> Spreads:
     """How a metric spreads over the groups; values of other runs are passed over."""
     rows = list(values)
-    place = np.array([groups.place.get(run, -1) for run, _ in rows], np.int64)
-    number = np.array([value for _, value in rows], np.float64)[place >= 0]
+    place = np.fromiter(map(groups.place.get, map(itemgetter(0), rows), itertools.repeat(-1)), np.int64, len(rows))
+    number = np.fromiter(map(itemgetter(1), rows), np.float64, len(rows))[place >= 0]
     place = place[place >= 0]
     count = len(groups.values)
     least, greatest, mean = np.full(count, np.nan), np.full(count, np.nan), np.full(count, np.nan)

@@ -4,13 +4,14 @@ A view is its address: equal views have equal queries, and a query alone brings 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal
 from urllib.parse import parse_qs, urlencode
 
 import msgspec
 
 from modelyard.core.clock import SECOND
+from modelyard.core.errors import InvalidInput
 from modelyard.core.names import nearest
 from modelyard.tracking.domain import Run, RunFacts
 from modelyard.tracking.grammar import ENTITIES, Comparison
@@ -77,8 +78,14 @@ def query_text(**fields: str | tuple[str, ...]) -> str:
 
 
 def view_of(query: str) -> TableView:
-    """The view that a query says; fields that a view does not have are passed over, and so is a plot that is not known."""
-    given = parse_qs(query, max_num_fields=4 * MOST_SHOWN)
+    """The view that a query says; fields that a view does not have are passed over, and so is a plot that is not known.
+
+    Raises InvalidInput for more fields than a view has.
+    """
+    try:
+        given = parse_qs(query, max_num_fields=4 * MOST_SHOWN)
+    except ValueError as error:
+        raise InvalidInput(f"a view has no more than {4 * MOST_SHOWN} fields", hint="show fewer columns") from error
     single = {name: given[name][-1] for name in ("filter", "sort", "group", "by", "x", "y", "colour") if name in given}
     plot = given.get("plot", [""])[-1]
     return TableView(
@@ -159,13 +166,6 @@ def narrowed(text: str, name: str, value: str) -> str | None:
     if quote is None:
         return None
     return f"{text} AND {quoted(name)} = {quote}{value}{quote}" if text.strip() else f"{quoted(name)} = {quote}{value}{quote}"
-
-
-def first_columns(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The columns of a table that nobody set up: the first few metrics and params of those runs."""
-    metrics = list(dict.fromkeys(f"metrics.{one.key}" for run in runs for one in run.metrics))
-    params = list(dict.fromkeys(f"params.{key}" for run in runs for key in run.params))
-    return (*FIRST_ATTRIBUTES, *metrics[:COLUMNS_AT_FIRST], *params[:COLUMNS_AT_FIRST])
 
 
 def cell(run: Run, name: str) -> Cell:

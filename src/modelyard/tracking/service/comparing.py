@@ -10,16 +10,17 @@ from modelyard.core.digests import Digest
 from modelyard.core.errors import InvalidInput
 from modelyard.storage.blobs import BlobMissing, Blobs, BlobsUnavailable
 from modelyard.storage.database import Snapshot
-from modelyard.tracking.domain import Run, RunFacts, RunId
+from modelyard.tracking.domain import Artifact, Run, RunFacts, RunId
 from modelyard.tracking.rules.archives import archived_files
 from modelyard.tracking.rules.differences import FileChange, file_changes, locked_packages, packages_of
 from modelyard.tracking.service.guard import no_run
-from modelyard.tracking.store import artifacts, runs
+from modelyard.tracking.store import artifacts, columns, runs
 
 SOURCE_FILE = "modelyard/source.tar"
 ENVIRONMENT_FILE = "modelyard/environment.txt"
 LOCK = "uv.lock"
 MOST_COMPARED = 50
+LEAST_SHOWN = 20
 MOST_SOURCE_BYTES = 50_000_000
 MOST_LIST_BYTES = 4_000_000
 KEPT = 64
@@ -33,8 +34,31 @@ class SourceChanges(msgspec.Struct, frozen=True, kw_only=True):
     missing: str = ""
 
 
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs to compare: with those of their metrics that are among the first `shown`, all of which are in `metrics`, by key.
+
+    `metrics` says of each how many points a run has of it at most.
+    """
+
+    runs: tuple[Run, ...]
+    metrics: dict[str, int]
+    shown: tuple[str, ...]
+
+
 def get_runs(snapshot: Snapshot, principal: Principal, run_ids: Sequence[RunId]) -> list[Run]:
     """Those runs with what was logged to them, in their order, each once. Raises NoSuchRun, and InvalidInput for too many."""
+    return runs.load_runs(snapshot, _facts(snapshot, principal, run_ids))
+
+
+def get_comparison(snapshot: Snapshot, principal: Principal, run_ids: Sequence[RunId], most: int) -> Comparison:
+    """The same to compare, with no more values of metrics than `most`, but at least a few of each run. Raises as `get_runs`."""
+    facts = _facts(snapshot, principal, run_ids)
+    metrics = columns.measured_keys(snapshot, [one.id for one in facts])
+    shown = tuple(metrics)[: max(most // max(len(facts), 1), LEAST_SHOWN)]
+    return Comparison(runs=tuple(runs.load_runs(snapshot, facts, shown)), metrics=metrics, shown=shown)
+
+
+def _facts(snapshot: Snapshot, principal: Principal, run_ids: Sequence[RunId]) -> list[RunFacts]:
     ids = list(dict.fromkeys(run_ids))
     if len(ids) > MOST_COMPARED:
         raise InvalidInput(f"{len(ids)} runs are too many to compare, {MOST_COMPARED} the most", hint="narrow them down by a filter")
@@ -42,7 +66,7 @@ def get_runs(snapshot: Snapshot, principal: Principal, run_ids: Sequence[RunId])
     for run_id in ids:
         if run_id not in found or not principal.may(Role.VIEWER, found[run_id].team_id):
             raise no_run(run_id)
-    return runs.load_runs(snapshot, [found[run_id] for run_id in ids])
+    return [found[run_id] for run_id in ids]
 
 
 def list_packages(snapshot: Snapshot, blobs: Blobs, compared: Sequence[Run]) -> list[Mapping[str, str] | None]:
@@ -50,23 +74,28 @@ def list_packages(snapshot: Snapshot, blobs: Blobs, compared: Sequence[Run]) -> 
 
     Whoever calls has checked who may see the runs.
     """
-    return [_packages(snapshot, blobs, run.facts) for run in compared]
+    files = artifacts.find_artifacts(snapshot, [run.facts.id for run in compared], (ENVIRONMENT_FILE, SOURCE_FILE))
+    return [_packages(blobs, run.facts, files) for run in compared]
 
 
-def _packages(snapshot: Snapshot, blobs: Blobs, facts: RunFacts) -> Mapping[str, str] | None:
-    listed = artifacts.find_artifact(snapshot, facts.id, ENVIRONMENT_FILE)
+Files = Mapping[tuple[str, str], Artifact]
+"""What runs have at the two paths, by run and path."""
+
+
+def _packages(blobs: Blobs, facts: RunFacts, files: Files) -> Mapping[str, str] | None:
+    listed = files.get((facts.id, ENVIRONMENT_FILE))
     if listed is not None:
         return _listed(blobs, listed.digest) if listed.size_bytes <= MOST_LIST_BYTES else None
-    source = _source_digest(snapshot, facts)
+    source = _source_digest(facts, files)
     return None if source is None else _locked(blobs, source)
 
 
-def _source_digest(snapshot: Snapshot, facts: RunFacts) -> Digest | None:
+def _source_digest(facts: RunFacts, files: Files) -> Digest | None:
     """The digest of a run's source archive: the file that its client left, or the archive of the delivery that made the run.
 
     A tag that a client set names no content here: it could name what belongs to another team.
     """
-    kept = artifacts.find_artifact(snapshot, facts.id, SOURCE_FILE)
+    kept = files.get((facts.id, SOURCE_FILE))
     if kept is not None:
         return kept.digest if kept.size_bytes <= MOST_SOURCE_BYTES else None
     return facts.source_digest if facts.created_by == SYSTEM.id else None
@@ -74,9 +103,9 @@ def _source_digest(snapshot: Snapshot, facts: RunFacts) -> Digest | None:
 
 def source_changes(snapshot: Snapshot, blobs: Blobs, base: Run, other: Run) -> SourceChanges:
     """What it takes to come from the source of one run to that of the other. Whoever calls has checked who may see both."""
-    sides = []
+    sides, kept = [], artifacts.find_artifacts(snapshot, (base.facts.id, other.facts.id), (SOURCE_FILE,))
     for run in (base, other):
-        digest = _source_digest(snapshot, run.facts)
+        digest = _source_digest(run.facts, kept)
         files = None if digest is None else _files(blobs, digest)
         if files is None:
             return SourceChanges(missing=f"No source archive of {run.facts.name} can be read.")

@@ -4,6 +4,7 @@ Rows are read a page at a time, each in a transaction of its own, and handed on:
 and no reader that is slow holds a transaction open.
 """
 
+import itertools
 import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO
@@ -14,12 +15,12 @@ from polars.io.plugins import register_io_source
 
 from modelyard.access.domain import Principal
 from modelyard.storage.database import Database
-from modelyard.tracking.domain import Asked, ExperimentId, Run, RunId
+from modelyard.tracking.domain import Asked, ExperimentId, RunId
 from modelyard.tracking.rules.exports import Format, as_text, csv_lines, frame_of, heads, run_cells, schema_of
 from modelyard.tracking.rules.series import Points, by_time
-from modelyard.tracking.rules.table import Cell, TableView, first_columns, order_by
+from modelyard.tracking.rules.table import Cell, TableView, order_by
 from modelyard.tracking.service.guard import get_facts, visible_ids
-from modelyard.tracking.service.runs import search_runs
+from modelyard.tracking.service.table import RowsPage, list_rows
 from modelyard.tracking.store import experiments, series
 
 RUNS_A_READ = 1000
@@ -39,16 +40,15 @@ class ExportAsked(msgspec.Struct, frozen=True, kw_only=True):
 def export_runs(database: Database, principal: Principal, asked: ExportAsked) -> Iterator[bytes]:
     """The rows that the view's filter finds, in its order, with its columns. Raises FilterInvalid before the first row."""
     pages = _pages(database, principal, asked)
-    first = next(pages, [])
+    first = next(pages)
     with database.read() as snapshot:
         ids = visible_ids(snapshot, principal, asked.experiment_ids)
         names: dict[str, str] = {one.id: one.name for one in experiments.find_experiments(snapshot, ids).values()}
-    columns = heads(asked.view.show or first_columns(first))
+    columns = heads(first.columns)
 
     def rows() -> Iterator[list[list[Cell]]]:
-        yield [run_cells(run, columns, names) for run in first]
-        for page in pages:
-            yield [run_cells(run, columns, names) for run in page]
+        for page in itertools.chain([first], pages):
+            yield [run_cells(run, columns, names) for run in page.runs]
 
     if asked.format == "csv":
         return _csv(columns, ([as_text(row, columns) for row in some] for some in rows()))
@@ -56,14 +56,14 @@ def export_runs(database: Database, principal: Principal, asked: ExportAsked) ->
     return _parquet((frame_of(some, schema) for some in rows()), schema)
 
 
-def _pages(database: Database, principal: Principal, asked: ExportAsked) -> Iterator[list[Run]]:
-    page = ""
+def _pages(database: Database, principal: Principal, asked: ExportAsked) -> Iterator[RowsPage]:
+    page, columns = "", asked.view.show
     while True:
         search = Asked(filter=asked.view.filter, order_by=order_by(asked.view.sort), limit=RUNS_A_READ, page=page)
         with database.read() as snapshot:
-            found = search_runs(snapshot, principal, asked.experiment_ids, search)
-        yield list(found.runs)
-        page = found.next
+            found = list_rows(snapshot, principal, asked.experiment_ids, search, columns)
+        yield found
+        page, columns = found.next, found.columns
         if not page:
             return
 

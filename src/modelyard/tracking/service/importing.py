@@ -5,7 +5,7 @@ What is here and did not come from the same source is never touched. Called agai
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -25,17 +25,29 @@ from modelyard.tracking.imports import (
     ImportedRun,
     ImportKind,
     Mark,
+    PackedSeries,
     Refusal,
     SourceName,
     TakenHere,
 )
 from modelyard.tracking.rules.names import check_dataset, checked_experiment_name, checked_key, checked_text
 from modelyard.tracking.rules.paths import SCHEME
-from modelyard.tracking.rules.series import BYTES_A_POINT, LARGEST, Points, latest_of_points, missing_from, packed_points, unpacked
+from modelyard.tracking.rules.series import (
+    BYTES_A_POINT,
+    LARGEST,
+    Latest,
+    Points,
+    by_step,
+    latest_of_points,
+    missing_from,
+    packed_points,
+    part,
+    unpacked,
+)
 from modelyard.tracking.service.batches import DIGEST_TAGS
 from modelyard.tracking.service.guard import find_experiment, home_team
 from modelyard.tracking.store import experiments, imports, models, runs, series
-from modelyard.tracking.store.series import Chunk, Owner
+from modelyard.tracking.store.series import Chunk, Owner, SeriesRow
 from modelyard.tracking.store.tables import LOGGED_MODEL_PARAMS, LOGGED_MODEL_TAGS, RUN_PARAMS, RUN_TAGS
 
 LONGEST_SOURCE = 300
@@ -47,6 +59,17 @@ _MODEL = re.compile(r"m-[0-9a-f]{32}")
 _EXPERIMENT = re.compile(r"0|[1-9][0-9]{0,63}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 Item = TypeVar("Item", ImportedRun, ImportedModel)
+
+
+class _Fresh(NamedTuple):
+    """What is new of a metric, packed, next to the `known` points that it had here; None where nothing is."""
+
+    known: int
+    chunk: Chunk | None
+
+
+Ahead = Mapping[RunId, Mapping[str, _Fresh]]
+"""What was compared before the transaction, by run and metric."""
 
 
 def checked_source(source: SourceName) -> SourceName:
@@ -160,7 +183,9 @@ def import_runs(database: Database, principal: Principal, source: SourceName, ru
     checked_source(source)
     refused: list[Refusal] = []
     for some in _slices(runs):
-        refused += database.write(lambda tx, some=some: _import_runs(tx, principal, source, some))  # type: ignore[misc] # a default binds it now
+        with database.read() as snapshot:
+            ahead = _compared(snapshot, principal, source, some)
+        refused += database.write(lambda tx, some=some, ahead=ahead: _import_runs(tx, principal, source, (some, ahead)))  # type: ignore[misc] # defaults bind them now
     return refused
 
 
@@ -178,7 +203,21 @@ def _slices(items: Sequence[ImportedRun]) -> list[list[ImportedRun]]:
     return parts
 
 
-def _import_runs(tx: Transaction, principal: Principal, source: SourceName, items: Sequence[ImportedRun]) -> list[Refusal]:
+def _compared(snapshot: Snapshot, principal: Principal, source: SourceName, items: Sequence[ImportedRun]) -> Ahead:
+    """What is new of the metrics of runs that may be taken in: reading and comparing long series would hold the writer up."""
+    marked = imports.find_marks(snapshot, source, "run", [one.id for one in items])
+    here = [one.id for one in items if one.id in marked and one.series and principal.may(Role.CONTRIBUTOR, marked[one.id][1])]
+    rows = {run_id: {row.facts.key: row for row in series.list_series(snapshot, run_id)} for run_id in here}
+    found: dict[RunId, dict[str, _Fresh]] = {}
+    for one in items:
+        if one.id not in found:  # one that comes twice is refused the second time
+            held = rows.get(one.id, {})
+            found[one.id] = {packed.key: _fresh(snapshot, packed, held.get(packed.key)) for packed in one.series}
+    return found
+
+
+def _import_runs(tx: Transaction, principal: Principal, source: SourceName, asked: tuple[Sequence[ImportedRun], Ahead]) -> list[Refusal]:
+    items, ahead = asked
     known = runs.find_facts(tx, [one.id for one in items])
     marked = imports.find_marks(tx, source, "run", [one.id for one in items])
     refused, kept = [], []
@@ -193,7 +232,7 @@ def _import_runs(tx: Transaction, principal: Principal, source: SourceName, item
             kept.append((_checked_run(one), _facts(principal, one, here, (team, home))))
         except ModelyardError as error:
             refused.append(Refusal(id=one.id, code=error.code, message=error.message))
-    _put_runs(tx, source, kept, known)
+    _put_runs(tx, source, (kept, ahead), known)
     imports.put_marks(tx, source, "run", [(Mark(their_id=one.id, our_id=one.id), facts.team_id) for one, facts in kept], principal.id)
     return refused
 
@@ -247,7 +286,11 @@ def _facts(principal: Principal, one: ImportedRun, here: RunFacts | None, place:
     return RunFacts(id=one.id, experiment_id=one.experiment_id, team_id=team, artifact_uri=uri, created_by=principal.id, **values)
 
 
-def _put_runs(tx: Transaction, source: SourceName, kept: Sequence[tuple[ImportedRun, RunFacts]], known: Mapping[RunId, RunFacts]) -> None:
+Kept = Sequence[tuple[ImportedRun, RunFacts]]
+
+
+def _put_runs(tx: Transaction, source: SourceName, found: tuple[Kept, Ahead], known: Mapping[RunId, RunFacts]) -> None:
+    kept, ahead = found
     owners = {facts.id: Owner(facts.team_id, facts.experiment_id) for _, facts in kept}
     chunks: dict[series.SeriesKey, Chunk] = {}
     for one, facts in kept:
@@ -259,7 +302,7 @@ def _put_runs(tx: Transaction, source: SourceName, kept: Sequence[tuple[Imported
             runs.put_datasets(tx, one.id, owners[one.id], one.datasets)
         runs.put_models(tx, one.id, facts.team_id, "input", [ModelOutput(model_id=model) for model in one.model_inputs])
         runs.put_models(tx, one.id, facts.team_id, "output", one.model_outputs)
-        chunks |= {(one.id, key): chunk for key, chunk in _chunks(tx, one, is_new=one.id not in known).items()}
+        chunks |= {(one.id, key): chunk for key, chunk in _chunks(tx, one, ahead[one.id], is_new=one.id not in known).items()}
     params = [(one.id, key, value) for one, _ in kept for key, value in one.params.items()]
     tags = [(one.id, key, value) for one, _ in kept for key, value in {**one.tags, IMPORTED_FROM_TAG: source}.items()]
     runs.put_texts(tx, RUN_PARAMS, params, owners, overwrites=False)
@@ -267,19 +310,34 @@ def _put_runs(tx: Transaction, source: SourceName, kept: Sequence[tuple[Imported
     series.append_chunks(tx, chunks, owners)
 
 
-def _chunks(tx: Snapshot, one: ImportedRun, *, is_new: bool) -> dict[str, Chunk]:
-    """The points that are not here yet, ready to be appended."""
-    rows = [] if is_new or not one.series else series.list_series(tx, one.id)
-    sent = {packed.key for packed in one.series}
-    ids = {row.facts.key: row.id for row in rows if row.facts.key in sent}
-    known = series.load_points(tx, list(ids.values())) if ids else {}
+def _chunks(tx: Snapshot, one: ImportedRun, ahead: Mapping[str, _Fresh], *, is_new: bool) -> dict[str, Chunk]:
+    """The points that are not here yet, ready to be appended. What was compared ahead holds for series that have not grown since."""
+    here = {} if is_new or not one.series else {row.facts.key: row for row in series.list_series(tx, one.id)}
     found = {}
     for packed in one.series:
-        points = _bounded(unpacked([packed.points]))
-        fresh = missing_from(known[ids[packed.key]] if packed.key in ids else unpacked([]), points)
-        if len(fresh.step):
-            found[packed.key] = Chunk(latest_of_points(fresh), len(fresh.step), packed_points(fresh))
+        row = here.get(packed.key)
+        fresh = ahead[packed.key]
+        if fresh.known != (row.facts.points if row else 0):
+            fresh = _fresh(tx, packed, row)
+        if fresh.chunk is not None:
+            found[packed.key] = fresh.chunk
     return found
+
+
+def _fresh(snapshot: Snapshot, packed: PackedSeries, row: SeriesRow | None) -> _Fresh:
+    """The points that the series here has not. Those behind its latest point are new without a look at the others."""
+    points = by_step(_bounded(unpacked([packed.points])))
+    known = row.facts.points if row else 0
+    if not len(points.step):
+        return _Fresh(known, None)
+    if row is not None and latest_of_points(part(points, 0, 1)) <= _latest(row):
+        points = missing_from(series.load_between(snapshot, row.id, int(points.step[0]), int(points.step[-1])), points)
+    return _Fresh(known, Chunk(latest_of_points(points), len(points.step), packed_points(points)) if len(points.step) else None)
+
+
+def _latest(row: SeriesRow) -> Latest:
+    facts = row.facts
+    return Latest(facts.step, facts.at, 0.0 if facts.value is None else facts.value, facts.value is None)
 
 
 def _bounded(points: Points) -> Points:

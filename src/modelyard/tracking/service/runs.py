@@ -178,6 +178,14 @@ def search_runs(snapshot: Snapshot, principal: Principal, experiment_ids: tuple[
 
     Experiments that are not there, or that the principal may not see, have no runs.
     """
+    found, following = search_facts(snapshot, principal, experiment_ids, asked)
+    return RunPage(runs=tuple(runs.load_runs(snapshot, found)), next=following)
+
+
+def search_facts(
+    snapshot: Snapshot, principal: Principal, experiment_ids: tuple[ExperimentId, ...], asked: Asked
+) -> tuple[list[RunFacts], str]:
+    """The same without what was logged to the runs, and the token that goes on behind them."""
     limit = checked_limit(asked.limit)
     comparisons, orders = parse_filter(asked.filter, RUNS), parse_orders(asked.order_by, RUNS)
     if any(order.entity == "dataset" for order in orders):
@@ -186,8 +194,7 @@ def search_runs(snapshot: Snapshot, principal: Principal, experiment_ids: tuple[
     search = Search(comparisons=comparisons, orders=orders, view=asked.view, after=values_of(asked.page, mark), limit=limit + 1)
     ids = visible_ids(snapshot, principal, experiment_ids)
     found = search_rows(snapshot, ids, search) if ids else []
-    following = token_of(mark, found[limit - 1][1]) if len(found) > limit else ""
-    return RunPage(runs=tuple(runs.load_runs(snapshot, [facts for facts, _ in found[:limit]])), next=following)
+    return [facts for facts, _ in found[:limit]], token_of(mark, found[limit - 1][1]) if len(found) > limit else ""
 
 
 def find_runs(snapshot: Snapshot, principal: Principal, body: RunSearch) -> RunPage:

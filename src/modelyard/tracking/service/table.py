@@ -7,11 +7,22 @@ import msgspec
 from modelyard.access.domain import Principal
 from modelyard.core.errors import InvalidInput
 from modelyard.storage.database import Snapshot
-from modelyard.tracking.domain import Asked, ExperimentId
+from modelyard.tracking.domain import Asked, ExperimentId, Run
 from modelyard.tracking.grammar import RUNS, parse_filter, parse_orders
 from modelyard.tracking.rules.groups import Spreads, ordered, partition, spreads
-from modelyard.tracking.rules.table import ATTRIBUTES, GROUPABLE, Cell, ColumnName, column_of, kind_of, unknown_names
+from modelyard.tracking.rules.table import (
+    ATTRIBUTES,
+    COLUMNS_AT_FIRST,
+    FIRST_ATTRIBUTES,
+    GROUPABLE,
+    Cell,
+    ColumnName,
+    column_of,
+    kind_of,
+    unknown_names,
+)
 from modelyard.tracking.service.guard import visible_ids
+from modelyard.tracking.service.runs import search_facts
 from modelyard.tracking.store import columns, groups
 from modelyard.tracking.store.runsearch import search_runs
 from modelyard.tracking.store.search import Search
@@ -20,6 +31,14 @@ MOST_COUNTED = 100_000
 MOST_GROUPED = 100_000
 MOST_GROUPS = 200
 MOST_MEASURED = 6
+
+
+class RowsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs with what they have in the columns, and no more of what was logged to them; the token that goes on behind them."""
+
+    columns: tuple[str, ...]
+    runs: tuple[Run, ...] = ()
+    next: str = ""
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +83,18 @@ def list_columns(snapshot: Snapshot, principal: Principal, experiment_ids: tuple
     ids = visible_ids(snapshot, principal, experiment_ids)
     found = [f"{kind}.{key}" for kind in columns.KEYED for key in columns.list_keys(snapshot, ids, kind)]
     return tuple(map(column_of, (*ATTRIBUTES, *found)))
+
+
+def list_rows(
+    snapshot: Snapshot, principal: Principal, experiment_ids: tuple[ExperimentId, ...], asked: Asked, names: tuple[str, ...]
+) -> RowsPage:
+    """The runs that a search finds, with those columns; where none is named, with the first few metrics and params that they have."""
+    found, following = search_facts(snapshot, principal, experiment_ids, asked)
+    if not names:
+        ids = [one.id for one in found]
+        first = [f"{kind}.{key}" for kind in ("metrics", "params") for key in columns.first_keys(snapshot, ids, kind, COLUMNS_AT_FIRST)]
+        names = (*FIRST_ATTRIBUTES, *first)
+    return RowsPage(columns=names, runs=tuple(columns.load_shown(snapshot, found, names)), next=following)
 
 
 def count_found(snapshot: Snapshot, principal: Principal, experiment_ids: tuple[ExperimentId, ...], text: str) -> int:

@@ -1,6 +1,7 @@
 """Rows of artifacts: which path of which run or logged model holds which content."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -8,6 +9,7 @@ from modelyard.access.domain import TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.storage.database import Snapshot, Transaction
+from modelyard.storage.prepared import PreparedSelect
 from modelyard.storage.schema import upsert
 from modelyard.tracking.domain import Artifact, FileEntry
 from modelyard.tracking.store.tables import RUN_ARTIFACTS
@@ -32,6 +34,20 @@ def find_artifact(snapshot: Snapshot, owner_id: str, path: str) -> Artifact | No
     """What a path holds."""
     query = sa.select(*_COLUMNS).where(RUN_ARTIFACTS.c.owner_id == owner_id, RUN_ARTIFACTS.c.path == path)
     return next((_artifact(row) for row in snapshot.connection.execute(query)), None)
+
+
+_FIND = PreparedSelect(
+    lambda owners, paths: sa.select(RUN_ARTIFACTS.c.owner_id, *_COLUMNS).where(
+        RUN_ARTIFACTS.c.owner_id.in_(owners), RUN_ARTIFACTS.c.path.in_(paths)
+    ),
+    "owner",
+    "path",
+)
+
+
+def find_artifacts(snapshot: Snapshot, owner_ids: Sequence[str], paths: Sequence[str]) -> dict[tuple[str, str], Artifact]:
+    """What some paths hold, by owner and path, in one query."""
+    return {(row[0], row[1]): _artifact(row[1:]) for row in _FIND.tuples(snapshot, owner_ids, paths)}
 
 
 def list_artifacts(snapshot: Snapshot, owner_id: str, folder: str = "") -> list[Artifact]:
@@ -62,5 +78,5 @@ def file_entry(artifact: Artifact) -> FileEntry:
     return FileEntry(path=artifact.path, is_folder=False, size_bytes=artifact.size_bytes, digest=artifact.digest)
 
 
-def _artifact(row: sa.Row[str, str, int, int]) -> Artifact:
+def _artifact(row: Sequence[Any]) -> Artifact:
     return Artifact(path=row[0], digest=Digest(row[1]), size_bytes=row[2], put_at=Instant(row[3]))

@@ -1,4 +1,4 @@
-"""Which keys the metrics, params and tags of experiments have: found from one index entry a key, however many runs there are."""
+"""Which keys the metrics, params and tags of experiments have, found from one index entry a key; and what runs have of some of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from modelyard.storage.database import Snapshot
-from modelyard.tracking.domain import ExperimentId
+from modelyard.storage.prepared import PreparedSelect
+from modelyard.tracking.domain import ExperimentId, Run, RunFacts, RunId
+from modelyard.tracking.store.runs import list_texts
+from modelyard.tracking.store.series import list_latest
 from modelyard.tracking.store.tables import RUN_PARAMS, RUN_SERIES, RUN_TAGS
 
 MOST_KEYS = 2000
@@ -32,3 +35,50 @@ def _keys_of(table: sa.Table) -> sa.Select[Any]:
 
 
 _KEYS = {kind: _keys_of(table) for kind, table in KEYED.items()}
+
+
+def _first_of(table: sa.Table) -> PreparedSelect:
+    return PreparedSelect(
+        lambda ids: sa.select(table.c.key).where(table.c.run_id.in_(ids)).group_by(table.c.key).order_by(table.c.key).limit(MOST_FIRST),
+        "id",
+    )
+
+
+MOST_FIRST = 20
+_FIRST = {kind: _first_of(table) for kind, table in KEYED.items()}
+
+
+def first_keys(snapshot: Snapshot, run_ids: Sequence[RunId], kind: str, most: int) -> list[str]:
+    """A few keys that those runs have of a kind: the first run's, and the others' where it has not enough."""
+    found: dict[str, None] = {}
+    for ids in (run_ids[:1], run_ids[1:]):
+        if len(found) < most:
+            found |= dict.fromkeys(row[0] for row in _FIRST[kind].tuples(snapshot, ids))
+    return list(found)[:most]
+
+
+_MEASURED = PreparedSelect(
+    lambda ids: (
+        sa.select(RUN_SERIES.c.key, sa.func.max(RUN_SERIES.c.points))
+        .where(RUN_SERIES.c.run_id.in_(ids))
+        .group_by(RUN_SERIES.c.key)
+        .order_by(RUN_SERIES.c.key)
+    ),
+    "id",
+)
+
+
+def measured_keys(snapshot: Snapshot, run_ids: Sequence[RunId]) -> dict[str, int]:
+    """The metrics of those runs, by key, with how many points one of them has of it at most."""
+    return dict(_MEASURED.tuples(snapshot, run_ids))
+
+
+def load_shown(snapshot: Snapshot, facts: Sequence[RunFacts], names: Sequence[str]) -> list[Run]:
+    """Those runs with no more of what was logged to them than stands in some columns: the rest may be a thousand metrics each."""
+    ids = [one.id for one in facts]
+    keys = {kind: [key for head, _, key in (name.partition(".") for name in names) if head == kind and key] for kind in KEYED}
+    latest = list_latest(snapshot, ids, keys["metrics"])
+    params, tags = (list_texts(snapshot, KEYED[kind], ids, keys[kind]) for kind in ("params", "tags"))
+    return [
+        Run(facts=one, metrics=tuple(latest.get(one.id, ())), params=params.get(one.id, {}), tags=tags.get(one.id, {})) for one in facts
+    ]

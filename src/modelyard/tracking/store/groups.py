@@ -50,7 +50,7 @@ def column_texts(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], nam
     own = (one_of(table.c.experiment_id, experiment_ids), table.c.key == key)
     found: dict[str, str] = dict(_plain(snapshot, sa.select(table.c.run_id, table.c.value_start).where(*own)))
     # The index holds the beginning of a value; only where that is full is there more of it.
-    if any(len(start) == VALUE_START for start in found.values()):
+    if VALUE_START in set(map(len, found.values())):
         long = sa.func.length(table.c.value_start) == VALUE_START
         found.update(_plain(snapshot, sa.select(table.c.run_id, table.c.value).where(*own, long)))
     return found

@@ -129,12 +129,15 @@ def run_facts(row: sa.RowMapping) -> RunFacts:
     )
 
 
-def load_runs(snapshot: Snapshot, facts: Sequence[RunFacts]) -> list[Run]:
-    """Those runs with what was logged to them, in the same order. A fixed number of queries, however many runs."""
+def load_runs(snapshot: Snapshot, facts: Sequence[RunFacts], metrics: Sequence[str] | None = None) -> list[Run]:
+    """Those runs with what was logged to them, in the same order: of metrics all, or those of some keys.
+
+    A fixed number of queries, however many runs.
+    """
     ids = [one.id for one in facts]
     if not ids:
         return []
-    series = list_latest(snapshot, ids)
+    series = list_latest(snapshot, ids, metrics)
     params, tags = list_texts(snapshot, RUN_PARAMS, ids), list_texts(snapshot, RUN_TAGS, ids)
     datasets, models = _datasets_of(snapshot, ids), _models_of(snapshot, ids)
     return [

@@ -13,10 +13,11 @@ from modelyard.access.domain import TeamId
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.prepared import Prepared, PreparedSelect, insert_of
 from modelyard.tracking.domain import ExperimentId, Metric, RunId, SeriesFacts, SeriesId
-from modelyard.tracking.rules.series import Latest, Points, latest_of, packed, packed_points, unpacked
+from modelyard.tracking.rules.series import Latest, Points, between, latest_of, packed, packed_points, unpacked
 from modelyard.tracking.store.tables import RUN_POINTS, RUN_SERIES, SCATTERED
 
 SeriesKey = tuple[RunId, str]
+CHUNKS_AT_ONCE = 4
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -51,6 +52,15 @@ _FACTS, _FIND = (
         "run_id",
     )
     for names in (_FACTS_COLUMNS, (*_FACTS_COLUMNS, "series_id"))
+)
+_FACTS_NAMED = PreparedSelect(
+    lambda run_ids, keys: (
+        sa.select(*(RUN_SERIES.c[name] for name in _FACTS_COLUMNS))
+        .where(RUN_SERIES.c.run_id.in_(run_ids), RUN_SERIES.c.key.in_(keys))
+        .order_by(RUN_SERIES.c.run_id, RUN_SERIES.c.key)
+    ),
+    "run_id",
+    "key",
 )
 _CHUNKS = (
     sa.select(RUN_POINTS.c.series_id, RUN_POINTS.c.packed)
@@ -136,10 +146,10 @@ def list_series(snapshot: Snapshot, run_id: RunId) -> list[SeriesRow]:
     return [SeriesRow(row.series_id, _facts(row)) for row in _FIND.rows(snapshot, [run_id])]
 
 
-def list_latest(snapshot: Snapshot, run_ids: Sequence[RunId]) -> dict[RunId, list[SeriesFacts]]:
-    """The facts of the series of each run that has any, by key."""
+def list_latest(snapshot: Snapshot, run_ids: Sequence[RunId], keys: Sequence[str] | None = None) -> dict[RunId, list[SeriesFacts]]:
+    """The facts of the series of each run that has any, by key: of all of them, or of those of some keys."""
     found: dict[RunId, list[SeriesFacts]] = {}
-    for row in _FACTS.rows(snapshot, run_ids):
+    for row in _FACTS.rows(snapshot, run_ids) if keys is None else _FACTS_NAMED.rows(snapshot, run_ids, keys):
         found.setdefault(row[0], []).append(_facts(row))
     return found
 
@@ -159,6 +169,16 @@ def load_points(snapshot: Snapshot, ids: Sequence[SeriesId]) -> dict[SeriesId, P
     for series_id, content in snapshot.connection.execute(_CHUNKS, {"ids": ids}):
         chunks[series_id].append(content)
     return {series_id: unpacked(found) for series_id, found in chunks.items()}
+
+
+def load_between(snapshot: Snapshot, series_id: SeriesId, first: int, last: int) -> Points:
+    """The points of a series with a step from `first` to `last`; of the others no more than a few chunks are in memory at once."""
+    found = []
+    for _, content in snapshot.connection.execute(_CHUNKS.execution_options(yield_per=CHUNKS_AT_ONCE), {"ids": [series_id]}):
+        inside = between(unpacked([content]), first, last)
+        if len(inside.step):
+            found.append(packed_points(inside))
+    return unpacked(found)
 
 
 def list_scattered(snapshot: Snapshot, limit: int) -> list[SeriesId]:
