@@ -32,6 +32,7 @@ from modelyard.registry.service.search import (
 from modelyard.registry.service.sources import Sought
 from modelyard.registry.service.versions import (
     compare_versions,
+    find_key,
     get_lineage,
     get_version,
     list_versions,
@@ -78,6 +79,7 @@ __all__ = [
     "download_location",
     "ensure_model",
     "find_alias",
+    "find_key",
     "find_notes",
     "get_lineage",
     "get_model",

@@ -77,6 +77,12 @@ def find_version_by_key(snapshot: Snapshot, model: ModelName, key: str) -> Model
     return next(iter(list_versions(snapshot, (VERSION.c.model == model) & (VERSION.c.idempotency_key == key), 1)), None)
 
 
+def find_key(snapshot: Snapshot, model: ModelName, number: int) -> str | None:
+    """The key under which the version was registered."""
+    query = sa.select(VERSION.c.idempotency_key).where(VERSION.c.model == model, VERSION.c.number == number)
+    return snapshot.connection.execute(query).scalar()
+
+
 def list_versions(snapshot: Snapshot, condition: sa.ColumnElement[bool], limit: int) -> list[ModelVersion]:
     """The versions that meet a condition on `VERSION`, newest first."""
     query = sa.select(VERSION).where(condition).order_by(VERSION.c.created_at.desc(), VERSION.c.model, VERSION.c.number.desc()).limit(limit)
