@@ -247,7 +247,7 @@ def get_model_record(snapshot: Snapshot, principal: Principal, model: ModelName,
 def list_version_files(database: Database, blobs: Blobs, principal: Principal, model: ModelName, version: int) -> Manifest:
     """The files of a version's artifact. Raises NotFound for one that was brought as a record without files."""
     with database.read() as snapshot:
-        return _files_of(blobs, seen_version(snapshot, principal, model, version))
+        return files_of(blobs, seen_version(snapshot, principal, model, version))
 
 
 def open_version_file(
@@ -262,9 +262,10 @@ def open_version_file(
     return found, blobs.open_stream(found.digest)
 
 
-def _files_of(blobs: Blobs, version: ModelVersion) -> Manifest:
+def files_of(blobs: Blobs, version: ModelVersion) -> Manifest:
+    """The files of a version's artifact, whoever asks. Raises NotFound for a record without files."""
     if version.format is Format.ELSEWHERE:
         raise NotFound(
-            f"the files of version {version.number} of {version.model} were not brought with it", hint="its source says where they lie"
+            f"the files of version {version.number} of {version.model} are not kept here, only where they lie", hint="see its source"
         )
     return get_manifest(blobs, Digest(version.artifact))
