@@ -42,6 +42,11 @@ def list_webhooks(snapshot: Snapshot, teams: Sequence[TeamId] | None, after: Seq
     return [_webhook(row) for row in snapshot.connection.execute(query)]
 
 
+def count_webhooks(snapshot: Snapshot, team: TeamId) -> int:
+    """How many webhooks a team has."""
+    return snapshot.connection.execute(sa.select(sa.func.count()).where(WEBHOOK.c.team_id == team)).scalar_one()
+
+
 def list_active(snapshot: Snapshot, team: TeamId) -> list[Webhook]:
     """The webhooks of a team that are told of what happens."""
     query = sa.select(WEBHOOK).where(WEBHOOK.c.team_id == team, WEBHOOK.c.status == HookStatus.ACTIVE.value)
