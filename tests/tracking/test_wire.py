@@ -259,6 +259,9 @@ def test_points_of_several_runs_come_sorted_or_thinned_out(call: Call, run_id: s
     call("POST", "runs/log-batch", {"run_id": run_id, "metrics": metrics})
     bulk = call("GET", "metrics/get-history-bulk", {"run_id": [run_id, "nope"], "metric_key": "m"}, api="/ajax-api/2.0/mlflow/").json()
     assert [one["value"] for one in bulk["metrics"]] == [float(n) for n in range(100)]
+    for most, count in ((-1, len(bulk["metrics"])), (0, 0), (2, 2)):
+        asked = {"run_id": run_id, "metric_key": "m", "max_results": most}
+        assert len(call("GET", "metrics/get-history-bulk", asked).json()["metrics"]) == count
     thin = call("GET", "metrics/get-history-bulk-interval", {"run_ids": run_id, "metric_key": "m", "max_results": 4}).json()
     assert [one["step"] for one in thin["metrics"]] == [0, 25, 50, 99]
     part = {"run_ids": run_id, "metric_key": "m", "start_step": 3, "end_step": 4}
