@@ -8,18 +8,23 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.digests import Digest, digest_bytes
+from modelyard.delivery.domain import DeliveryId
 from modelyard.delivery.stages.release import POLICY_TIERS as DELIVERYS_OWN
+from modelyard.delivery.store import find_delivery, put_delivery
 from modelyard.governance.attestations import POLICY_TIERS
 from modelyard.governance.domain import ATTESTATIONS, MODEL_SIGNATURE, Attested, BadRoleKey, KeyRole, NotAttestable
 from modelyard.governance.rules.signing import opened_signature
 from modelyard.governance.service import RoleKeys, attest, list_attestations, tick
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.registry.domain import ModelName, NewModel, NewVersion
-from modelyard.registry.service import ensure_model, register_version
+from modelyard.registry.service import ensure_model, find_key, get_version, register_version
 from modelyard.server.installation import Installation
+from modelyard.tracking.domain import DEFAULT_EXPERIMENT, NewRun
+from modelyard.tracking.service import create_run, ensure_default
 from tests.governance.shipping import CREWS, LATE, decide
 
 SIGNED = {MODEL_SIGNATURE, ATTESTATIONS[Attested.TRAINING], ATTESTATIONS[Attested.EVALUATION]}
@@ -102,6 +107,25 @@ def test_a_version_that_no_delivery_made_is_not_attested_and_stops_nobody(yard: 
     while tick(yard.database, yard.blobs, keys):
         pass
     assert paths(yard, own) == set()
+
+
+def test_a_version_that_names_a_deliverys_run_and_id_is_not_that_deliverys(yard: Installation, keys: RoleKeys) -> None:
+    def claimed(tx: Any) -> ModelName:
+        first = get_version(tx, LATE, 1)
+        before = find_delivery(tx, DeliveryId(str(find_key(tx, first))))
+        assert before is not None
+        under_way = replace(before, id=DeliveryId("dlv_claimed"), model="claimed", version=None)
+        put_delivery(tx, under_way, "claimed")
+        ensure_model(tx, SYSTEM, NewModel(name=ModelName(under_way.model)))
+        ensure_default(tx)
+        run = create_run(tx, SYSTEM, NewRun(experiment_id=DEFAULT_EXPERIMENT, tags={"modelyard.delivery": under_way.id})).facts
+        body = NewVersion(artifact=first.artifact, run=run.id, key=under_way.id)
+        return register_version(tx, SYSTEM, ModelName(under_way.model), body).model
+
+    model = yard.database.write(claimed)
+    with pytest.raises(NotAttestable, match="made another version, or none yet"):
+        attest(yard.database, yard.blobs, keys, model, 1)
+    assert paths(yard, model) == set()
 
 
 def test_keys_are_made_once_private_and_one_for_each_role(tmp_path: Path) -> None:

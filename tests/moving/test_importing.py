@@ -108,7 +108,7 @@ def test_models_come_with_gaps_stages_aliases_and_files(theirs: TheirWorld, home
         with client.open_version_file(LATE, 1, "weights.bin") as chunks:
             assert digest_bytes(b"".join(chunks)) == files[1].digest
         assert client.list_version_files(LATE, 3).files[0].path == "MLmodel"
-        with pytest.raises(Exception, match="were not brought"):
+        with pytest.raises(Exception, match="are not kept here"):
             client.list_version_files(LATE, 4)
         (model,) = client.read_model_contents(model_ids=(theirs.model,))  # type: ignore[arg-type]
         assert (model.model.params, model.model.tags["kind"], model.model.metrics[0].value) == ({"depth": "3"}, "tree", 0.9)

@@ -1,25 +1,33 @@
 """What happens in the registry is told to webhooks: signed, at least once, to nobody else, and never to what lies behind the server."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import ipaddress
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from modelyard.access.domain import NotAllowed
 from modelyard.core.clock import FixedClock
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import InvalidInput
 from modelyard.ledger.service import list_events, sequence_pending
-from modelyard.registry import service
+from modelyard.registry import posting, service
 from modelyard.registry.domain import AliasName, Format, ModelName, NewModel, NewVersion, StoredArtifact
 from modelyard.registry.posting import PostFailed, PostRefused, is_public, post
 from modelyard.registry.service.artifacts import note_artifact
@@ -243,11 +251,22 @@ def test_viewers_and_other_teams_neither_see_nor_change_webhooks(database: Datab
             database.write(lambda tx, who=principal: service.delete_webhook(tx, who, hook.id))  # type: ignore[misc] # bound in the loop
 
 
+@on_sqlite
+def test_a_team_has_only_so_many_webhooks(database: Database, hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.webhooks, "MOST_OF_A_TEAM", 2)
+    hooked(by=STRANGER)
+    kept = [hooked(), hooked()]
+    with pytest.raises(InvalidInput, match="at most 2 webhooks"):
+        hooked()
+    database.write(lambda tx: service.delete_webhook(tx, WRITER, kept[0].id))
+    hooked()
+
+
 PRIVATE = [
     "127.0.0.1", "127.8.8.8", "[::1]", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "[fd00:ec2::254]", "[fe80::1]",
     "0.0.0.0", "[::]",  # noqa: S104 - never bound to
     "100.64.0.1", "224.0.0.1", "[::ffff:127.0.0.1]", "[::ffff:169.254.169.254]", "[64:ff9b::7f00:1]",
-    "[2002:7f00:1::]", "localhost", "x.localhost", "255.255.255.255",
+    "[2002:7f00:1::]", "[fec0::1]", "168.63.129.16", "localhost", "x.localhost", "255.255.255.255",
 ]  # fmt: skip
 
 
@@ -299,6 +318,54 @@ def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to(monkeypat
     with pytest.raises(PostFailed):
         post("https://hook.example/x", b"{}", {}, allows_private=False)
     assert (looked_up, connected) == (["hook.example"], [("93.184.216.34", 443)])
+
+
+DAYS = (datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+
+
+def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context on loopback with a certificate of its own, and a client's that trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hook")])
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = x509.CertificateBuilder(name, name, key.public_key(), 1, *DAYS).add_extension(alternative, critical=False)
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "pem").write_bytes(secret + signed.sign(key, hashes.SHA256()).public_bytes(pem))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "pem")
+    return server, ssl.create_default_context(cafile=str(folder / "pem"))
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_answer_that_comes_byte_by_byte_is_broken_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str) -> None:
+    server, client = contexts(tmp_path)
+    monkeypatch.setattr(posting, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(ssl, "create_default_context", lambda: client)
+    enough, sent, never = 300, [b"HTTP/1.1 "], threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        with listener.accept()[0] as raw, contextlib.suppress(OSError):
+            connection = server.wrap_socket(raw, server_side=True) if scheme == "https" else raw
+            with connection:
+                while len(sent) < enough and not never.wait(0.01):
+                    connection.sendall(sent[-1])
+                    sent.append(b"1")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip, args=[listener])
+        dripping.start()
+        with pytest.raises(PostFailed):
+            post(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/", b"{}", {}, allows_private=True)
+        dripping.join()
+    assert len(sent) < enough
+
+
+def test_the_next_address_is_tried_where_one_takes_no_connection(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = receiver.server.server_port
+    found = [ipaddress.ip_address(one) for one in ("127.0.0.2", "127.0.0.1")]
+    monkeypatch.setattr(posting, "_looked_up", lambda host, port: found)
+    assert post(f"http://hook.example:{port}/x", b"{}", {}, allows_private=True).status == 200
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/", "gopher://x/", "//x/", "https://", "http://[x", "http://x:99999/", " "])

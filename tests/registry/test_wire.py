@@ -16,11 +16,13 @@ from modelyard.registry.service.artifacts import note_artifact
 from modelyard.registry.wire.app import registry_routes
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
+from modelyard.tracking.service import store_file
 from modelyard.tracking.wire.app import mlflow_app
 from tests.tracking.conftest import WRITER, authenticate, served
 
 Call = Callable[..., httpx.Response]
 LATE = ModelName("late")
+FILE = "/model-versions/get-artifact"
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def call(database: Database, tmp_path: Path) -> Iterator[Call]:
         def called(method: str, path: str, body: Any = None, *, by: str = "") -> httpx.Response:
             headers = {"x-principal": by} if by else {}
             if method == "GET":
-                return client.get(f"/api/2.0/mlflow/{path}", params=body, headers=headers)
+                return client.get(path if path.startswith("/") else f"/api/2.0/mlflow/{path}", params=body, headers=headers)
             return client.request(method, f"/api/2.0/mlflow/{path}", json=body, headers=headers)
 
         yield called
@@ -107,6 +109,33 @@ WRITES = [
     ("DELETE", "model-versions/delete-tag", {"name": "late", "version": "1", "key": "k"}),
     ("DELETE", "model-versions/delete", {"name": "late", "version": "1"}),
 ]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_file_of_a_version_is_answered_as_it_was_registered(call: Call, database: Database, tmp_path: Path) -> None:
+    blobs = Blobs.open(f"file://{tmp_path / 'blobs'}")
+    run_id = call("POST", "runs/create", {"experiment_id": "0"}).json()["run"]["info"]["run_id"]
+    store_file(database, blobs, WRITER, (run_id, "m/d/a.txt"), b"first")
+    call("POST", "registered-models/create", {"name": "kept"})
+    call("POST", "model-versions/create", {"name": "kept", "source": f"runs:/{run_id}/m", "run_id": run_id})
+    call("POST", "model-versions/create", {"name": "kept", "source": "s3://b/m"})
+    store_file(database, blobs, WRITER, (run_id, "m/d/a.txt"), b"changed")
+    asked = {"name": "kept", "version": "1", "path": "d/a.txt"}
+    found = call("GET", FILE, asked)
+    assert (found.text, found.headers["content-disposition"]) == ("first", "attachment; filename=a.txt")
+    for change, status, told in (
+        ({"path": "../a"}, 400, "Invalid path"),
+        ({"path": "../a", "name": "lost"}, 400, "Invalid path"),
+        ({"path": "d"}, 400, "refers to a directory, not a file: 'd'"),
+        ({"path": "a.txt"}, 404, "No such artifact: 'a.txt'"),
+        ({"version": "3"}, 404, "Model Version (name=kept, version=3) not found"),
+        ({"version": "2"}, 404, "only where they lie"),
+        ({"path": ""}, 400, "parameter 'path'"),
+    ):
+        answer = call("GET", FILE, asked | change)
+        assert (answer.status_code, told in answer.json()["message"]) == (status, True), answer.text
+    assert call("GET", FILE, asked, by="reader").status_code == 200
+    assert call("GET", FILE, asked, by="stranger").status_code == 404
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -64,12 +64,14 @@ TOLD: list[tuple[str, Any, int, str]] = [
     ("logged-models/search", {"experiment_ids": ["0"], "order_by": [{"field_name": "x"}]}, 400, "Invalid order by field name: x"),
     ("artifacts/presigned-upload-url", {"path": "a"}, 400, "Exactly one of run_id and model_id"),
     ("artifacts/presigned-download-url", {"path": "a", "run_id": "x", "expiration": 0}, 400, "between 1 and 604800 seconds (got 0)"),
+    ("artifacts/presigned-download-url", {"path": "a", "run_id": "$run"}, 400, "requires a run with a direct cloud storage artifact URI."),
+    ("artifacts/presigned-upload-url", {"path": "a", "run_id": "$run"}, 400, "requires a direct cloud storage artifact URI."),
 ]
 
 
 @pytest.mark.parametrize(("path", "body", "status", "told"), TOLD)
-def test_refusals_have_mlflows_words(call: Call, path: str, body: Any, status: int, told: str) -> None:
-    answer = call("POST", path, body)
+def test_refusals_have_mlflows_words(call: Call, run_id: str, path: str, body: Any, status: int, told: str) -> None:
+    answer = call("POST", path, {name: run_id if value == "$run" else value for name, value in body.items()})
     assert (answer.status_code, told in answer.json()["message"]) == (status, True), answer.text
 
 

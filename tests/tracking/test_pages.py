@@ -120,3 +120,12 @@ def test_operations_answer_the_domains_types(client: Client, run_id: RunId) -> N
     assert (history["values"], history["at"]) == ([None], [1])
     assert client.get(f"/api/v1/runs/{run_id}/artifacts?folder=a%20b").json()[0]["path"] == "a b/ü&.txt"
     assert client.post("/api/v1/runs/search", json={"experiment_ids": ["0"], "filter": "x"}).json()["error"]["code"] == "filter_invalid"
+
+
+@pytest.mark.parametrize("at", [-(2**62), 2**62])
+def test_a_run_whose_client_told_an_impossible_time_is_shown(client: Client, database: Database, at: int) -> None:
+    """MLflow takes any time; a client that tells nanoseconds for milliseconds must not close the page to everybody."""
+    new = NewRun(experiment_id=ExperimentId("0"), name="astray", started_at=Instant(at))
+    run_id = database.write(lambda tx: service.create_run(tx, WRITER, new)).facts.id
+    for path in ("/experiments", "/experiments/0", f"/runs/{run_id}", f"/runs/compare?run={run_id}&run={run_id}"):
+        assert client.get(path).status_code == 200, path

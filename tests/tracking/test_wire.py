@@ -1,5 +1,6 @@
 """MLflow's interface byte by byte: shapes, error codes, leniency, hostile requests, downloads."""
 
+import base64
 import http.client
 import json
 from pathlib import Path
@@ -260,6 +261,9 @@ def test_points_of_several_runs_come_sorted_or_thinned_out(call: Call, run_id: s
     call("POST", "runs/log-batch", {"run_id": run_id, "metrics": metrics})
     bulk = call("GET", "metrics/get-history-bulk", {"run_id": [run_id, "nope"], "metric_key": "m"}, api="/ajax-api/2.0/mlflow/").json()
     assert [one["value"] for one in bulk["metrics"]] == [float(n) for n in range(100)]
+    for most, count in ((-1, len(bulk["metrics"])), (0, 0), (2, 2)):
+        asked = {"run_id": run_id, "metric_key": "m", "max_results": most}
+        assert len(call("GET", "metrics/get-history-bulk", asked).json()["metrics"]) == count
     thin = call("GET", "metrics/get-history-bulk-interval", {"run_ids": run_id, "metric_key": "m", "max_results": 4}).json()
     assert [one["step"] for one in thin["metrics"]] == [0, 25, 50, 99]
     part = {"run_ids": run_id, "metric_key": "m", "start_step": 3, "end_step": 4}
@@ -317,3 +321,25 @@ def test_a_name_cannot_break_out_of_its_header(database_url: str) -> None:
 def test_two_routes_never_answer_one_path(database_url: str) -> None:
     with pytest.raises(ValueError, match="two routes"):
         Router([*ROUTES, MlflowRoute(method="GET", path="/mlflow/runs/get", request=ROUTES[0].request, action=ROUTES[0].action)])
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("runs/search", {"experiment_ids": ["0"], "max_results": 1}),
+        ("runs/search", {"experiment_ids": ["0"], "max_results": 1, "order_by": ["metrics.m", "params.p"]}),
+        ("experiments/search", {"max_results": 1}),
+        ("logged-models/search", {"experiment_ids": ["0"], "max_results": 1}),
+    ],
+)
+def test_a_token_that_somebody_wrote_is_refused(call: Call, path: str, asked: Any) -> None:
+    for n in range(2):
+        call("POST", "runs/create", {"experiment_id": "0", "start_time": n})
+        call("POST", "experiments/create", {"name": f"e{n}"})
+        call("POST", "logged-models", {"experiment_id": "0"})
+    mark, *values = json.loads(base64.urlsafe_b64decode(call("POST", path, asked).json()["next_page_token"]))
+    forged: list[list[Any]] = [[], [*values, 1], [True for _ in values], [2**70 for _ in values]]
+    forged += [["x" if isinstance(one, int | float) else 1 for one in values], ["\0" if isinstance(one, str) else one for one in values]]
+    for some in forged:
+        token = base64.urlsafe_b64encode(json.dumps([mark, *some]).encode()).decode()
+        assert code(call("POST", path, asked | {"page_token": token})) == (400, "INVALID_PARAMETER_VALUE"), some

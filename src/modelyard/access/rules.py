@@ -188,15 +188,21 @@ _SEARCHES = re.compile(
 _TRACKING_WORDS = frozenset({"experiments", "runs", "artifacts"})
 _SERVING_WORDS = frozenset({"predict", "v2", "invocations", "features", "labels"})
 _ACCESS_WORDS = frozenset({"users", "tokens", "teams", "service-accounts", "me"})
-_ALIAS = re.compile(rf"{_MLFLOW}/(?:registered-models/alias|model-versions/transition-stage)|/api/v1/models/[^/]+/aliases(?:/|$)")
+_DEPLOYING = re.compile(
+    rf"{_MLFLOW}/(?:registered-models/(?:alias|delete|rename)$|model-versions/(?:transition-stage|delete)$|webhooks(?:/|$))"
+    r"|/api/v1/models/[^/]+/aliases(?:/|$)"
+)
+"""What moves or ends models and versions that others use, or tells others of them: a training job's token does none of it."""
+
 _UNPLAIN = re.compile(r"/\.{0,2}/|/\.{1,2}$")
 
 
 def scopes_for(method: str, path: str) -> frozenset[Scope]:
     """The scopes that reach `method` `path`; one of them is enough. `all` reaches everything.
 
-    Reading needs `read` or any other. MLflow's wire and the tracking operations need `tracking`, moving an alias
-    `deploy`, the gateway's paths `serving`, accounts and tokens `all`, any other change `deploy`.
+    Reading needs `read` or any other. MLflow's wire and the tracking operations need `tracking`, moving an alias, renaming
+    and removing models and versions, and webhooks `deploy`, the gateway's paths `serving`, accounts and tokens `all`, any other
+    change `deploy`.
 
     >>> sorted(scopes_for("POST", "/api/2.0/mlflow/runs/log-metric"))
     [<Scope.ALL: 'all'>, <Scope.TRACKING: 'tracking'>]
@@ -208,7 +214,7 @@ def scopes_for(method: str, path: str) -> frozenset[Scope]:
         return frozenset({Scope.ALL})
     if method in SAFE_METHODS or (method == "POST" and _SEARCHES.fullmatch(path)):
         return frozenset(Scope)
-    if _ALIAS.match(path):
+    if _DEPLOYING.match(path):
         return frozenset({Scope.ALL, Scope.DEPLOY})
     if _LOG_PATHS.match(path) or (len(words) > 2 and words[2] in _TRACKING_WORDS):
         return frozenset({Scope.ALL, Scope.TRACKING})

@@ -12,6 +12,8 @@ Instant = NewType("Instant", int)
 
 SECOND = 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+_LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 class Clock(Protocol):
@@ -102,8 +104,12 @@ def instant(moment: datetime) -> Instant:
 
 
 def moment(at: Instant) -> datetime:
-    """`at` as a datetime in UTC."""
-    return EPOCH + timedelta(microseconds=at)
+    """`at` as a datetime in UTC. Beyond the years 1 to 9999, where a client's own times may lie, it is the nearest there is.
+
+    >>> moment(Instant(2**62)).year
+    9999
+    """
+    return EPOCH + timedelta(microseconds=min(max(at, _FIRST), _LAST))
 
 
 def iso(at: Instant) -> str:

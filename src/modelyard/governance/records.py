@@ -21,13 +21,9 @@ from modelyard.governance.rules.signing import model_digest
 from modelyard.governance.rules.statements import Actor, Resource, sha256_of
 from modelyard.registry.artifacts import get_manifest
 from modelyard.registry.domain import Model, ModelName, ModelVersion
-from modelyard.registry.service import get_model, show_version
+from modelyard.registry.service import find_key, get_model, show_version
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Snapshot
-from modelyard.tracking.domain import RunId
-from modelyard.tracking.service import get_run
-
-DELIVERY_TAG = "modelyard.delivery"
 
 
 class SourceUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,22 +128,20 @@ def not_attestable(version: ModelVersion, why: str) -> NotAttestable:
 
 
 def delivery_of(snapshot: Snapshot, version: ModelVersion) -> DeliveryDetail:
-    """The delivery that made the version. Raises NotAttestable where none did, or none is on record."""
+    """The delivery that made the version. Raises NotAttestable where none did, or none is on record.
+
+    That is the one under whose id it was registered and which says so itself: anybody of the team may register a version that
+    names a delivery's run, or such a key, and may write and remove a run's tags.
+    """
     if version.run is None:
         raise not_attestable(version, "no run is recorded")
+    key = find_key(snapshot, version)
     try:
-        tagged = get_run(snapshot, SYSTEM, RunId(version.run)).tags.get(DELIVERY_TAG)
+        detail = delivery.get_delivery(snapshot, SYSTEM, DeliveryId(key or ""))
     except NotFound as error:
-        # MLflow's clients may name a run that nobody here knows.
-        raise not_attestable(version, f"its run {version.run} is not on record") from error
-    if tagged is None:
-        raise not_attestable(version, f"its run {version.run} was not made by a delivery")
-    try:
-        detail = delivery.get_delivery(snapshot, SYSTEM, DeliveryId(tagged))
-    except NotFound as error:
-        raise not_attestable(version, f"the delivery {tagged} is not on record") from error
-    if detail.delivery.version not in (None, version.number) or detail.delivery.model != version.model:
-        raise not_attestable(version, f"the delivery {tagged} made another version")
+        raise not_attestable(version, f"its run {version.run} was not made by a delivery") from error
+    if (detail.delivery.model, detail.delivery.version) != (version.model, version.number):
+        raise not_attestable(version, f"the delivery {key} made another version, or none yet")
     return detail
 
 

@@ -5,13 +5,15 @@ Redirects and proxies are not followed. Owns no retry.
 """
 
 import base64
+import contextlib
 import http.client
 import ipaddress
 import socket
 import ssl
 import threading
+import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -20,7 +22,11 @@ from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 SCHEMES = {"http": 80, "https": 443}
 TIMEOUT_S = 10.0
 MOST_ANSWERED = 16_384
+MOST_TRIED = 4
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_OWN_PLATFORM = frozenset({ipaddress.ip_address("168.63.129.16")})
+"""Addresses that count as anybody's and are answered by the platform that a machine runs on: on Azure those of its agent."""
+
 _SAFE = "/%:@!$&'()*+,;=~-._?"
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -58,7 +64,9 @@ def is_public(address: Address) -> bool:
             return False
         if address.ipv4_mapped is not None:
             return True
-    return address.is_global and not address.is_multicast and not address.is_reserved
+        if address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved and address not in _OWN_PLATFORM
 
 
 def checked_url(url: str, *, allows_private: bool) -> str:
@@ -90,7 +98,7 @@ def _may_be_public(host: str) -> bool:
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, allows_private: bool) -> Answered:
-    """What `url` answers to `body`, within ten seconds in all. Raises PostRefused and PostFailed."""
+    """What `url` answers to `body`, within ten seconds in all once its name was looked up. Raises PostRefused and PostFailed."""
     checked_url(url, allows_private=allows_private)
     parsed = urllib.parse.urlsplit(url)
     host, port = str(parsed.hostname), parsed.port or SCHEMES[parsed.scheme]
@@ -98,7 +106,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allows_private: b
     if not allows_private and not all(is_public(one) for one in addresses):
         raise PostRefused(f"{host} leads to an address that is not public", hint="the setting webhooks.private allows such addresses")
     try:
-        return _posted(parsed, (str(addresses[0]), port), body, headers)
+        return _posted(parsed, (addresses[:MOST_TRIED], port), body, headers)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise PostFailed(f"{host} did not answer: {type(error).__name__}: {error}", hint="look whether it is up") from error
 
@@ -111,15 +119,11 @@ def _looked_up(host: str, port: int) -> list[Address]:
         raise PostFailed(f"the name {host} was not found: {error}", hint="look whether it is up") from error
 
 
-def _posted(parsed: urllib.parse.SplitResult, address: tuple[str, int], body: bytes, headers: Mapping[str, str]) -> Answered:
-    with socket.create_connection(address, timeout=TIMEOUT_S) as raw:
-        # An answer that comes byte by byte would hold whoever waits for as long as it likes.
-        watch = threading.Timer(TIMEOUT_S, _broken_off, [raw])
-        watch.daemon = True
-        watch.start()
-        try:
-            stream = ssl.create_default_context().wrap_socket(raw, server_hostname=parsed.hostname) if parsed.scheme == "https" else raw
-            connection = http.client.HTTPConnection(str(parsed.hostname), parsed.port)
+def _posted(parsed: urllib.parse.SplitResult, at: tuple[list[Address], int], body: bytes, headers: Mapping[str, str]) -> Answered:
+    until = time.monotonic() + TIMEOUT_S
+    with _connected(*at, until) as raw, _broken_off_at(raw, until):
+        stream = ssl.create_default_context().wrap_socket(raw, server_hostname=parsed.hostname) if parsed.scheme == "https" else raw
+        with contextlib.closing(http.client.HTTPConnection(str(parsed.hostname), parsed.port)) as connection:
             connection.sock = stream
             # It must not look the name up again and connect to what it finds then.
             connection.auto_open = 0
@@ -127,15 +131,39 @@ def _posted(parsed: urllib.parse.SplitResult, address: tuple[str, int], body: by
             answer = connection.getresponse()
             text = answer.read(MOST_ANSWERED).decode("utf-8", "replace")
             return Answered(answer.status, text, _seconds(answer.getheader("Retry-After")))
+
+
+def _connected(addresses: list[Address], port: int, until: float) -> socket.socket:
+    """A connection to the first of the addresses that takes one, each given its share of the time that is left."""
+    failed = OSError("it has no address")
+    for count, address in enumerate(addresses):
+        share = (until - time.monotonic()) / (len(addresses) - count)
+        try:
+            return socket.create_connection((str(address), port), timeout=max(share, 0.1))
+        except OSError as error:
+            failed = error
+    raise failed
+
+
+@contextlib.contextmanager
+def _broken_off_at(raw: socket.socket, until: float) -> Iterator[None]:
+    """Breaks a connection off then: an answer that comes byte by byte would hold whoever waits for as long as it likes."""
+    left = max(until - time.monotonic(), 0.1)
+    raw.settimeout(left)
+    # TLS takes the socket's descriptor away from it: a twin reaches the same connection.
+    with raw.dup() as twin:
+        watch = threading.Timer(left, _broken_off, [twin])
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
         finally:
             watch.cancel()
 
 
-def _broken_off(raw: socket.socket) -> None:
-    try:
-        raw.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return
+def _broken_off(twin: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        twin.shutdown(socket.SHUT_RDWR)
 
 
 def _target(parsed: urllib.parse.SplitResult) -> str:

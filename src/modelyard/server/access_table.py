@@ -234,6 +234,7 @@ POST /api/v1/teams
 # MLflow's interface: what it answers below /api, it answers below /ajax-api by the same rule.
 _MLFLOW_VIEWER = """
 GET /get-artifact
+GET /model-versions/get-artifact
 GET /api/2.0/mlflow-artifacts/artifacts
 GET /api/2.0/mlflow-artifacts/artifacts/{path}
 GET /api/2.0/mlflow-artifacts/presigned/{path}

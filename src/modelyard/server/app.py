@@ -26,6 +26,7 @@ from modelyard.governance.service import RoleKeys
 from modelyard.ledger.pages import Actors
 from modelyard.ledger.service import Contents, LogKey, list_events, log_facts
 from modelyard.registry.sections import Contributors
+from modelyard.registry.wire.app import PATHS as REGISTRY_PATHS
 from modelyard.registry.wire.app import registry_routes
 from modelyard.server.bundles import BUNDLE, PDF, bundle_route, pdf_route
 from modelyard.server.contents import contents_of
@@ -117,9 +118,9 @@ def control_plane(installation: Installation, pool: ThreadPoolExecutor) -> Contr
     check_rules(app.routes, mlflow.templates)
     settings = installation.settings
     hosts = allowed_hosts(settings.server.host, settings.server.port, settings.server.allowed_hosts)
-    shapes = tuple((prefix, mlflow_refusal) for prefix in (*MLFLOW, "/get-artifact"))
+    shapes = tuple((prefix, mlflow_refusal) for prefix in (*MLFLOW, "/get-artifact", *REGISTRY_PATHS))
     gate = Gate(database=installation.database, pool=pool, hosts=hosts, asks_login=settings.login, shapes=shapes)
-    mounted = Mounts(cast("Any", app), [(MLFLOW, MLFLOW_PATHS, mlflow)])
+    mounted = Mounts(cast("Any", app), [(MLFLOW, (*MLFLOW_PATHS, *REGISTRY_PATHS), mlflow)])
     guarded: Any = secured(cast("ASGIApp", Access(Paced(mounted), gate)))
     traced = Traced(guarded) if settings.telemetry.endpoint else guarded
     return ControlPlane(app=cast("ASGIApp", Observed(traced, registry)), hub=hub, contents=site.resources.values[Contents])

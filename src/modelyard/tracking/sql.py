@@ -127,6 +127,23 @@ def nulls_last(expression: sa.ColumnElement[Any], filler: str | float, *, is_asc
     return [SortKey(rank), SortKey(sa.func.coalesce(expression, filler), is_ascending)]
 
 
+def check_values(keys: Sequence[SortKey], after: Sequence[Any]) -> None:
+    """Passes where a token's values may be those of the keys: as many, each of its key's kind. Raises TokenInvalid.
+
+    Anybody can write a token; a database must not be asked with what it cannot compare.
+    """
+    if len(after) != len(keys) or not all(_is_kind(value, key.expression.type) for key, value in zip(keys, after, strict=True)):
+        raise TokenInvalid("Invalid page token: it is of another order")
+
+
+def _is_kind(value: Any, kind: sa.types.TypeEngine[Any]) -> bool:
+    if isinstance(value, str):
+        return not isinstance(kind, sa.Integer | sa.Float | sa.Numeric) and "\0" not in value
+    if isinstance(value, bool) or isinstance(kind, sa.String):
+        return False
+    return (isinstance(value, float) and not isinstance(kind, sa.Integer)) or (isinstance(value, int) and -(2**63) <= value < 2**63)
+
+
 def paged(query: sa.Select[Any], keys: Sequence[SortKey], after: Sequence[Any] | None, limit: int) -> sa.Select[Any]:
     """The next `limit` rows of `query` in the order of `keys`, behind the row whose keys had the values `after`.
 
@@ -137,10 +154,7 @@ def paged(query: sa.Select[Any], keys: Sequence[SortKey], after: Sequence[Any] |
     ordered = ordered.order_by(*(key.expression.asc() if key.is_ascending else key.expression.desc() for key in sorted_by)).limit(limit)
     if after is None:
         return ordered
-    if len(after) != len(keys):
-        raise TokenInvalid("Invalid page token: it is of another order")
-    if not all(_is_of(key.expression.type, value) for key, value in zip(keys, after, strict=True)):
-        raise TokenInvalid("Invalid page token: a value in it is none of what is ordered by")
+    check_values(keys, after)
     seen = [(key, value) for key, value in zip(keys, after, strict=True) if not key.is_constant]
     branches = []
     for n, (key, value) in enumerate(seen):
@@ -148,15 +162,6 @@ def paged(query: sa.Select[Any], keys: Sequence[SortKey], after: Sequence[Any] |
         branches.append(sa.and_(*equal, key.expression > value if key.is_ascending else key.expression < value))
     lead, value = seen[0]
     return ordered.where(lead.expression >= value if lead.is_ascending else lead.expression <= value, sa.or_(*branches))
-
-
-def _is_of(kind: sa.types.TypeEngine[Any], value: Any) -> bool:
-    """Whether a value that came in a token, which anybody can make, may be compared with a column of that type. No order has truths."""
-    if isinstance(value, str):
-        return isinstance(kind, sa.String | sa.types.NullType) and "\0" not in value
-    if isinstance(kind, sa.String) or isinstance(value, bool):
-        return False
-    return -(2**63) <= value < 2**63 if isinstance(value, int) else value - value == 0
 
 
 def fingerprint(*asked: Any) -> str:

@@ -4,7 +4,7 @@ from modelyard.registry.service.aliases import delete_alias, find_alias, list_al
 from modelyard.registry.service.artifacts import inspect_artifact, keep_artifact
 from modelyard.registry.service.courier import Courier
 from modelyard.registry.service.deprecation import deprecate_version, withdraw_deprecation
-from modelyard.registry.service.importing import get_model_record, import_model, list_version_files, open_version_file
+from modelyard.registry.service.importing import files_of, get_model_record, import_model, list_version_files, open_version_file
 from modelyard.registry.service.logged import download_location, prepare_logged, register_logged
 from modelyard.registry.service.models import (
     Bonds,
@@ -32,6 +32,7 @@ from modelyard.registry.service.search import (
 from modelyard.registry.service.sources import Sought
 from modelyard.registry.service.versions import (
     compare_versions,
+    find_key,
     get_lineage,
     get_version,
     list_versions,
@@ -77,7 +78,9 @@ __all__ = [
     "describe_version",
     "download_location",
     "ensure_model",
+    "files_of",
     "find_alias",
+    "find_key",
     "find_notes",
     "get_lineage",
     "get_model",

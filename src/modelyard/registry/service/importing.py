@@ -44,7 +44,7 @@ from modelyard.registry.service.aliases import list_alias_moves, set_alias
 from modelyard.registry.service.artifacts import note_artifact
 from modelyard.registry.service.guard import MOST_NUMBER, seen_model, seen_version
 from modelyard.registry.service.logged import Prepared, elsewhere, prepare_logged
-from modelyard.registry.service.models import create_model, get_model
+from modelyard.registry.service.models import create_model, get_model, mark_of_gone
 from modelyard.registry.service.notes import STAGES, find_notes, set_tags
 from modelyard.registry.service.search import read_beside
 from modelyard.registry.service.sources import Sought
@@ -56,6 +56,8 @@ from modelyard.tracking import service as tracking
 from modelyard.tracking.imports import IMPORTED_FROM_TAG, Mark, TakenHere
 
 MOST_MOVES = 1000
+LARGEST_NUMBER = 1_000_000_000
+"""The largest number of a version that is brought: the versions made here after it are counted on from there."""
 
 
 def import_model(database: Database, blobs: Blobs, principal: Principal, body: ModelImport) -> ModelHere:
@@ -85,10 +87,12 @@ def _import_model(tx: Transaction, principal: Principal, body: ModelImport) -> N
     one = body.model
     mark = tracking.marks_of(tx, body.source, "registered_model", [one.name]).get(one.name)
     here = models.find_model(tx, one.name)
+    if mark is not None and mark.our_id != one.name:
+        raise TakenHere(f"the model {one.name!r} was brought before and has another name here", hint="rename it back, or rename it there")
     if here is not None and (mark is None or not principal.may(Role.VIEWER, here.team_id)):
         raise TakenHere(f"a model {one.name!r} is here and did not come from there", hint="rename one of the two")
     if here is None:
-        here = _made(tx, principal, body)
+        here, mark = _made(tx, principal, body), None
     require(principal, Role.CONTRIBUTOR, here.team_id)
     if mark is not None and mark.fingerprint == one.fingerprint:
         return
@@ -156,8 +160,9 @@ def _import_version(tx: Transaction, principal: Principal, body: ModelImport, gi
     _check(one, is_taken=here is not None and mark is None)
     if here is None:
         models.touch_model(tx, model.name)
+        _check_number(tx, model, one, mark)
         note_artifact(tx, prepared.kept)
-        here = _insert(tx, principal, (model, body), given)
+        here, mark = _insert(tx, principal, (model, body), given), None
     if mark is None or mark.fingerprint != one.fingerprint:
         written = find_notes(tx, here)
         description = None if one.description == here.description else one.description
@@ -173,12 +178,22 @@ def _import_version(tx: Transaction, principal: Principal, body: ModelImport, gi
 def _check(one: ImportedVersion, *, is_taken: bool) -> None:
     if is_taken:
         raise TakenHere(f"version {one.number} is here and did not come from there", hint="it stays as it is")
-    if not 0 < one.number <= MOST_NUMBER or one.stage not in STAGES:
-        raise InvalidInput(f"version {one.number} in stage {one.stage[:60]!r}", hint=f"numbers from 1; stages {', '.join(STAGES)}")
+    if not 0 < one.number <= LARGEST_NUMBER or one.stage not in STAGES:
+        raise InvalidInput(
+            f"version {one.number} in stage {one.stage[:60]!r}", hint=f"numbers from 1 to {LARGEST_NUMBER:,}; stages {', '.join(STAGES)}"
+        )
     if any("\x00" in text or len(text) > 100_000 for text in (one.uri, one.run_link, one.description, one.user, one.status)):
         raise InvalidInput("a text of the version is too long or holds NUL", hint="mend it there")
     if max(len(one.run), len(one.logged_model)) > 64:
         raise InvalidInput("the version's run or logged model is no id", hint="ids have at most 64 characters")
+
+
+def _check_number(tx: Transaction, model: Model, one: ImportedVersion, mark: Mark | None) -> None:
+    """Raises TakenHere where the number was that of another version while another model had the name: it never means two things."""
+    former = models.find_former_name(tx, model.name)
+    is_other = former is not None and former.model != model.id and one.number <= former.last
+    if is_other and (mark is None or mark.fingerprint != mark_of_gone(one.created_at)):
+        raise TakenHere(f"{model.name}/{one.number} was a version of a model that had this name before", hint="rename the model there")
 
 
 def _tags(one: ImportedVersion, body: ModelImport) -> dict[str, str]:
@@ -207,6 +222,7 @@ def _insert(
     events.insert_state(tx, model.name, one.number, StateChange(state=VersionState.REGISTERED, at=one.created_at, actor=principal.id))
     notes.insert_source(tx, model.name, one.number, prepared.source)
     data: dict[str, object] = {"from": body.source, "lies_at": one.uri[:1000], "user": one.user[:200], "has_files": bool(one.owner)}
+    data["made_there_at"] = str(one.created_at)
     entry = NewEntry(
         type="registry.version_imported",
         subject=f"model:{model.name}/{one.number}",
@@ -247,7 +263,7 @@ def get_model_record(snapshot: Snapshot, principal: Principal, model: ModelName,
 def list_version_files(database: Database, blobs: Blobs, principal: Principal, model: ModelName, version: int) -> Manifest:
     """The files of a version's artifact. Raises NotFound for one that was brought as a record without files."""
     with database.read() as snapshot:
-        return _files_of(blobs, seen_version(snapshot, principal, model, version))
+        return files_of(blobs, seen_version(snapshot, principal, model, version))
 
 
 def open_version_file(
@@ -262,9 +278,10 @@ def open_version_file(
     return found, blobs.open_stream(found.digest)
 
 
-def _files_of(blobs: Blobs, version: ModelVersion) -> Manifest:
+def files_of(blobs: Blobs, version: ModelVersion) -> Manifest:
+    """The files of a version's artifact, whoever asks. Raises NotFound for a record without files."""
     if version.format is Format.ELSEWHERE:
         raise NotFound(
-            f"the files of version {version.number} of {version.model} were not brought with it", hint="its source says where they lie"
+            f"the files of version {version.number} of {version.model} are not kept here, only where they lie", hint="see its source"
         )
     return get_manifest(blobs, Digest(version.artifact))

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from modelyard.access.domain import Principal, Role
 from modelyard.access.service import require
+from modelyard.core.clock import Instant
 from modelyard.core.errors import InvalidInput
 from modelyard.core.ids import new_id
 from modelyard.core.names import checked_name
@@ -34,6 +35,7 @@ from modelyard.tracking import service as tracking
 
 MOST_LISTED = 1000
 LONGEST_OWNER = 200
+MOST_MOVES = 100_000
 
 
 class Bonds(msgspec.Struct, frozen=True):
@@ -132,9 +134,17 @@ def delete_model(tx: Transaction, principal: Principal, model: ModelName, bonds:
     """Removes a model with its versions; the ledger keeps what it says of them. Raises ModelIsBound."""
     found = seen_model(tx, principal, model, Role.CONTRIBUTOR)
     last = _freed(tx, found, bonds)
+    for source, theirs in tracking.forget_imported(tx, "registered_model", model):
+        gone = {f"{theirs}/{number}": mark_of_gone(made_at) for number, made_at in versions.list_created(tx, model)}
+        tracking.mark_anew(tx, source, "version", gone)
+        tracking.mark_anew(tx, source, "alias", {f"{theirs}@{move.name}": "" for move in events.list_moves(tx, model, MOST_MOVES)})
     models.delete_model(tx, model)
-    tracking.forget_imported(tx, "registered_model", model)
     _record(tx, principal, "registry.model_deleted", found, {"versions": last})
+
+
+def mark_of_gone(made_at: Instant) -> str:
+    """What is noted of a version that was brought and removed with its model: if it is brought again, it is known as the same."""
+    return f"gone:{made_at}"
 
 
 def rename_model(tx: Transaction, principal: Principal, model: ModelName, name: ModelName, bonds: Bonds) -> Model:
@@ -153,6 +163,7 @@ def rename_model(tx: Transaction, principal: Principal, model: ModelName, name: 
     if last and former is not None and former.model != found.id:
         raise NameWasUsed(f"{name} 1 to {former.last} were versions of another model", hint="choose a name that was never in use")
     models.rename_model(tx, model, name)
+    tracking.rename_imported(tx, "registered_model", model, name)
     renamed = msgspec.structs.replace(found, name=name)
     _record(tx, principal, "registry.model_renamed", found, {"to": name, "versions": last})
     _record(tx, principal, "registry.model_renamed", renamed, {"from": model, "versions": last})

@@ -167,6 +167,11 @@ def get_version(snapshot: Snapshot, model: ModelName, number: int) -> ModelVersi
     return known_version(snapshot, model, number)
 
 
+def find_key(snapshot: Snapshot, version: ModelVersion) -> str | None:
+    """The key under which the version was registered, which its registrar chose: for components, as `get_version`."""
+    return versions.find_key(snapshot, version.model, version.number)
+
+
 def show_version(snapshot: Snapshot, principal: Principal, model: ModelName, version: int) -> VersionDetail:
     """A version with what happened to it. Raises NoSuchModel and NoSuchVersion."""
     return details(snapshot, [seen_version(snapshot, principal, model, version)])[0]

@@ -35,6 +35,9 @@ from modelyard.tracking.sql import fingerprint, token_of, values_of
 MILLISECOND = 1000
 MOST_LISTED = 1000
 LISTED = 100
+MOST_OF_A_TEAM = 200
+"""Each change puts a row on its way to every webhook that asks for it, in its own transaction."""
+
 _MARK = fingerprint("webhooks")
 
 
@@ -59,6 +62,8 @@ def create_webhook(tx: Transaction, principal: Principal, body: NewWebhook, hook
     made = _changed(empty, msgspec.structs.replace(body, name=body.name or "", url=body.url or ""), hooks)
     if not made.events:
         raise InvalidInput("Webhook events must be a non-empty list of WebhookEvent objects: [].")
+    if store.count_webhooks(tx, team) >= MOST_OF_A_TEAM:
+        raise InvalidInput(f"A team has at most {MOST_OF_A_TEAM} webhooks.", hint="delete one that is not used any more")
     store.put_webhook(tx, made)
     _record(tx, principal, made, "set")
     return made

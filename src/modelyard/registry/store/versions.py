@@ -72,9 +72,21 @@ def find_version(snapshot: Snapshot, model: ModelName, number: int) -> ModelVers
     return next(iter(list_versions(snapshot, (VERSION.c.model == model) & (VERSION.c.number == number), 1)), None)
 
 
+def list_created(snapshot: Snapshot, model: ModelName) -> list[tuple[int, Instant]]:
+    """The number of every version of the model, with when it was made."""
+    rows = snapshot.connection.execute(sa.select(VERSION.c.number, VERSION.c.created_at).where(VERSION.c.model == model))
+    return [(row.number, Instant(row.created_at)) for row in rows]
+
+
 def find_version_by_key(snapshot: Snapshot, model: ModelName, key: str) -> ModelVersion | None:
     """The version that was registered under that key."""
     return next(iter(list_versions(snapshot, (VERSION.c.model == model) & (VERSION.c.idempotency_key == key), 1)), None)
+
+
+def find_key(snapshot: Snapshot, model: ModelName, number: int) -> str | None:
+    """The key under which the version was registered."""
+    query = sa.select(VERSION.c.idempotency_key).where(VERSION.c.model == model, VERSION.c.number == number)
+    return snapshot.connection.execute(query).scalar()
 
 
 def list_versions(snapshot: Snapshot, condition: sa.ColumnElement[bool], limit: int) -> list[ModelVersion]:

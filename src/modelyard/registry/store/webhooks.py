@@ -12,6 +12,7 @@ from modelyard.registry.store.tables import DISPATCH, WEBHOOK
 from modelyard.registry.webhooks import Dispatch, HookStatus, Webhook
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import upsert
+from modelyard.tracking.sql import SortKey, paged
 
 
 def put_webhook(tx: Transaction, hook: Webhook) -> None:
@@ -34,12 +35,14 @@ def find_webhook(snapshot: Snapshot, webhook: str) -> Webhook | None:
 
 def list_webhooks(snapshot: Snapshot, teams: Sequence[TeamId] | None, after: Sequence[Any] | None, limit: int) -> list[Webhook]:
     """The webhooks of those teams, newest first, behind the row with those values of instant and id."""
-    query = sa.select(WEBHOOK).order_by(WEBHOOK.c.created_at.desc(), WEBHOOK.c.id.desc()).limit(limit)
-    if teams is not None:
-        query = query.where(WEBHOOK.c.team_id.in_(teams))
-    if after is not None:
-        query = query.where(sa.tuple_(WEBHOOK.c.created_at, WEBHOOK.c.id) < sa.tuple_(*after))
-    return [_webhook(row) for row in snapshot.connection.execute(query)]
+    query = sa.select(WEBHOOK) if teams is None else sa.select(WEBHOOK).where(WEBHOOK.c.team_id.in_(teams))
+    keys = [SortKey(WEBHOOK.c.created_at, is_ascending=False), SortKey(WEBHOOK.c.id, is_ascending=False)]
+    return [_webhook(row) for row in snapshot.connection.execute(paged(query, keys, after, limit))]
+
+
+def count_webhooks(snapshot: Snapshot, team: TeamId) -> int:
+    """How many webhooks a team has."""
+    return snapshot.connection.execute(sa.select(sa.func.count()).where(WEBHOOK.c.team_id == team)).scalar_one()
 
 
 def list_active(snapshot: Snapshot, team: TeamId) -> list[Webhook]:

@@ -7,6 +7,8 @@ from modelyard.storage.database import Database
 from modelyard.tracking.wire.routing import MlflowRoute
 
 NO_BONDS = service.Bonds()
+PATHS = (versions.FILE_PATH,)
+"""Paths outside of the interface's prefixes that the server hands to it, too."""
 
 
 def registry_routes(

@@ -12,14 +12,17 @@ from modelyard.registry.wire.messages import VersionAnswer, VersionMessage, Vers
 from modelyard.registry.wire.words import check_no_prompt, checked_tags, name_of, number_of, worded
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database, Snapshot, Transaction
+from modelyard.tracking.domain import Artifact
 from modelyard.tracking.rules.names import checked_key
+from modelyard.tracking.rules.paths import checked_path
 from modelyard.tracking.wire.codec import Int64, KeyValue, Request, wrong
 from modelyard.tracking.wire.errors import MlflowError, invalid
 from modelyard.tracking.wire.experiments import given
 from modelyard.tracking.wire.messages import Empty
-from modelyard.tracking.wire.routing import MlflowRoute, Read, Write
+from modelyard.tracking.wire.routing import Download, MlflowRoute, Read, Write
 
 PATH = "/mlflow/model-versions"
+FILE_PATH = "/model-versions/get-artifact"
 MOST_VERSIONS = 200_000
 ACTIVE = ("Staging", "Production")
 
@@ -82,6 +85,13 @@ class SearchRequest(Request, kw_only=True):
     page_token: str | None = None
 
 
+class FileRequest(VersionRequest, kw_only=True):
+    """model-versions/get-artifact, outside of the interface's prefixes"""
+
+    REQUIRED: ClassVar[tuple[str, ...]] = ("path",)
+    path: str | None = None
+
+
 class LocationAnswer(msgspec.Struct, frozen=True):
     """Where a version's files are downloaded."""
 
@@ -119,7 +129,23 @@ class VersionRoutes:
     def rows(self) -> tuple[MlflowRoute, ...]:
         """The rows for the table."""
         action = Write(worded(_create), worded(self._prepare))
-        return (MlflowRoute(method="POST", path=f"{PATH}/create", request=CreateVersion, action=action),)
+        return (
+            MlflowRoute(method="POST", path=f"{PATH}/create", request=CreateVersion, action=action),
+            MlflowRoute(method="GET", path=FILE_PATH, request=FileRequest, action=Download(worded(self._file)), version=None),
+        )
+
+    def _file(self, snapshot: Snapshot, principal: Principal, request: FileRequest) -> Artifact:
+        """A file as it was registered, also where what lies at the version's source was changed since."""
+        path = checked_path(given(request.path))
+        found = _one(snapshot, principal, request)
+        version = service.get_version(snapshot, ModelName(found.name), int(found.version))
+        files = service.files_of(self._blobs, version).files
+        file = next((one for one in files if one.path == path), None)
+        if file is None and any(one.path.startswith(f"{path}/") for one in files):
+            raise invalid(f"Artifact path refers to a directory, not a file: '{path}'")
+        if file is None:
+            raise MlflowError("RESOURCE_DOES_NOT_EXIST", f"No such artifact: '{path}'")
+        return Artifact(path=file.path, digest=file.digest, size_bytes=file.size_bytes, put_at=version.created_at)
 
     def _prepare(self, snapshot: Snapshot, principal: Principal, request: CreateVersion) -> Any:
         sought = service.Sought(

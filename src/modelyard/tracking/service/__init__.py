@@ -62,8 +62,10 @@ from modelyard.tracking.service.importing import (
     import_logged_models,
     import_runs,
     list_marks,
+    mark_anew,
     mark_imported,
     marks_of,
+    rename_imported,
 )
 from modelyard.tracking.service.metrics import (
     HistoryPage,
@@ -190,6 +192,8 @@ __all__ = [
     "finish_imports",
     "finish_run",
     "forget_imported",
+    "mark_anew",
+    "rename_imported",
     "get_experiment",
     "get_logged_model",
     "get_owner",

@@ -95,9 +95,19 @@ def mark_imported(tx: Transaction, principal: Principal, source: SourceName, kin
     imports.put_marks(tx, source, kind, [mark], principal.id)
 
 
-def forget_imported(tx: Transaction, kind: ImportKind, our_id: str) -> None:
-    """Notes that a thing of another component, which kept its id, is no more: another that gets its id was not brought."""
-    imports.remove_marks(tx, kind, our_id)
+def forget_imported(tx: Transaction, kind: ImportKind, our_id: str) -> list[tuple[SourceName, str]]:
+    """Notes that a thing of another component is no more: another that gets its id was not brought. Its sources, and its id there."""
+    return imports.remove_marks(tx, kind, our_id)
+
+
+def rename_imported(tx: Transaction, kind: ImportKind, our_id: str, new_id: str) -> None:
+    """Notes that a thing of another component has another id here."""
+    imports.rename_marks(tx, kind, our_id, new_id)
+
+
+def mark_anew(tx: Transaction, source: SourceName, kind: ImportKind, fingerprints: Mapping[str, str]) -> None:
+    """Changes what is noted of things of another component, by id there; what was not brought stays without a note."""
+    imports.put_fingerprints(tx, source, kind, fingerprints)
 
 
 def import_experiments(

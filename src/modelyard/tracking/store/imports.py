@@ -1,6 +1,6 @@
 """Rows of what was brought in from other servers: its id there, its id here, and the state in which it was brought."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -43,6 +43,22 @@ def put_marks(tx: Transaction, source: SourceName, kind: ImportKind, marks: Sequ
     upsert(tx, IMPORTED, rows, KEYS, ["fingerprint", "imported_at", "imported_by"])
 
 
-def remove_marks(tx: Transaction, kind: ImportKind, our_id: str) -> None:
-    """Removes the marks of a thing that is no more, whichever source it was brought from."""
-    tx.connection.execute(sa.delete(IMPORTED).where(IMPORTED.c.kind == kind, IMPORTED.c.their_id == our_id, IMPORTED.c.our_id == our_id))
+def remove_marks(tx: Transaction, kind: ImportKind, our_id: str) -> list[tuple[SourceName, str]]:
+    """Removes the marks of a thing that is no more; the sources that it was brought from, each with its id there."""
+    ours = (IMPORTED.c.kind == kind) & (IMPORTED.c.our_id == our_id)
+    found = tx.connection.execute(sa.select(IMPORTED.c.source, IMPORTED.c.their_id).where(ours)).all()
+    tx.connection.execute(sa.delete(IMPORTED).where(ours))
+    return [(SourceName(row.source), row.their_id) for row in found]
+
+
+def rename_marks(tx: Transaction, kind: ImportKind, our_id: str, new_id: str) -> None:
+    """Has the marks of a thing name it by its new id."""
+    tx.connection.execute(sa.update(IMPORTED).where(IMPORTED.c.kind == kind, IMPORTED.c.our_id == our_id).values(our_id=new_id))
+
+
+def put_fingerprints(tx: Transaction, source: SourceName, kind: ImportKind, fingerprints: Mapping[str, str]) -> None:
+    """Changes the fingerprints of marks, by id there; where there is no mark, nothing changes."""
+    query = sa.update(IMPORTED).where(IMPORTED.c.source == source, IMPORTED.c.kind == kind, IMPORTED.c.their_id == sa.bindparam("theirs"))
+    rows = [{"theirs": their_id, "now": fingerprint} for their_id, fingerprint in fingerprints.items()]
+    if rows:
+        tx.connection.execute(query.values(fingerprint=sa.bindparam("now")), rows)

@@ -116,7 +116,7 @@ def _parts(search: Search) -> Iterator[Part]:
     if first.entity == "attribute" and not _COLUMNS[first.key].nullable:
         yield "all"
         return
-    if search.after is None or search.after[0] == 0:
+    if search.after is None or search.after[:1] == [0]:
         yield "valued"
     if not any(map(_needs_value(first), search.comparisons)):
         yield "rest"

@@ -24,7 +24,7 @@ from modelyard.tracking.wire.content import OPEN, TEMPLATES, ContentApp, answer_
 from modelyard.tracking.wire.errors import MlflowError
 from modelyard.tracking.wire.http import ClientGone, Message, Receive, Scope, Send, headers_of, read_body, send_error, send_json
 from modelyard.tracking.wire.ingest import Ingest
-from modelyard.tracking.wire.routing import Found, Log, MlflowRoute, Read, Router, Write
+from modelyard.tracking.wire.routing import Download, Found, Log, MlflowRoute, Read, Router, Write
 
 PREFIXES = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/2.0/mlflow", "/ajax-api/3.0/mlflow")
 """What the server hands to this app: every path that begins so, the artifact proxy included, and each of `content.PATHS`."""
@@ -102,7 +102,11 @@ class MlflowApp:
             return
         principal = await self._authenticate(scope)
         if found is not None:
-            answer = await self._act(found.route, principal, await self._request(found, scope, receive))
+            action, request = found.route.action, await self._request(found, scope, receive)
+            if isinstance(action, Download):
+                await self._content.send_file(scope, send, functools.partial(_called, action.function, principal, request))
+                return
+            answer = await self._act(action, principal, request)
             await send_json(send, answer if isinstance(answer, bytes) else msgspec.json.encode(answer))
         elif content is not None:
             if not content.template.endswith("{path}"):  # what an artifact's path may hold is looked at with the rest of it
@@ -120,8 +124,7 @@ class MlflowApp:
             check_content_type(headers_of(scope).get(b"content-type"))
         return decode_body(found.route.request, await read_body(receive, LARGEST_BODY), found.values)
 
-    async def _act(self, route: MlflowRoute, principal: Principal, request: Request) -> Any:
-        action = route.action
+    async def _act(self, action: Read | Write | Log, principal: Principal, request: Request) -> Any:
         if isinstance(action, Log):
             await self._ingest.log(Item(principal, action.batch(request), action.is_single))
             return b"{}"

@@ -3,12 +3,14 @@
 Owns which path means what; what is done is the proxy's and the uploads'.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import NamedTuple
 
 from modelyard.access.domain import Principal
 from modelyard.storage.blobs import Blobs
-from modelyard.storage.database import Database
+from modelyard.storage.database import Database, Snapshot
+from modelyard.tracking.domain import Artifact
 from modelyard.tracking.wire.errors import MlflowError
 from modelyard.tracking.wire.http import Receive, Scope, Send, send_text
 from modelyard.tracking.wire.proxy import ArtifactProxy
@@ -98,6 +100,10 @@ class ContentApp:
                 await self._uploads.part(receive, send, principal, *found.names)
             case template:
                 await self._proxy.attachment(scope, send, principal, found.names[0] if template == _MODEL_FILES else None)
+
+    async def send_file(self, scope: Scope, send: Send, find: Callable[[Snapshot], Artifact]) -> None:
+        """Answers a file that a route of the table finds."""
+        await self._proxy.found(scope, send, find)
 
 
 async def answer_open(send: Send, template: str) -> None:

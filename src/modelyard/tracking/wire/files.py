@@ -142,21 +142,23 @@ def _search_datasets(snapshot: Snapshot, principal: Principal, request: SearchDa
 def _presigned_upload(snapshot: Snapshot, principal: Principal, request: Presigned) -> Empty:
     if bool(request.run_id) == bool(request.model_id):
         raise invalid("Exactly one of run_id and model_id must be provided.")
-    raise _is_proxied(snapshot, principal, request, "Presigned upload is not supported for proxied artifact storage")
+    raise _is_proxied(snapshot, principal, request, ("Presigned upload is not supported for proxied artifact storage", "a"))
 
 
 def _presigned_download(snapshot: Snapshot, principal: Principal, request: PresignedDownload) -> Empty:
     if request.expiration is not None and not 1 <= request.expiration <= LONGEST_PRESIGNED_S:
         raise invalid(f"expiration must be between 1 and {LONGEST_PRESIGNED_S} seconds (got {request.expiration}).")
-    raise _is_proxied(snapshot, principal, request, "Presigned download is not supported for runs with proxied artifact storage")
+    refusal = "Presigned download is not supported for runs with proxied artifact storage", "a run with a"
+    raise _is_proxied(snapshot, principal, request, refusal)
 
 
-def _is_proxied(snapshot: Snapshot, principal: Principal, request: Presigned, refusal: str) -> MlflowError:
+def _is_proxied(snapshot: Snapshot, principal: Principal, request: Presigned, refusal: tuple[str, str]) -> MlflowError:
     """The refusal, for somebody who may see the owner: every artifact comes and goes through the proxy."""
+    said, needed = refusal
     service.checked_folder(request.path)
     owner = service.get_owner(snapshot, principal, request.run_id or given(request.model_id))
-    what = "This endpoint requires a direct cloud storage artifact URI."
-    return invalid(f"{refusal} (artifact URI scheme: {urlparse(owner.artifact_uri).scheme}). {what}")
+    what = f"This endpoint requires {needed} direct cloud storage artifact URI."
+    return invalid(f"{said} (artifact URI scheme: {urlparse(owner.artifact_uri).scheme}). {what}")
 
 
 def _server_info(snapshot: Snapshot, principal: Principal, request: Request) -> ServerInfo:

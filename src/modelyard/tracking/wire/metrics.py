@@ -108,7 +108,9 @@ def _bulk(snapshot: Snapshot, principal: Principal, request: GetHistoryBulk) -> 
         )
     if request.metric_key is None:
         raise invalid("GetMetricHistoryBulk request must specify a metric_key.")
-    most = min(MOST_BULK_POINTS if request.max_results is None else request.max_results, MOST_BULK_POINTS)
+    asked = request.max_results
+    # A number below 0 bounds nothing, as MLflow on SQLite has it.
+    most = MOST_BULK_POINTS if asked is None or asked < 0 else min(asked, MOST_BULK_POINTS)
     runs = tuple(map(RunId, request.run_id))
     found = service.histories(snapshot, principal, runs, request.metric_key, most)
     return BulkAnswer(_of_runs(request.metric_key, found.items())[:most])

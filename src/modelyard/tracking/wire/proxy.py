@@ -89,6 +89,10 @@ class ArtifactProxy:
         found = await self._read(lambda snapshot: service.find_file(snapshot, principal, str(owner), str(path)))
         await self._send(scope, send, found)
 
+    async def found(self, scope: Scope, send: Send, find: Callable[[Snapshot], Artifact]) -> None:
+        """Answers the download of what `find` finds."""
+        await self._send(scope, send, await self._read(find))
+
     async def _read(self, read: Callable[[Snapshot], Any]) -> Any:
         def work() -> Any:
             with self._database.read() as snapshot:

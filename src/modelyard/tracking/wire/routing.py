@@ -7,7 +7,7 @@ import msgspec
 
 from modelyard.access.domain import Principal
 from modelyard.storage.database import Snapshot
-from modelyard.tracking.domain import Batch
+from modelyard.tracking.domain import Artifact, Batch
 from modelyard.tracking.wire.codec import Request
 
 PREFIXES = ("/api/", "/ajax-api/")
@@ -36,19 +36,28 @@ class Log(msgspec.Struct, frozen=True):
     is_single: bool = False
 
 
+class Download(msgspec.Struct, frozen=True):
+    """A route that answers a file, which its function finds."""
+
+    function: Callable[[Snapshot, Principal, Any], Artifact]
+
+
 class MlflowRoute(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table: `/mlflow/...` below `/api/{version}.0` and `/ajax-api/{version}.0`, and what answers it."""
+    """One row of the table: `/mlflow/...` below `/api/{version}.0` and `/ajax-api/{version}.0`, and what answers it.
+
+    Without a version its path is the whole of it.
+    """
 
     method: str
     path: str
     request: type[Request]
-    action: Read | Write | Log
-    version: int = 2
+    action: Read | Write | Log | Download
+    version: int | None = 2
 
     @property
     def template(self) -> str:
         """Its path below `/api`, the names in it in braces."""
-        return f"/api/{self.version}.0{self.path}"
+        return self.path if self.version is None else f"/api/{self.version}.0{self.path}"
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -65,8 +74,9 @@ class Router:
         self._plain: dict[tuple[str, str], Found] = {}
         self._named: dict[tuple[str, int], list[tuple[list[str], MlflowRoute]]] = {}
         for route in routes:
-            for prefix in PREFIXES:
-                self._add(f"{prefix}{route.version}.0{route.path}", route)
+            paths = (route.path,) if route.version is None else (f"{prefix}{route.version}.0{route.path}" for prefix in PREFIXES)
+            for path in paths:
+                self._add(path, route)
 
     def _add(self, path: str, route: MlflowRoute) -> None:
         if "{" not in path:
