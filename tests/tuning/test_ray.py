@@ -96,7 +96,7 @@ def test_a_trial_on_the_cluster_comes_out_as_at_home(folder: Path, mine: Install
     assert len(kept[2]) == 10
 
 
-def recorded(mine: Installation, run: str) -> tuple[object, dict[str, float], list[float]]:
+def recorded(mine: Installation, run: str) -> tuple[object, dict[str, float | None], list[float | None]]:
     """A run's environment, the metrics that it was measured by, and what it reported."""
     with mine.database.read() as snapshot:
         found = get_run(snapshot, SYSTEM, RunId(run))

@@ -189,7 +189,10 @@ def _brought_to_end(duty: Duty, installation: Installation, stop: threading.Even
                 reason = f"{error.message} ({error.code})" if isinstance(error, ModelyardError) else f"{type(error).__name__}: {error}"
                 LOG.warning("%s broke down", duty.name, exc_info=error)
                 trace.get_current_span().set_status(StatusCode.ERROR, reason[:2000])
-                duty.fail(reason, may_pass=isinstance(error, ModelyardError) and error.kind in PASSING)
+                if isinstance(error, ModelyardError) and error.kind in PASSING:
+                    duty.fail(f"{reason}: {error.hint}", may_pass=True)
+                else:
+                    duty.fail(reason, may_pass=False)
 
 
 def _yard(installation: Installation, holder: str, beat: Callable[[], None]) -> Yard:

@@ -5,11 +5,13 @@ this process holds no secret. And Ray ends a process whose node is lost: the wor
 """
 
 import contextlib
+import logging
 import os
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import ray
@@ -75,21 +77,25 @@ def main() -> int:
 
 
 def _connected(address: str, patience_s: float) -> str:
-    """Connects; why that did not succeed, else nothing. A cluster that does not answer yet is waited for."""
-    until = time.monotonic() + patience_s
-    while away := refusal(address):
-        if time.monotonic() > until:
-            return away
-        time.sleep(AGAIN_S)
+    """Connects; why that did not succeed, else nothing. A cluster that does not answer yet is asked again, as long as patience lasts."""
     # Where a cluster's port answers and the cluster does not, Ray itself would try for many minutes.
     hanging = threading.Timer(patience_s + CONNECTING_S, lambda: os._exit(2))
     hanging.start()
+    until = time.monotonic() + patience_s
     try:
-        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        return str(error)
+        while (away := refusal(address) or _joined(address)) and time.monotonic() < until:
+            time.sleep(AGAIN_S)
+        return away
     finally:
         hanging.cancel()
+
+
+def _joined(address: str) -> str:
+    try:
+        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        ray.shutdown()
+        return str(error)
     return ""
 
 
@@ -108,11 +114,13 @@ def _trained(folder: Path, shelf: Shelf, end: threading.Event) -> bytes | None:
     """The node's answer; None once it was ended."""
     content = (folder / ORDER).read_bytes()
     order = msgspec.json.decode(content, type=Order)
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
     # A node that is smaller than what training is declared to need still trains, with as many threads; none at all would never.
-    largest = max((node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
+    largest = max((node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]), default=0.0)
     cpus = min(float(order.threads), largest or float(order.threads))
     # Ray repeats nothing by itself: a training that is lost is given out anew, under another number.
-    actor = ray.remote(Training).options(num_cpus=cpus, max_restarts=0, max_task_retries=0, max_concurrency=4).remote()
+    # Its methods are what Ray makes of ours.
+    actor: Any = ray.remote(Training).options(num_cpus=cpus, max_restarts=0, max_task_retries=0, max_concurrency=4).remote()
     try:
         answer = actor.train.remote(content, *(shelf.put(folder / name) for name in (ROWS, SOURCE, OWN)))
         position, asked = 0, actor.told.remote(0)

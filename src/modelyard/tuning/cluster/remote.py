@@ -123,7 +123,7 @@ class Cluster:
         with tempfile.TemporaryDirectory(prefix="modelyard-errand-") as made:
             folder = Path(made)
             _put(folder, work, requirements)
-            result = _unpacked(self._answer(folder, watch), folder / "answer")
+            result = unpacked(self._answer(folder, watch), folder / "answer")
             if result.error is not None:
                 raise _raised(result.error)
             if result.environment != environment:
@@ -200,7 +200,7 @@ def _end(folder: Path, carrier: Carrier) -> None:
         time.sleep(POLL_S)
 
 
-def _unpacked(archive: Path, into: Path) -> Result:
+def unpacked(archive: Path, into: Path) -> Result:
     """What a node answered, its model unpacked: plain files alone, and no more than a model may be. Raises ClusterDiffers."""
     try:
         with tarfile.open(archive, mode="r:") as opened:
