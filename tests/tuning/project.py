@@ -19,7 +19,7 @@ from tests.serving.world import until
 
 PACKAGES = ("lightgbm",)
 MODELS = """
-import os, pathlib, sys, time
+import os, pathlib, subprocess, sys, time
 sys.modules |= dict.fromkeys(("pandas", "sklearn", "dask", "matplotlib", "pyarrow"))  # LightGBM imports what it finds
 import lightgbm as lgb
 import polars as pl
@@ -46,6 +46,8 @@ BODY = """
     if (folder / "hold").exists():
         for step in range(3):
             report(step, 0.01)
+        if (folder / "helper").exists():
+            (folder / "helper").write_text(str(subprocess.Popen(["sleep", "600"]).pid))
         (folder / "pid.new").write_text(str(os.getpid()))
         (folder / "pid.new").rename(folder / "pid")
         time.sleep(600)
@@ -53,7 +55,7 @@ BODY = """
 
 
 def write_tuned(folder: Path, data: Path, name: str = "late") -> None:
-    """The project in an empty folder, with its data and lock, and what its model looks for beside it: `raise`, `hold`.
+    """The project in an empty folder, with its data and lock, and what its model looks for beside it: `raise`, `hold`, `helper`.
 
     Its environment is the tests' own, kept under the name of the project's: how one is built is tested with deliveries.
     """

@@ -5,11 +5,13 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from modelyard.core.digests import digest_bytes
 from modelyard.tuning.cluster.addresses import refusal
-from modelyard.tuning.cluster.messages import RESULT
+from modelyard.tuning.cluster.messages import DIFFERS, RESULT, Order
+from modelyard.tuning.cluster.node import Training
 from modelyard.tuning.cluster.remote import unpacked
 from modelyard.tuning.domain import ClusterDiffers
 
@@ -68,3 +70,23 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["", "somewhere", "host:", ":6379", "host:70000", "http://host", "ray://host"])
 def test_what_is_no_address_is_refused_unasked(address: str) -> None:
     assert "HOST:PORT" in refusal(address)
+
+
+def test_a_node_that_runs_another_modelyard_refuses_and_leaves_nothing(tmp_path: Path) -> None:
+    order = Order(
+        requirements="",
+        python="3.11.0",
+        modelyard=digest_bytes(b"another"),
+        job={},
+        threads=1,
+        timeout_s=1.0,
+        reports="",
+        higher_is_better=True,
+    )
+    training = Training(tmp_path / "node")
+    (tmp_path / "answer.tar").write_bytes(training.train(msgspec.json.encode(order), b"", b"", b""))
+    result = unpacked(tmp_path / "answer.tar", tmp_path / "into")
+    assert result.error is not None
+    assert (result.error.code, result.environment) == (DIFFERS, None)
+    training.end()
+    assert not (tmp_path / "node").exists()

@@ -23,7 +23,7 @@ from modelyard.server.installation import Installation, opened
 from modelyard.tracking.domain import RunId
 from modelyard.tracking.service import get_history, get_run
 from modelyard.tuning.cluster.remote import Cluster
-from modelyard.tuning.domain import ClusterAway, Loss, StudyId, StudyState, TrialState
+from modelyard.tuning.domain import ClusterAway, Loss, StudyId, TrialState
 from modelyard.tuning.places import Work
 from modelyard.tuning.service import stop_study
 from tests.delivery.reproducing import declared, settings_of
@@ -69,7 +69,9 @@ def folder(node: tuple[Path, IO[str]]) -> Path:
 def cluster(node: tuple[Path, IO[str]], folder: Path) -> str:
     """The cluster's address, once it answers."""
     _, said = node
-    return said.readline().strip()
+    address = said.readline().strip()
+    assert address, "the cluster did not start"
+    return address
 
 
 @pytest.fixture
@@ -80,18 +82,27 @@ def mine(folder: Path, cluster: str) -> Iterator[Installation]:
         yield installation
 
 
-def test_a_trial_on_the_cluster_comes_out_as_at_home(folder: Path, mine: Installation) -> None:
-    away = asked(mine, name="away", trials=1).study.id
-    worked(mine)
-    found = standing(mine, away)
-    assert found.study.state is StudyState.DONE, found.study.reason
+def test_a_trial_whose_node_is_killed_is_tried_again_and_comes_out_as_at_home(folder: Path, mine: Installation) -> None:
+    study = prepared(mine, name="killed", trials=1).study
+    with held_up(folder, mine) as hands:
+        child = child_of(folder)
+        node = parent_of(child)
+        assert node != os.getpid()
+        (folder.parent / "hold").unlink()
+        os.kill(node, signal.SIGKILL)
+        while hands.rest():
+            hands.turn()
+        assert not is_alive(child)
+        (folder.parent / "hold").touch()
+    lost, done = standing(mine, study.id).trials
+    assert (lost.state, lost.loss) == (TrialState.FAIL, Loss.CRASHED)
+    assert "(trial_lost)" in lost.reason
     home = msgspec.structs.replace(mine, settings=settings_of(folder))
     here = asked(home, name="here", trials=1).study.id
     worked(home)
-    expected = standing(home, here)
-    assert found.trials[0].state is TrialState.COMPLETE, found.trials[0].reason
-    assert (found.trials[0].parameters, found.trials[0].value) == (expected.trials[0].parameters, expected.trials[0].value)
-    kept, wanted = (recorded(mine, one.trials[0].run) for one in (found, expected))
+    expected = standing(home, here).trials[0]
+    assert (done.state, done.parameters, done.value) == (TrialState.COMPLETE, lost.parameters, expected.value), done.reason
+    kept, wanted = (recorded(mine, one.run) for one in (done, expected))
     assert kept == wanted
     assert len(kept[2]) == 10
 
@@ -106,12 +117,15 @@ def recorded(mine: Installation, run: str) -> tuple[object, dict[str, float | No
 
 def test_a_trial_that_is_stopped_leaves_nothing_on_its_node(folder: Path, mine: Installation) -> None:
     study = prepared(mine, name="stopped", trials=1).study
+    (folder.parent / "helper").touch()
     with held_up(folder, mine) as hands:
         child = child_of(folder)
         until(lambda: reported(mine, study.id) == 3)
         mine.database.write(lambda tx: stop_study(tx, SYSTEM, study.id))
         hands.close()
         assert not is_alive(child)
+        until(lambda: not is_alive(int((folder.parent / "helper").read_text())))
+    (folder.parent / "helper").unlink()
     assert [one.loss for one in standing(mine, study.id).trials] == [Loss.STOPPED]
 
 
@@ -120,22 +134,6 @@ def reported(mine: Installation, study: StudyId) -> int:
     run = standing(mine, study).trials[0].run
     with mine.database.read() as snapshot:
         return next((one.points for one in get_run(snapshot, SYSTEM, RunId(run)).metrics if one.key == "reported"), 0)
-
-
-def test_a_trial_whose_node_is_killed_is_lost_and_tried_again(folder: Path, mine: Installation) -> None:
-    study = prepared(mine, name="killed", trials=1).study
-    with held_up(folder, mine) as hands:
-        child = child_of(folder)
-        (folder.parent / "hold").unlink()
-        os.kill(parent_of(child), signal.SIGKILL)
-        while hands.rest():
-            hands.turn()
-        assert not is_alive(child)
-        (folder.parent / "hold").touch()
-    lost, done = standing(mine, study.id).trials
-    assert (lost.state, lost.loss) == (TrialState.FAIL, Loss.CRASHED)
-    assert "(trial_lost)" in lost.reason
-    assert (done.state, done.parameters) == (TrialState.COMPLETE, lost.parameters)
 
 
 def parent_of(process: int) -> int:

@@ -36,8 +36,10 @@ class Training:
     One that nobody has asked about for a minute ends by itself: its carrier is gone, or cannot be reached.
     """
 
-    def __init__(self) -> None:
-        self._scratch = Path(tempfile.mkdtemp(prefix="modelyard-trial-"))
+    def __init__(self, scratch: Path | None = None) -> None:
+        """`scratch` is a folder of its own; one among the machine's temporary files unless given."""
+        self._scratch = scratch or Path(tempfile.mkdtemp(prefix="modelyard-trial-"))
+        self._scratch.mkdir(exist_ok=True)
         self._reports = self._scratch / "reports"
         self._is_ended = threading.Event()
         self._is_training = threading.Lock()
