@@ -1,5 +1,6 @@
 """The doctor: finds what is wrong, changes nothing, and ends with 1 where something is bad."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from modelyard.core.settings import read_settings
 from modelyard.server.installation import opened
 from tests.cli.conftest import Said, Yard
+from tests.servers import free_port
 
 
 @pytest.fixture
@@ -44,6 +46,15 @@ def test_a_database_that_is_no_database_is_bad(yard: Yard, folder: Path) -> None
     assert not (folder / "modelyard.db").exists()
     (folder / "modelyard.db").write_bytes(b"nothing of the kind" * 500)
     assert states(yard("doctor", "--json"))["database"] == "bad"
+
+
+def test_a_ray_cluster_that_does_not_answer_is_bad(yard: Yard, folder: Path, tmp_path: Path) -> None:
+    assert "ray" not in states(yard("doctor", "--json"))
+    (tmp_path / "modelyard.toml").write_text(f'[worker]\nray = "ray://127.0.0.1:{free_port()}"\n')
+    assert states(yard("doctor", "--json"))["ray"] == "bad"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        (tmp_path / "modelyard.toml").write_text(f'[worker]\nray = "127.0.0.1:{listening.getsockname()[1]}"\n')
+        assert states(yard("doctor", "--json"))["ray"] == "good"
 
 
 def test_no_folder_and_a_wrong_setting_are_said(yard: Yard, tmp_path: Path) -> None:

@@ -1,21 +1,25 @@
 """A small project with a model that can be tuned, and an installation to tune it in. Owns no expectation."""
 
+import contextlib
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.digests import digest_bytes
 from modelyard.delivery.environments import PYTHON, locked_requirements
 from modelyard.server.installation import Installation
 from modelyard.server.tuning import Hands
-from modelyard.tuning.domain import NewStudy, StudyDetail, StudyId
+from modelyard.tuning.domain import NewStudy, StudyDetail, StudyId, StudyState
 from modelyard.tuning.service import get_study, start_study
 from tests.delivery.reproducing import write_project
+from tests.serving.world import until
 
 PACKAGES = ("lightgbm",)
 MODELS = """
-import os, pathlib, sys, time
+import os, pathlib, subprocess, sys, time
 sys.modules |= dict.fromkeys(("pandas", "sklearn", "dask", "matplotlib", "pyarrow"))  # LightGBM imports what it finds
 import lightgbm as lgb
 import polars as pl
@@ -42,6 +46,8 @@ BODY = """
     if (folder / "hold").exists():
         for step in range(3):
             report(step, 0.01)
+        if (folder / "helper").exists():
+            (folder / "helper").write_text(str(subprocess.Popen(["sleep", "600"]).pid))
         (folder / "pid.new").write_text(str(os.getpid()))
         (folder / "pid.new").rename(folder / "pid")
         time.sleep(600)
@@ -49,7 +55,7 @@ BODY = """
 
 
 def write_tuned(folder: Path, data: Path, name: str = "late") -> None:
-    """The project in an empty folder, with its data and lock, and what its model looks for beside it: `raise`, `hold`.
+    """The project in an empty folder, with its data and lock, and what its model looks for beside it: `raise`, `hold`, `helper`.
 
     Its environment is the tests' own, kept under the name of the project's: how one is built is tested with deliveries.
     """
@@ -77,3 +83,44 @@ def worked(installation: Installation) -> None:
     hands = Hands(installation, "tester", threading.Event())
     while hands.turn() or hands.rest():
         pass
+    hands.close()
+
+
+@contextlib.contextmanager
+def held_up(folder: Path, mine: Installation) -> Iterator[Hands]:
+    """A worker that has taken up a trial whose child reports three poor values and then never ends, unless somebody ends it."""
+    (folder.parent / "hold").touch()
+    (folder.parent / "pid").unlink(missing_ok=True)
+    stop = threading.Event()
+    hands = Hands(mine, "holder", stop)
+    try:
+        assert hands.turn()
+        until(lambda: (folder.parent / "pid").exists(), 60)
+        yield hands
+    finally:
+        (folder.parent / "hold").unlink()
+        stop.set()
+        hands.close()
+
+
+def child_of(folder: Path) -> int:
+    """The process of the child that holds."""
+    return int((folder.parent / "pid").read_text())
+
+
+def is_alive(process: int) -> bool:
+    """Whether that process runs; one that ended and was not looked at yet counts as gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def prepared(mine: Installation, **words: Any) -> StudyDetail:
+    """A study whose rows have been read, and no trial begun."""
+    study = asked(mine, **words)
+    hands = Hands(mine, "reader", threading.Event())
+    assert hands.turn()
+    hands.close()
+    found = standing(mine, study.study.id)
+    assert found.study.state is StudyState.RUNNING, found.study.reason
+    return found

@@ -1,6 +1,5 @@
 """Studies for real: trials trained in children by a worker, pruned, killed, stopped, through the command, and delivered."""
 
-import contextlib
 import os
 import subprocess
 import threading
@@ -21,7 +20,7 @@ from tests.delivery.reproducing import declared, settings_of
 from tests.live import YARD
 from tests.serving.world import until
 from tests.tuning.invented import finished, taken
-from tests.tuning.project import asked, standing, worked, write_tuned
+from tests.tuning.project import asked, child_of, held_up, is_alive, prepared, standing, worked, write_tuned
 
 
 @pytest.fixture(scope="module")
@@ -41,46 +40,6 @@ def mine(folder: Path) -> Iterator[Installation]:
     """The project's installation."""
     with opened(settings_of(folder)) as installation:
         yield installation
-
-
-@contextlib.contextmanager
-def held_up(folder: Path, mine: Installation) -> Iterator[Hands]:
-    """A worker that has taken up a trial whose child reports three poor values and then never ends, unless somebody ends it."""
-    (folder.parent / "hold").touch()
-    (folder.parent / "pid").unlink(missing_ok=True)
-    stop = threading.Event()
-    hands = Hands(mine, "holder", stop)
-    try:
-        assert hands.turn()
-        until(lambda: (folder.parent / "pid").exists(), 60)
-        yield hands
-    finally:
-        (folder.parent / "hold").unlink()
-        stop.set()
-        hands.close()
-
-
-def child_of(folder: Path) -> int:
-    """The process of the child that holds."""
-    return int((folder.parent / "pid").read_text())
-
-
-def is_alive(process: int) -> bool:
-    """Whether that process runs; one that ended and was not looked at yet counts as gone."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
-def prepared(mine: Installation, **words: Any) -> StudyDetail:
-    """A study whose rows have been read, and no trial begun."""
-    study = asked(mine, **words)
-    hands = Hands(mine, "reader", threading.Event())
-    assert hands.turn()
-    hands.close()
-    found = standing(mine, study.study.id)
-    assert found.study.state is StudyState.RUNNING, found.study.reason
-    return found
 
 
 def outcome(detail: StudyDetail) -> list[tuple[dict[str, Any], float | None]]:

@@ -41,10 +41,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The worker. A lease is lost after `lease_s` without a heartbeat."""
+    """The worker. A lease is lost after `lease_s` without a heartbeat. Trials train on the Ray cluster at `ray`, when it is set."""
 
     lease_s: float = 15.0
     poll_s: float = 0.1
+    ray: str = ""
 
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -93,13 +93,18 @@ def installed_environment(build: Build, requirements: bytes, own: bytes) -> Envi
     if not third_party.exists():
         _made(third_party, lambda folder: _install(requirements, folder, build), build.beat)
     return Environment(
-        digest=digest_bytes(" ".join(parts).encode()),
+        digest=environment_digest(*parts),
         requirements=parts[0],
         modelyard=parts[1],
         python=python,
         interpreter=str(third_party / "bin" / "python"),
         own_folder=str(own_folder),
     )
+
+
+def environment_digest(requirements: Digest, own: Digest, python: str) -> Digest:
+    """What an environment is known by, wherever it is built."""
+    return digest_bytes(f"{requirements} {own} {python}".encode())
 
 
 def child_words(environment: Environment, threads: int) -> dict[str, str]:

@@ -5,6 +5,7 @@ Owns what reaches the training function. Which environment it runs in is `enviro
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -53,6 +54,17 @@ def lesson_of(declaration: ModelDeclaration, rows: pl.DataFrame, parameters: Par
     )
 
 
+def job_of(lesson: Lesson) -> dict[str, Any]:
+    """What a child is asked, but for the paths of rows, model and reports, which are those of the machine that it runs on."""
+    return {
+        "type": "train",
+        "function": lesson.function,
+        "signature": lesson.signature,
+        "parameters": lesson.parameters,
+        "seed": lesson.seed,
+    }
+
+
 def trained(environment: Environment, source: Path, lesson: Lesson, model: Path, limits: ChildLimits) -> Learned:
     """Calls the training function of the project at `source` in a child and has the model saved in the folder `model`.
 
@@ -60,16 +72,7 @@ def trained(environment: Environment, source: Path, lesson: Lesson, model: Path,
     """
     table = model.with_name(f"{model.name}-rows.parquet")
     lesson.rows.write_parquet(table)
-    asked = {
-        "type": "train",
-        "function": lesson.function,
-        "rows": str(table),
-        "signature": lesson.signature,
-        "parameters": lesson.parameters,
-        "seed": lesson.seed,
-        "folder": str(model),
-        "reports": lesson.reports,
-    }
+    asked = job_of(lesson) | {"rows": str(table), "folder": str(model), "reports": lesson.reports}
     found = ran(environment.interpreter, child_words(environment, lesson.threads), asked, source, limits)
     return msgspec.json.decode(found, type=Learned)
 

@@ -24,6 +24,7 @@ from modelyard.core.settings import FILE, Settings, read_settings
 from modelyard.server.data_folder import CLI, GATEWAY, noted_addresses
 from modelyard.storage.database import Database
 from modelyard.storage.migrations import current_version, revisions
+from modelyard.tuning.cluster.addresses import is_installed, refusal
 
 LEAST_FREE_BYTES = 1_000_000_000
 LEAST_FREE_SHARE = 0.05
@@ -90,6 +91,8 @@ def examined(data: str | None) -> Iterator[Finding]:
     server, gateway = noted_addresses(settings)
     yield _answering("server", f"{server}/readyz", "yard up, or yard server")
     yield _answering("gateway", f"{gateway}/readyz", "yard up, or yard gateway")
+    if settings.worker.ray:
+        yield _ray(settings.worker.ray)
     if not settings.login and not is_loopback(settings.server.host):
         yield Finding(what="login", state="bad", found=f"nobody is asked who they are at {settings.server.host}", todo="bind to 127.0.0.1")
 
@@ -168,6 +171,18 @@ def _schema(current: str | None) -> Finding:
     return Finding(
         what="schema", state="bad", found=f"{current}, which this Modelyard does not know", todo="install the newer Modelyard that wrote it"
     )
+
+
+def _ray(address: str) -> Finding:
+    """Whether trials find what they need, as far as that shows without joining the cluster."""
+    if not is_installed():
+        return Finding(
+            what="ray", state="bad", found="worker.ray is set, and Ray is not installed", todo='pip install "modelyard[server,ray]"'
+        )
+    if said := refusal(address):
+        todo = "start it, or mend worker.ray; empty means that trials train on this machine"
+        return Finding(what="ray", state="bad", found=f"{address}: {said}", todo=todo)
+    return Finding(what="ray", state="good", found=f"trials train on the cluster at {address}")
 
 
 def _answering(what: str, url: str, start: str) -> Finding:

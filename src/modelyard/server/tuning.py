@@ -20,7 +20,9 @@ from modelyard.server.installation import Installation
 from modelyard.server.leases import Heart, WorkerStops, has_stopped
 from modelyard.server.yards import yard_of
 from modelyard.storage.database import Transaction
+from modelyard.tuning.cluster.remote import Cluster
 from modelyard.tuning.domain import MOST_PARALLEL, HeldTrial, Loss, Study, TrialState
+from modelyard.tuning.places import Here, Place
 from modelyard.tuning.rows import read_rows
 from modelyard.tuning.service import (
     Outcome,
@@ -65,6 +67,8 @@ class Hands:
     def __init__(self, installation: Installation, holder: str, stop: threading.Event) -> None:
         self._installation, self._holder, self._stop = installation, holder, stop
         self._threads: list[threading.Thread] = []
+        settings = installation.settings
+        self._place: Place = Cluster(settings.worker.ray) if settings.worker.ray else Here(settings.folder / "environments")
 
     def turn(self) -> bool:
         """Takes up one thing that waits, if there is any, and leaves it to a thread; whether there was."""
@@ -81,7 +85,7 @@ class Hands:
             return True
         trial = database.write(lambda tx: claimed_trial(tx, self._holder, lease_s))
         if trial is not None:
-            self._begin(lambda: _trial_brought_to_end(self._installation, trial, self._stop))
+            self._begin(lambda: _trial_brought_to_end(self._installation, self._place, trial, self._stop))
         return trial is not None
 
     def rest(self) -> bool:
@@ -94,6 +98,7 @@ class Hands:
         """Waits for every thread. Whoever calls it has set `stop`, or waits for all of the work."""
         for thread in self._threads:
             thread.join()
+        self._place.close()
 
     def _begin(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name="tuning")
@@ -126,7 +131,7 @@ def _study_prepared(installation: Installation, held: Study, stop: threading.Eve
     )
 
 
-def _trial_brought_to_end(installation: Installation, held: HeldTrial, stop: threading.Event) -> None:
+def _trial_brought_to_end(installation: Installation, place: Place, held: HeldTrial, stop: threading.Event) -> None:
     database, lease_s = installation.database, installation.settings.worker.lease_s
 
     def work(beat: Callable[[], None]) -> None:
@@ -134,7 +139,7 @@ def _trial_brought_to_end(installation: Installation, held: HeldTrial, stop: thr
         from modelyard.tuning.sampling.storage import DatabaseStorage
         from modelyard.tuning.trying import tried
 
-        outcome: Outcome = tried(yard_of(installation, held.holder, beat), DatabaseStorage(database), held)
+        outcome: Outcome = tried(yard_of(installation, held.holder, beat), DatabaseStorage(database), held, place)
         database.write(lambda tx: ended_trial(tx, held, outcome))
         LOG.info("trial %d of %s: %s", held.number, held.study.id, outcome.state)
 
@@ -184,4 +189,7 @@ def _brought_to_end(duty: Duty, installation: Installation, stop: threading.Even
                 reason = f"{error.message} ({error.code})" if isinstance(error, ModelyardError) else f"{type(error).__name__}: {error}"
                 LOG.warning("%s broke down", duty.name, exc_info=error)
                 trace.get_current_span().set_status(StatusCode.ERROR, reason[:2000])
-                duty.fail(reason, may_pass=isinstance(error, ModelyardError) and error.kind in PASSING)
+                if isinstance(error, ModelyardError) and error.kind in PASSING:
+                    duty.fail(f"{reason}: {error.hint}", may_pass=True)
+                else:
+                    duty.fail(reason, may_pass=False)

@@ -197,3 +197,27 @@ class UnfitRows(ModelyardError):
     """Nothing sound can be learned from the study's rows."""
 
     kind = Kind.INVALID
+
+
+class ClusterAway(ModelyardError):
+    """The Ray cluster that trials are to run on cannot be reached, or was lost while they ran."""
+
+    kind = Kind.UNREACHABLE
+
+
+class ClusterDiffers(ModelyardError):
+    """A node of the Ray cluster is not set up as the worker is: what it trains would not compare."""
+
+    kind = Kind.UNREACHABLE
+
+
+class TrialLost(ModelyardError):
+    """A trial's node or process on the Ray cluster ended before the trial did."""
+
+    kind = Kind.UNREACHABLE
+
+
+class RayMissing(ModelyardError):
+    """Trials are to run on a Ray cluster, and Ray is not installed."""
+
+    kind = Kind.UNREACHABLE

@@ -1,29 +1,28 @@
 """One trial from its parameters to its value: trained by the very code of a delivery's train stage, in a child, watched while it runs.
 
-Owns the order of what is done and the reading of reports. No code of the project's runs in this process.
+Owns the order of what is done and the reading of reports, not where the child runs. No code of the project's runs in this process.
 """
 
 import math
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
-from modelyard.delivery.children import ChildLimits
+from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import ModelDeclaration
-from modelyard.delivery.environments import Build, built_environment
 from modelyard.delivery.search_space import Reports
 from modelyard.delivery.sources import own_package, unpack_source
 from modelyard.delivery.stages.learning import SEED, THREADS, metrics_of
 from modelyard.delivery.stages.yard import Yard
-from modelyard.delivery.training import TRAIN_TIMEOUT_S, lesson_of, trained
+from modelyard.delivery.training import lesson_of
 from modelyard.monitoring.rules.metrics import measured
 from modelyard.registry.encoding import matrix
 from modelyard.registry.formats import load, read_header
 from modelyard.tuning.domain import HeldTrial, TrialState
+from modelyard.tuning.places import Place, Work
 from modelyard.tuning.rows import declared_as, parts_of
 from modelyard.tuning.sampling.proposals import Proposal
 from modelyard.tuning.sampling.storage import DatabaseStorage
@@ -39,8 +38,11 @@ class Hopeless(Exception):
     """No error: the trial does worse than the others did, and its child is ended."""
 
 
-def tried(yard: Yard, storage: DatabaseStorage, held: HeldTrial) -> Outcome:
-    """What came of the trial. Raises FencedOff once the claim was lost, TrainingFailed, and whatever `yard.beat` raises."""
+def tried(yard: Yard, storage: DatabaseStorage, held: HeldTrial, place: Place) -> Outcome:
+    """What came of the trial, trained at that place.
+
+    Raises FencedOff once the claim was lost, and whatever the place and `yard.beat` raise.
+    """
     study = held.study
     assert study.rows is not None  # it gives out trials
     with yard.database.read() as snapshot:
@@ -49,16 +51,14 @@ def tried(yard: Yard, storage: DatabaseStorage, held: HeldTrial) -> Outcome:
     proposal = Proposal(storage, held)
     parts = parts_of(yard, study.rows, declaration)
     lesson = lesson_of(declaration, parts.learned, proposal.parameters, seed=SEED, threads=THREADS)
-    own = own_package()
+    archive = yard.blobs.get_bytes(declared.source)
     with tempfile.TemporaryDirectory(prefix="modelyard-trial-") as scratch:
         source, model, reports = Path(scratch, "source"), Path(scratch, "model"), Path(scratch, "reports")
-        unpack_source(yard.blobs.get_bytes(declared.source), source)
-        environment = built_environment(Build(root=yard.folder / "environments", beat=yard.beat), source, own)
-        yard.database.write(lambda tx: began_trial(tx, held, proposal.parameters, environment.digest))
+        unpack_source(archive, source)
         lesson = msgspec.structs.replace(lesson, reports=Reports(path=str(reports), higher_is_better=study.higher_is_better))
-        watch = _Watch(reports, yard, held, proposal.is_hopeless)
+        watch = _Watch(reports, yard, held, proposal)
         try:
-            trained(environment, source, lesson, model, ChildLimits(timeout_s=TRAIN_TIMEOUT_S, beat=watch.look))
+            place.train(Work(source=archive, folder=source, own=own_package(), lesson=lesson), model, watch)
         except Hopeless:
             return Outcome(state=TrialState.PRUNED, reason=f"worse at step {watch.last_step} than half of the others were")
         finally:
@@ -72,11 +72,19 @@ def tried(yard: Yard, storage: DatabaseStorage, held: HeldTrial) -> Outcome:
 class _Watch:
     """Reads what the child reports while it runs, keeps it, and asks after each reading whether that is worth going on with."""
 
-    def __init__(self, path: Path, yard: Yard, held: HeldTrial, is_hopeless: Callable[[], bool]) -> None:
-        self._path, self._yard, self._held, self._is_hopeless = path, yard, held, is_hopeless
+    def __init__(self, path: Path, yard: Yard, held: HeldTrial, proposal: Proposal) -> None:
+        self._path, self._yard, self._held, self._proposal = path, yard, held, proposal
         self._position = self._count = 0
         self._next = 0.0
         self.last_step = 0
+
+    def began(self, environment: Digest) -> None:
+        """Notes what the trial is given, and in which environment. Raises FencedOff."""
+        self._yard.database.write(lambda tx: began_trial(tx, self._held, self._proposal.parameters, environment))
+
+    def beat(self) -> None:
+        """Raises whatever says that the work is to end."""
+        self._yard.beat()
 
     def look(self) -> None:
         """Raises Hopeless, and whatever says that the work is to end."""
@@ -84,7 +92,7 @@ class _Watch:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + READ_S
-        if self.read() and self._is_hopeless():
+        if self.read() and self._proposal.is_hopeless():
             raise Hopeless
 
     def read(self) -> bool:

@@ -76,7 +76,8 @@ def claimed_trial(tx: Transaction, holder: str, lease_s: float) -> HeldTrial | N
             continue
         found, late = _standing(_without_abandoned(tx, study, lease_now)), _is_late(study, lease_now)
         if found.crashes >= MOST_CRASHES:
-            end_study(tx, study, StudyState.FAILED, f"{MOST_CRASHES} workers ended while they worked on the same trial")
+            last = [one.reason for one in detail_of(tx, study).trials if one.loss is Loss.CRASHED][-1]
+            end_study(tx, study, StudyState.FAILED, f"{MOST_CRASHES} workers or nodes ended while they worked on the same trial: {last}")
         elif is_over(study, found, is_late=late):
             end_study(tx, study, StudyState.DONE, "its time is over" if found.counted < study.trials else "")
         elif has_room(study, found, is_late=late):
