@@ -10,13 +10,23 @@ import pytest
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
 from modelyard.core.digests import digest_bytes
+from modelyard.core.ids import new_id
 from modelyard.core.processor import processor
 from modelyard.core.settings import Settings
 from modelyard.delivery import store
-from modelyard.delivery.domain import Ingredient, NotReproducible, Reproduction, ReproductionId, ReproductionState, Verdict
-from modelyard.delivery.environments import PYTHON
+from modelyard.delivery.domain import (
+    NO_SWAPS,
+    Ingredient,
+    NotReproducible,
+    Reproduction,
+    ReproductionId,
+    ReproductionState,
+    Swaps,
+    Verdict,
+)
+from modelyard.delivery.environments import PYTHON, EnvironmentFailed
 from modelyard.delivery.rebuilding import rebuilt
-from modelyard.delivery.rebuilding.tracked import RecordedOutcome
+from modelyard.delivery.rebuilding.tracked import RecordedOutcome, repinned
 from modelyard.delivery.reproductions import claimed_reproduction
 from modelyard.delivery.sources import source_archive
 from modelyard.delivery.stages import Yard
@@ -27,10 +37,12 @@ from modelyard.tracking.domain import DEFAULT_EXPERIMENT, Batch, Metric, NewRun,
 
 TRAIN = """
 import json, os, random, sys
+from importlib.metadata import version
 from pathlib import Path
 from steps import scaled
 rows = Path(sys.argv[1]).read_text().split()[1:]
 loss = scaled(sum(map(float, rows))) + (random.random() if "--dice" in sys.argv else 0.0)
+loss += int(version("iniconfig").split(".")[1]) if "--library" in sys.argv else 0
 found = {"metrics": {"loss": loss, "system/cpu": random.random()}, "params": {"rows": str(len(rows))}, "files": {}}
 Path(os.environ["MODELYARD_DATA"], "outcome.json").write_text(json.dumps(found))
 if "--broken" in sys.argv:
@@ -63,10 +75,10 @@ def rows(tmp_path: Path) -> Path:
 def logged(mine: Installation, rows: Path, *words: str, loss: float = 7 / 3, **changes: Any) -> RunId:
     """A run as the client leaves one: figures, source, packages, record."""
     project = rows.parent / "project"
-    (project / "jobs").mkdir(parents=True)
+    (project / "jobs").mkdir(parents=True, exist_ok=True)
     for name, text in (("jobs/train.py", TRAIN), ("jobs/steps.py", STEPS)):
         (project / name).write_text(text)
-    environment, source = b"# editable: mine==0\n", source_archive(project)
+    environment, source = changes.pop("environment", b"# editable: mine==0\n"), source_archive(project)
     dataset = {"name": "rows", "digest": digest_frame(pl.read_csv(rows)), "context": "training", "path": str(rows), "rows": 3}
     record = {
         "format": 1,
@@ -88,10 +100,10 @@ def logged(mine: Installation, rows: Path, *words: str, loss: float = 7 / 3, **c
     return run.facts.id
 
 
-def made(mine: Installation, run: RunId) -> Reproduction:
+def made(mine: Installation, run: RunId, swaps: Swaps = NO_SWAPS) -> Reproduction:
     """The run made again, not ended."""
     asked = Reproduction(
-        id=ReproductionId("rpr_1"),
+        id=ReproductionId(new_id("rpr")),
         team_id=DEFAULT_TEAM,
         model=None,
         version=None,
@@ -99,6 +111,7 @@ def made(mine: Installation, run: RunId) -> Reproduction:
         state=ReproductionState.WAITING,
         asked_by=SYSTEM.id,
         asked_at=mine.clock.now(),
+        swaps=swaps,
     )
     mine.database.write(lambda tx: store.put_reproduction(tx, asked, asked.id))
     held = mine.database.write(lambda tx: claimed_reproduction(tx, "tester", 60.0))
@@ -123,6 +136,41 @@ def test_where_its_data_was_changed_the_file_and_the_rows_are_named(mine: Instal
     assert found.verdict is Verdict.DIFFERENT
     assert [one.ingredient for one in found.differences] == [Ingredient.DATA]
     assert f"{rows} is no longer what rows was read from, 2 rows instead of 3" in found.reason
+
+
+def kept_in_project(mine: Installation, rows: Path) -> tuple[RunId, Path]:
+    """A run whose data is small enough to be a part of its source, and the project's folder."""
+    project = rows.parent / "project"
+    project.mkdir()
+    (project / "rows.csv").write_bytes(rows.read_bytes())
+    dataset = {"name": "rows", "digest": digest_frame(pl.read_csv(rows)), "path": "rows.csv", "rows": 3}
+    return logged(mine, rows, command=["python", "train.py", "../rows.csv"], datasets=[dataset], root=str(project)), project
+
+
+def test_with_other_code_the_file_is_named_and_its_data_is_still_the_recorded_one(mine: Installation, rows: Path) -> None:
+    run, project = kept_in_project(mine, rows)
+    (project / "rows.csv").write_text("value\n9\n")
+    (project / "jobs" / "steps.py").write_text(STEPS.replace("3", "4"))
+    found = made(mine, run, Swaps(source=mine.blobs.put_bytes(source_archive(project))))
+    assert (found.verdict, [one.ingredient for one in found.differences]) == (Verdict.DIFFERENT, [Ingredient.CODE])
+    assert found.differences[0].said == "jobs/steps.py has other content"
+    assert {one.what: one.rebuilt for one in found.comparisons}["metric loss"] == repr(7 / 4)
+
+
+def test_a_source_without_the_commands_file_is_refused(mine: Installation, rows: Path) -> None:
+    run, project = kept_in_project(mine, rows)
+    (project / "jobs" / "train.py").unlink()
+    with pytest.raises(NotReproducible, match="the source of today has no train"):
+        made(mine, run, Swaps(source=mine.blobs.put_bytes(source_archive(project))))
+
+
+def test_a_package_in_another_version_is_named_with_both(mine: Installation, rows: Path) -> None:
+    run = logged(mine, rows, "--library", loss=7 / 3 + 1, environment=b"iniconfig==2.1.0\n")
+    found = made(mine, run, Swaps(packages=("IniConfig==2.0.0",)))
+    assert (found.verdict, [one.ingredient for one in found.differences]) == (Verdict.DIFFERENT, [Ingredient.LIBRARY])
+    assert found.differences[0].said == "iniconfig 2.0.0 instead of 2.1.0"
+    with pytest.raises(EnvironmentFailed, match="polars is not among the packages of the run"):
+        repinned(b"iniconfig==2.1.0\n", ("polars==2.1.0",))
 
 
 def test_where_its_data_is_gone_it_says_which(mine: Installation, rows: Path) -> None:
