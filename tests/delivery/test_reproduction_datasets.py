@@ -29,7 +29,7 @@ def places(tmp_path: Path) -> Places:
 
 def taken(places: Places, swaps: Swaps = NO_SWAPS, **changes: Any) -> tuple[Laid, str]:
     """What is said of `rows.csv`, and what the command finds there."""
-    facts = {"name": "rows", "digest": digest_frame(pl.read_csv(THEN.encode())), "path": "rows.csv", "rows": 3} | changes
+    facts: dict[str, Any] = {"name": "rows", "digest": digest_frame(pl.read_csv(THEN.encode())), "path": "rows.csv", "rows": 3} | changes
     return laid((RecordedData(**facts),), places, swaps), (places.room.source / facts["path"]).read_text()
 
 
@@ -70,7 +70,7 @@ def test_data_and_code_of_today_come_from_one_folder_where_the_run_s_own_is_not_
 
 
 def test_rows_from_memory_need_not_be_all_of_the_file_that_they_came_from(places: Places) -> None:
-    some = {"digest": digest_frame(pl.read_csv(THEN.encode()).head(1)), "rows": 1}
+    some: dict[str, Any] = {"digest": digest_frame(pl.read_csv(THEN.encode()).head(1)), "rows": 1}
     file = str(digest_file(places.room.recorded_source / "rows.csv"))
     assert taken(places, file=file, **some)[0].differences == []
     assert len(taken(places, DATA, file=file, **some)[0].differences) == 1

@@ -56,10 +56,10 @@ def read(folder: Path) -> RecordedOutcome:
     return msgspec.json.decode((folder / "outcome.json").read_bytes(), type=RecordedOutcome)
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Iterator[Installation]:
-    """An installation of the test's own."""
-    with opened(Settings(data=str(tmp_path / "data"))) as installation:
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation, of which each test knows its own run alone."""
+    with opened(Settings(data=str(tmp_path_factory.mktemp("data")))) as installation:
         installation.database.write(service.ensure_default)
         yield installation
 

@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -138,22 +139,31 @@ def _steps(found: Reproduction) -> Table:
 def _tell_verdict(found: Reproduction) -> None:
     if found.comparisons:
         print_table("Compared", ("what", "equal", "recorded!", "rebuilt!"), map(_row, found.comparisons))
-    say = console().print
-    say(_sentence(found))
-    if found.verdict is Verdict.DIFFERENT:
-        for one in found.differences:
-            say(f"{'Cause' if len(found.differences) == 1 else 'Possible cause'}: {one.ingredient}, {plain(one.said)}.")
-    if found.verdict in SAME:
-        for one in found.differences:
-            say(f"It makes no difference that not as recorded is {one.ingredient}: {plain(one.said)}.")
+    for line in (_sentence(found), *_causes(found), *_remarks(found)):
+        console().print(line)
+    tell(f"recorded as {found.id}")
+
+
+def _causes(found: Reproduction) -> Iterator[str]:
+    """What was not as recorded, and whether that may be why something else came out."""
+    for one in found.differences:
+        if found.verdict in SAME:
+            yield f"It makes no difference that not as recorded is {one.ingredient}: {plain(one.said)}."
+        else:
+            yield f"{'Cause' if len(found.differences) == 1 else 'Possible cause'}: {one.ingredient}, {plain(one.said)}."
+
+
+def _remarks(found: Reproduction) -> Iterator[str]:
+    """What is to be known of the data, and of what was asked to be taken otherwise."""
     if found.snapshot is not None and not found.swaps.data:
-        say(f"Training data: {SNAPSHOTS[found.snapshot]}.")
+        yield f"Training data: {SNAPSHOTS[found.snapshot]}."
     if found.snapshot is SnapshotVerdict.CHANGED and found.is_whole:
         what = found.run if found.version is None else f"{found.model}/{found.version}"
-        say(f"What that changes: yard reproduce {what} --with-current-data")
-    if not found.is_whole:
-        say("Something was taken otherwise than recorded: this says nothing of whether the original can be made again.")
-    tell(f"recorded as {found.id}")
+        yield f"What that changes: yard reproduce {what} --with-current-data"
+    if found.verdict is Verdict.IDENTICAL and not found.is_whole and not found.differences:
+        yield "What was to be taken otherwise is as it was recorded."
+    elif not found.is_whole:
+        yield "Something was taken otherwise than recorded: this says nothing of whether the original can be made again."
 
 
 def _sentence(found: Reproduction) -> str:

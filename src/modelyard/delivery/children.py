@@ -89,5 +89,6 @@ def _failure(result: Path, log: Path, code: int) -> TrainingFailed:
     if result.exists():
         told = msgspec.json.decode(result.read_bytes(), type=Told)
         return TrainingFailed(f"{told.error['message']}\n{told.trace[-1500:]}".strip(), hint=told.error.get("hint", ""))
-    tail = log.read_text("utf-8", "replace")[-1500:]
-    return TrainingFailed(f"its process ended with {code}: {tail}".strip(), hint="run the project's code by hand to see more")
+    tail = log.read_text("utf-8", "replace")[-1500:].strip()
+    last = tail.rpartition("\n")[2]
+    return TrainingFailed(f"its process ended with {code}: {last}\n{tail}".strip(), hint="run the project's code by hand to see more")

@@ -5,6 +5,7 @@ Owns the words; what came of it is `comparison`'s business.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from modelyard.core.digests import Digest, digest_bytes
 from modelyard.delivery.domain import Comparison, Difference, Ingredient
@@ -19,8 +20,11 @@ OWN_PACKAGE = "Modelyard's own package"
 
 
 def file_differences(recorded: bytes, taken: bytes, *, besides: Collection[str] = ()) -> list[Difference]:
-    """The files by which two archives of source differ, `besides` and the lock apart, whose changes are those of libraries."""
-    before, after = ({name: one for name, one in _files(archive).items() if name not in besides} for archive in (recorded, taken))
+    """The files by which two archives of source differ, but for the lock, whose changes are those of libraries.
+
+    `besides` are files, folders and patterns that hold data, and are no code.
+    """
+    before, after = ({name: one for name, one in _files(archive).items() if not _is_any(name, besides)} for archive in (recorded, taken))
     changed = [name for name in sorted(before.keys() & after.keys()) if before[name] != after[name] and name != LOCK]
     said = [
         *(f"{name} has other content" for name in changed),
@@ -80,6 +84,10 @@ def _files(archive: bytes) -> dict[str, Digest]:
     with opened_source(archive) as opened:
         contents = ((member.name, opened.extractfile(member)) for member in opened.getmembers() if member.isreg())
         return {name: digest_bytes(stream.read()) for name, stream in contents if stream is not None}
+
+
+def _is_any(name: str, places: Collection[str]) -> bool:
+    return any(name == place or name.startswith(f"{place}/") or fnmatchcase(name, place) for place in places)
 
 
 def _listed(said: list[str]) -> str:

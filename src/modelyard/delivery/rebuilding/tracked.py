@@ -97,7 +97,7 @@ def made_again(yard: Yard, steps: Steps, room: Room, read: ReadOutcome) -> Repro
     try:
         steps.taken("train", lambda: _trained(yard, record, room, fresh), lambda _: " ".join(record.command or ()))
     except TrainingFailed as error:
-        found = failed(steps.held, f"{told(made.differences)}{error.message}")
+        found = failed(steps.held, error.message)
         return msgspec.structs.replace(found, differences=made.differences, is_enclosed=is_enclosing(), snapshot=data.verdict)
     again = steps.taken("compare", lambda: read(room.logged), _said_of_outcome)
     return _judged(steps.held, made, again)
