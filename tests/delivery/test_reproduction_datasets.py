@@ -87,3 +87,19 @@ def test_tables_that_have_other_columns_or_the_same_values_are_told_so(places: P
     for text, said in (("other\n1\n2\n4\n", "other columns or types"), ("value\n1\n2\n", "2 rows instead of 3")):
         Path(places.root, "rows.csv").write_text(text)
         assert taken(places)[0].later == (f"rows.csv holds something else by now, {said}",)
+
+
+def test_data_that_its_source_left_out_is_linked_to_and_where_it_is_gone_it_says_which(places: Places) -> None:
+    (places.room.recorded_source / "rows.csv").unlink()
+    (places.room.source / "rows.csv").unlink()
+    Path(places.root, "rows.csv").write_text(THEN)
+    found, text = taken(places)
+    assert (text, found.differences, (places.room.source / "rows.csv").is_symlink()) == (THEN, [], True)
+    Path(places.root, "rows.csv").unlink()
+    with pytest.raises(NotReproducible, match=r"the data at rows\.csv is gone, and it is not in the recorded source"):
+        taken(places)
+
+
+def test_a_record_that_leads_out_of_its_source_is_refused(places: Places) -> None:
+    with pytest.raises(NotReproducible, match="leads out of the source"):
+        taken(places, path="../rows.csv")
