@@ -12,7 +12,7 @@ from modelyard.core.clock import Instant
 from modelyard.core.errors import InvalidInput, ModelyardError
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.stages.data import data_checks, learnable
-from modelyard.delivery.stages.splitting import places, split
+from modelyard.delivery.stages.splitting import places, split, split_again
 from modelyard.features.domain import Entity, FeatureView, InvalidDeclaration, Parquet
 from modelyard.sdk.declarations import ATTRIBUTE
 
@@ -103,6 +103,11 @@ def test_checks_speak_of_training_and_test_where_rows_have_no_times() -> None:
     assert all(one["passed"] for one in checks.values())
     assert "enough rows to test on" in checks
     assert "in training" in checks["hub is there"]["got"]
+
+
+def test_what_a_study_may_tune_on_is_checked_by_its_own_cut_for_the_first_would_leave_nothing_to_test_on() -> None:
+    seen, _ = split(frame().drop_nulls("late"), plain())
+    assert [one["name"] for one in data_checks(seen, plain(), split_again) if not one["passed"]] == []
 
 
 AIRPORTS = FeatureView("weather", Entity("origin"), Parquet("w.parquet", timestamp="at"), features=["wind"])

@@ -15,6 +15,7 @@ from modelyard.delivery.sources import source_archive
 def archive(folder: Path, **files: str) -> bytes:
     folder.mkdir()
     for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     return source_archive(folder)
 
@@ -26,6 +27,13 @@ def test_each_file_that_changed_came_or_went_is_named_but_not_the_lock(tmp_path:
     assert found.ingredient is Ingredient.CODE
     assert found.said == "models.py has other content, new.py is new, old.py is gone"
     assert file_differences(before, before) == []
+
+
+@pytest.mark.parametrize("place", ["data/rows.csv", "data", "data/*.csv"])
+def test_data_in_the_source_is_no_code(tmp_path: Path, place: str) -> None:
+    before, after = (archive(tmp_path / name, **{"models.py": "1", "data/rows.csv": name}) for name in ("before", "after"))
+    assert len(file_differences(before, after, besides=[])) == 1
+    assert file_differences(before, after, besides=[place]) == []
 
 
 @pytest.mark.parametrize(

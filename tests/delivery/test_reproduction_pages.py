@@ -95,9 +95,12 @@ def test_every_comparison_is_shown_and_what_the_verdict_rests_on_apart(client: C
 
 
 def test_one_that_failed_says_why(client: Client, database: Database, held: Reproduction) -> None:
-    database.write(lambda tx: ended_reproduction(tx, failed(held, "uv pip failed: no such index")))
+    database.write(lambda tx: ended_reproduction(tx, failed(held, f"its process ended with 1: no paper\nTraceback\n{HOSTILE}")))
     page = html(client, "/reproductions/rpr_1", "eve")
-    assert "It could not be made again: uv pip failed: no such index" in page
+    assert "<strong>It could not be made again: its process ended with 1: no paper</strong>" in page
+    assert "How it ended" in page
+    assert "<code>Traceback " in page
+    assert HOSTILE not in page
     assert client.get("/reproductions/rpr_1", headers={"accept": "text/html", "x-as": "max"}).status_code == 404
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import polars as pl
 import pytest
 
 from tests.servers import free_port
@@ -102,3 +103,22 @@ def test_readmes_first_model_ships_answers_and_is_made_again(clone: Clone) -> No
     assert "identical" in shown
     (found,) = clone.get("/api/v1/models/mine/versions/1/reproductions")
     assert (found["verdict"], found["snapshot"]) == ("identical", "rebuilt"), found["reason"]
+    check_causes(clone)
+
+
+def check_causes(clone: Clone) -> None:
+    """With data, code and a package of today the version comes out otherwise, each of them is named, and its page says both."""
+    mine = clone.folder / "mine"
+    parcels, models = mine / "data" / "parcels.parquet", mine / "models.py"
+    rows = pl.read_parquet(parcels).with_row_index()
+    rows.with_columns(late=pl.when(pl.col("index") < 9).then(1 - pl.col("late")).otherwise("late")).drop("index").write_parquet(parcels)
+    models.write_text(models.read_text().replace("n_estimators=trees", "n_estimators=trees + 1"))
+    asked = "../.venv/bin/yard reproduce mine/1 --with-current-data --with-current-source --with joblib==1.5.3 || test $? = 3"
+    shown = " ".join(clone.sh(f"cd mine\n{asked}").split())
+    assert re.search(r"mine v1 is different, \S+ s: model content, metric .* came out otherwise", shown), shown
+    assert "cause: data, a source has changed: 9 of " in shown
+    assert "cause: code, models.py has other content." in shown
+    assert re.search(r"cause: library, joblib 1\.5\.3 instead of \S+\.", shown), shown
+    page = httpx.get(f"http://{clone.server}/models/mine/versions/1", headers={"Accept": "text/html"}, trust_env=False).text
+    for words in (">Different<", "current data, current source, joblib==1.5.3", ">Identical<", "its records"):
+        assert words in page

@@ -53,7 +53,14 @@ def test_a_study_is_followed_shown_delivered_and_stopped(running: Running, yard:
     with working(running.installation):
         said = yard("tune", MODEL, "--trials", "2", "--parallel", "2")
     assert said.code == 0, said.err
-    for words in ("trial 0   complete", "best so far", "Best parameters", "learning_rate", "later than the 1,280 learned from", "is done"):
+    for words in (
+        "trial 0   complete",
+        "best so far",
+        "Best parameters",
+        "learning_rate",
+        "rows apart from the 1,280 learned from",
+        "is done",
+    ):
         assert words in said.out
     assert f"yard ship {MODEL} --study tuning" in said.err
     again = yard("tune", MODEL, "--trials", "2", "--json").json

@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,7 @@ from modelyard.cli.output import Json, console, plain, print_json, print_table, 
 from modelyard.cli.versions import numbered, parted
 from modelyard.core.errors import EXIT_CODE, Kind
 from modelyard.delivery.domain import (
-    NO_SWAPS,
+    SAME,
     Comparison,
     NewReproduction,
     Reproduction,
@@ -25,7 +26,7 @@ from modelyard.delivery.domain import (
     Swaps,
     Verdict,
 )
-from modelyard.delivery.sources import project_folder, source_archive
+from modelyard.delivery.sources import project_folder, source_archive, source_folder
 from modelyard.sdk.client import Client
 from modelyard.tracking.domain import RunId
 
@@ -34,10 +35,11 @@ STEPS = ("records", "environment", "data", "train", "compare")
 COLOURS = {Verdict.IDENTICAL: "green", Verdict.EQUAL_WITHIN_TOLERANCE: "green", Verdict.DIFFERENT: "red", Verdict.FAILED: "red"}
 SNAPSHOTS = {
     SnapshotVerdict.REBUILT: "rebuilt from the sources, identical",
-    SnapshotVerdict.CHANGED: "a source has changed, so the recorded snapshot was learned from",
-    SnapshotVerdict.GONE: "a source is gone, so the recorded snapshot was learned from",
+    SnapshotVerdict.CHANGED: "a source has changed, so what was recorded was learned from",
+    SnapshotVerdict.GONE: "a source is gone, so what was recorded was learned from",
 }
-WIDEST = 24
+WIDEST = 22
+"""With it, a table with the longest of our own names fits into 80 columns."""
 RUN = re.compile(r"[0-9a-f]{32}")
 
 
@@ -72,7 +74,7 @@ def reproduce(
     Example: yard reproduce late_arrival/3
     """
     with connected() as client:
-        begun = _begun(client, what, NewReproduction(key=key, swaps=_swaps(client, swap)))
+        begun = _begun(client, what, NewReproduction(key=key, swaps=_swaps(client, what, swap)))
         found = _followed(client, begun, quiet=json) if follow else begun
     if json:
         print_json(found)
@@ -83,8 +85,11 @@ def reproduce(
     return _exit_code(found)
 
 
-def _swaps(client: Client, swap: Swap) -> Swaps:
-    source = client.upload_source(source_archive(project_folder(Path.cwd()))) if swap.with_current_source else None
+def _swaps(client: Client, what: str, swap: Swap) -> Swaps:
+    source = None
+    if swap.with_current_source:
+        found = source_folder if RUN.fullmatch(what) else project_folder
+        source = client.upload_source(source_archive(found(Path.cwd())))
     return Swaps(data=swap.with_current_data, source=source, packages=swap.with_)
 
 
@@ -132,27 +137,55 @@ def _steps(found: Reproduction) -> Table:
 
 
 def _tell_verdict(found: Reproduction) -> None:
-    assert found.verdict is not None  # it has ended
     if found.comparisons:
-        print_table("Compared", ("what", "equal", "recorded!", "rebuilt!", ""), map(_row, found.comparisons))
-    word = found.verdict.replace("_", " ")
-    within = f" ({found.tolerance:g})" if found.verdict is Verdict.EQUAL_WITHIN_TOLERANCE else ""
-    took = f", {found.duration_s:.1f} s" if found.duration_s is not None else ""
-    console().print(f"{found.name} is [{COLOURS[found.verdict]}]{word}{within}[/]{took}: {plain(found.reason)}")
-    if found.verdict is Verdict.IDENTICAL:
-        for one in found.differences:
-            console().print(f"It makes no difference that not as recorded is {one.ingredient}: {plain(one.said)}.")
-    if found.snapshot is not None and not found.swaps.data:
-        console().print(f"Training snapshot: {SNAPSHOTS[found.snapshot]}.")
-    if found.snapshot is SnapshotVerdict.CHANGED and not found.swaps.data and found.version is not None:
-        console().print(f"What that changes: yard reproduce {found.model}/{found.version} --with-current-data")
-    if found.swaps != NO_SWAPS:
-        console().print("Something was taken otherwise than recorded: this says nothing of whether the original can be made again.")
+        print_table("Compared", ("what", "equal", "recorded!", "rebuilt!"), map(_row, found.comparisons))
+    for line in (_sentence(found), *_causes(found), *_remarks(found)):
+        console().print(line)
     tell(f"recorded as {found.id}")
 
 
+def _causes(found: Reproduction) -> Iterator[str]:
+    """What was not as recorded, and whether that may be why something else came out."""
+    for one in found.differences:
+        if found.verdict in SAME:
+            yield f"It makes no difference that not as recorded is {one.ingredient}: {plain(one.said)}."
+        else:
+            yield f"{'Cause' if len(found.differences) == 1 else 'Possible cause'}: {one.ingredient}, {plain(one.said)}."
+
+
+def _remarks(found: Reproduction) -> Iterator[str]:
+    """What is to be known of the data, and of what was asked to be taken otherwise."""
+    if found.snapshot is not None and not found.swaps.data:
+        yield f"Training data: {SNAPSHOTS[found.snapshot]}."
+    if found.snapshot is SnapshotVerdict.CHANGED and found.is_whole:
+        what = found.run if found.version is None else f"{found.model}/{found.version}"
+        yield f"What that changes: yard reproduce {what} --with-current-data"
+    if found.verdict is Verdict.IDENTICAL and not found.is_whole and not found.differences:
+        yield "What was to be taken otherwise is as it was recorded."
+    elif not found.is_whole:
+        yield "Something was taken otherwise than recorded: this says nothing of whether the original can be made again."
+
+
+def _sentence(found: Reproduction) -> str:
+    """The verdict, how long it took, and what it rests on; the causes of a difference stand apart."""
+    assert found.verdict is not None  # it has ended
+    word, took = found.verdict.replace("_", " "), f", {found.duration_s:.1f} s" if found.duration_s is not None else ""
+    coloured = f"[{COLOURS[found.verdict]}]{word}[/]"
+    match found.verdict:
+        case Verdict.FAILED:
+            return f"{found.name} {coloured}{took}: {plain(found.reason)}"
+        case Verdict.DIFFERENT:
+            other = [one for one in found.comparisons if one.decides and not one.is_equal]
+            said = (f"{one.what} ({one.note})" if one.note and one.difference is not None else one.what for one in other)
+            return f"{found.name} is {coloured}{took}: {plain(', '.join(said))} came out otherwise"
+        case Verdict.EQUAL_WITHIN_TOLERANCE:
+            return f"{found.name} is {coloured} ({found.tolerance:g}){took}: {plain(found.reason)}"
+        case Verdict.IDENTICAL:
+            return f"{found.name} is {coloured}{took}: {plain(found.reason)}"
+
+
 def _row(one: Comparison) -> tuple[str, ...]:
-    return one.what, "[green]yes[/]" if one.is_equal else "[red]no[/]", _short(one.recorded), _short(one.rebuilt), plain(one.note)
+    return plain(one.what), "[green]yes[/]" if one.is_equal else "[red]no[/]", _short(one.recorded), _short(one.rebuilt)
 
 
 def _short(text: str) -> str:

@@ -126,7 +126,7 @@ def _measured_on(detail: StudyDetail) -> str:
     return (
         ""
         if rows is None
-        else f" on {rows.validated:,} rows, later than the {rows.learned:,} learned from; {rows.held_back:,} later ones were held back"
+        else f" on {rows.validated:,} rows apart from the {rows.learned:,} learned from; {rows.held_back:,} more were held back"
     )
 
 

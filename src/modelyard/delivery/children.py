@@ -16,6 +16,7 @@ from modelyard.delivery.domain import TrainingFailed
 T = TypeVar("T")
 CHILD = "modelyard.sdk.child"
 POLL_S = 0.02
+MOST_TOLD = 1500
 
 
 class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +89,13 @@ def _ended(command: Sequence[str], words: Mapping[str, str], folder: Path, log: 
 def _failure(result: Path, log: Path, code: int) -> TrainingFailed:
     if result.exists():
         told = msgspec.json.decode(result.read_bytes(), type=Told)
-        return TrainingFailed(f"{told.error['message']}\n{told.trace[-1500:]}".strip(), hint=told.error.get("hint", ""))
-    tail = log.read_text("utf-8", "replace")[-1500:]
-    return TrainingFailed(f"its process ended with {code}: {tail}".strip(), hint="run the project's code by hand to see more")
+        return TrainingFailed(f"{told.error['message']}\n{_end(told.trace)}".strip(), hint=told.error.get("hint", ""))
+    tail = _end(log.read_text("utf-8", "replace"))
+    last = tail.rpartition("\n")[2]
+    return TrainingFailed(f"its process ended with {code}: {last}\n{tail}".strip(), hint="run the project's code by hand to see more")
+
+
+def _end(text: str) -> str:
+    """The last of a log or trace, from the start of a line."""
+    text = text.strip()
+    return text if len(text) <= MOST_TOLD else text[-MOST_TOLD:].partition("\n")[2]

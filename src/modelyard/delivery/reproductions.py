@@ -124,9 +124,13 @@ def delivery_of_run(snapshot: Snapshot, run: str, tags: Mapping[str, str]) -> De
 
 
 def check_run_reproducible(snapshot: Snapshot, run: Run) -> None:
-    """Raises NotReproducible where it is not recorded what the run came from."""
+    """Raises NotReproducible where it is not recorded what the run came from, or not yet what came of it."""
     if delivery_of_run(snapshot, run.facts.id, run.tags) is not None:
         return
+    if not run.facts.status.is_final:
+        raise NotReproducible(
+            f"the run {run.facts.id} has not ended: what it left is not all there to compare", hint="ask again once it has ended"
+        )
     if not any(one.path == RECORD for one in list_all_files(snapshot, SYSTEM, run.facts.id)):
         raise NotReproducible(
             f"the run {run.facts.id} was made neither by a delivery nor by modelyard.start: nothing can be made again from records",

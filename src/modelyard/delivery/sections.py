@@ -42,7 +42,9 @@ def on_versions_page(snapshot: Snapshot, principal: Principal, version: ModelVer
             order=40,
             note="from its records, in a fresh environment",
             live=f"model:{version.model}/{version.number}",
-            table=Table(heads=("Verdict", "Equal", "Took", "Asked"), rows=tuple(map(_row, found[:MOST_SHOWN]))) if found else None,
+            table=Table(heads=("Verdict", "Made from", "Equal", "Took", "Asked"), rows=tuple(map(_row, found[:MOST_SHOWN])))
+            if found
+            else None,
             acts=(Act(label="Make it again", href=f"{page_of(version.model, version.number)}/reproduce"),) if may_ask else (),
             empty="Not tried yet: it would be trained again from its records and held against what was recorded",
             command=f"yard reproduce {version.model}/{version.number}",
@@ -113,7 +115,8 @@ def _row(one: Reproduction) -> tuple[Cell, ...]:
     tone, word = reproduction_words(one)
     compared = f"{sum(each.is_equal for each in one.comparisons)} of {len(one.comparisons)}" if one.comparisons else ""
     return (
-        Cell(text=f"{word} {swapped_words(one)}".strip(), tone=tone, href=f"/reproductions/{one.id}"),
+        Cell(text=word, tone=tone, href=f"/reproductions/{one.id}"),
+        Cell(text=swapped_words(one).removeprefix("with ") or "its records"),
         Cell(text=compared),
         Cell(text=f"{one.duration_s:.1f} s" if one.duration_s is not None else ""),
         Cell(at=one.asked_at),

@@ -37,6 +37,17 @@ def project_folder(start: Path) -> Path:
     raise ProjectNotFound(f"no modelyard.toml in {start} or above it", hint="yard init makes a project")
 
 
+def source_folder(start: Path) -> Path:
+    """The project's folder, else `start` itself, as a script without a project has it. Raises ProjectNotFound for a home or the root."""
+    try:
+        return project_folder(start)
+    except ProjectNotFound:
+        folder = start.absolute()
+        if folder in (Path.home(), Path(folder.anchor)):
+            raise
+        return folder
+
+
 def source_files(folder: Path) -> Iterator[Path]:
     """The project's own files, sorted: what git knows or would add, else all but caches; without data beyond 2 MB, but with the lock."""
     known = _known_to_git(folder)

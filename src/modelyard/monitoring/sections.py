@@ -86,9 +86,10 @@ def _watching(shown: Shown) -> Section:
     stale = [view.view for view in shown.standing.views if view.is_stale]
     columns = "as in training" if report and report.drift else "not looked at yet"
     looked = shown.standing.watched.ticked_at
+    views = "fresh" if shown.standing.views else "none"
     facts = (
         Fact(term="Columns", value=drifting[0].title if drifting else columns),
-        Fact(term="Views", value=f"{', '.join(stale)} stale" if stale else "fresh", tone="down" if stale else ""),
+        Fact(term="Views", value=f"{', '.join(stale)} stale" if stale else views, tone="down" if stale else ""),
         Fact(term="Last look", at=looked, value="" if looked else "not yet"),
     )
     return Section(id="watching", title="Watching", place="side", order=30, facts=facts, live="alert")

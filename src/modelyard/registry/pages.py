@@ -88,6 +88,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     step: LineageStep
     href: str = ""
+    missing: str = "not recorded"
 
 
 class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,7 +237,9 @@ def _opening(detail: ModelDetail, shown: VersionDetail | None) -> tuple[Phrase, 
 
 
 def _origins(lineage: Lineage) -> tuple[Origin, ...]:
-    return tuple(Origin(label=LINEAGE_WORDS[step.kind], step=step, href=_run_page(step)) for step in lineage.steps)
+    # A delivery records all that there is: where the feature set alone is missing, the model reads none.
+    missing = "none" if lineage.missing == (LineageKind.FEATURE_SET,) else "not recorded"
+    return tuple(Origin(label=LINEAGE_WORDS[step.kind], step=step, href=_run_page(step), missing=missing) for step in lineage.steps)
 
 
 def _run_page(step: LineageStep) -> str:

@@ -86,7 +86,9 @@ def _hidden(installation: Installation) -> tuple[Path, ...]:
 
 
 def _ended_with(installation: Installation, held: Reproduction, error: Exception) -> None:
-    reason = f"{error.message} ({error.code})" if isinstance(error, ModelyardError) else f"{type(error).__name__}: {error}"
+    reason = f"{type(error).__name__}: {error}"
+    if isinstance(error, ModelyardError):
+        reason = f"{error.message} ({error.code})" + (f"; {error.hint}" if error.hint else "")
     if isinstance(error, ModelyardError) and error.kind not in PASSING:
         installation.database.write(lambda tx: ended_reproduction(tx, failed(held, reason)))
     else:

@@ -47,7 +47,7 @@ def read_rows(yard: Yard, study: Study) -> StudyRows:
     found = learnable(declaration, root, now)
     yard.beat()
     seen, held_back = split(found.frame, declaration)
-    failed = [one for one in data_checks(seen, declaration) if not one["passed"]]
+    failed = [one for one in data_checks(seen, declaration, split_again) if not one["passed"]]
     if failed:
         raise UnfitRows(
             f"of the {found.frame.height:,} rows, {seen.height:,} may be tuned on: {failed[0]['name']}: {failed[0]['got']}, "

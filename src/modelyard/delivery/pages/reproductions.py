@@ -51,6 +51,7 @@ class ReproductionPage(msgspec.Struct, frozen=True, kw_only=True):
     tone: Tone
     word: str
     clause: str
+    log: str
     asker: str
     model_lines: tuple[Line, ...]
     other_lines: tuple[Line, ...]
@@ -75,6 +76,7 @@ def show_reproduction(snapshot: Snapshot, principal: Principal, reproduction: Re
         tone=tone,
         word=word,
         clause=_clause(found),
+        log=found.reason.partition("\n")[2].strip() if found.verdict is Verdict.FAILED else "",
         asker=principal_names(snapshot, {found.asked_by})[found.asked_by],
         model_lines=tuple(one for one in lines if one.comparison.decides),
         other_lines=tuple(one for one in lines if not one.comparison.decides),
@@ -134,17 +136,18 @@ def _tolerance(found: Reproduction) -> str:
 
 
 def _clause(found: Reproduction) -> str:
+    computes = "the model computes" if found.model is not None else "its command logs"
     match found.verdict:
         case None:
             return f"At the step {found.doing}" if found.doing else "Not taken up yet"
         case Verdict.IDENTICAL:
-            return f"Rebuilt {_from(found)}, the model computes the same, bit for bit"
+            return f"Rebuilt {_from(found)}, {computes} the same, bit for bit"
         case Verdict.EQUAL_WITHIN_TOLERANCE:
             return f"Rebuilt {_from(found)}, every number is within {found.tolerance:g} of what was recorded"
         case Verdict.DIFFERENT:
-            return f"Rebuilt {_from(found)}, the model computes something else"
+            return f"Rebuilt {_from(found)}, {computes} something else"
         case Verdict.FAILED:
-            return f"It could not be made again: {found.reason}"
+            return f"It could not be made again: {found.reason.partition(chr(10))[0].removesuffix('.')}"
 
 
 def _from(found: Reproduction) -> str:

@@ -3,6 +3,7 @@
 Owns the steps and their order. It changes nothing of the original; the rebuilt files are stored by digest beside it.
 """
 
+import os
 import shutil
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def _made_again(yard: Yard, steps: Steps, room: Room) -> Reproduction:
             lambda found: f"a {found.kind} on {learned.height:,} rows, seed {kept.seed}, {kept.threads} threads",
         )
     except TrainingFailed as error:
-        found = failed(steps.held, f"{told(differences)}{error.message}")
+        found = failed(steps.held, error.message)
         return msgspec.structs.replace(found, differences=tuple(differences), is_enclosed=is_enclosing(), snapshot=rows.verdict)
     comparisons = steps.taken("compare", lambda: _models(yard, records, room, rows), _said_of_comparisons)
     return _judged(yard, steps.held, room, msgspec.structs.replace(made, comparisons=tuple(comparisons), differences=tuple(differences)))
@@ -168,7 +169,10 @@ def _swapped(yard: Yard, swaps: Swaps, room: Room, made: Made) -> list[Differenc
     if not made.rows.is_as_recorded:
         found.append(Difference(ingredient=Ingredient.DATA, said=made.rows.comparison.note))
     if swaps.source is not None:
-        found += file_differences(yard.blobs.get_bytes(made.records.training.source), yard.blobs.get_bytes(swaps.source))
+        recorded, declared = yard.blobs.get_bytes(made.records.training.source), made.records.declaration
+        # A file that rows are read from may lie in the project, and is no code.
+        data = {os.path.normpath(source.path) for source in (declared.observations.source, *(view.source for view in declared.views))}
+        found += file_differences(recorded, yard.blobs.get_bytes(swaps.source), besides=data)
     if swaps != NO_SWAPS:
         found += library_differences(locked_requirements(room.recorded_source, yard.beat), made.fresh.requirements)
     return found

@@ -4,7 +4,8 @@ Owns the words; what came of it is `comparison`'s business.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from modelyard.core.digests import Digest, digest_bytes
 from modelyard.delivery.domain import Comparison, Difference, Ingredient
@@ -12,15 +13,18 @@ from modelyard.delivery.sources import LOCK, opened_source
 
 MOST_NAMED = 5
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
-UNREPEATED = "all it was made from was, so the training function does not repeat itself"
+UNREPEATED = "everything that it was made from is as recorded, so the training does not repeat itself"
 PROCESSOR = "processor"
 PYTHON = "Python"
 OWN_PACKAGE = "Modelyard's own package"
 
 
-def file_differences(recorded: bytes, taken: bytes) -> list[Difference]:
-    """The files by which two archives of source differ, the lock apart, whose changes are those of libraries."""
-    before, after = _files(recorded), _files(taken)
+def file_differences(recorded: bytes, taken: bytes, *, besides: Collection[str] = ()) -> list[Difference]:
+    """The files by which two archives of source differ, but for the lock, whose changes are those of libraries.
+
+    `besides` are files, folders and patterns that hold data, and are no code.
+    """
+    before, after = ({name: one for name, one in _files(archive).items() if not _is_any(name, besides)} for archive in (recorded, taken))
     changed = [name for name in sorted(before.keys() & after.keys()) if before[name] != after[name] and name != LOCK]
     said = [
         *(f"{name} has other content" for name in changed),
@@ -80,6 +84,10 @@ def _files(archive: bytes) -> dict[str, Digest]:
     with opened_source(archive) as opened:
         contents = ((member.name, opened.extractfile(member)) for member in opened.getmembers() if member.isreg())
         return {name: digest_bytes(stream.read()) for name, stream in contents if stream is not None}
+
+
+def _is_any(name: str, places: Collection[str]) -> bool:
+    return any(name == place or name.startswith(f"{place}/") or fnmatchcase(name, place) for place in places)
 
 
 def _listed(said: list[str]) -> str:

@@ -25,10 +25,14 @@ BUILDERS_OWN = frozenset({"_virtualenv.py", "_virtualenv.pth"})
 
 
 class Fresh(msgspec.Struct, frozen=True, kw_only=True):
-    """A fresh environment: how many files were checked, and the first that uv's cache held otherwise than its package says."""
+    """A fresh environment: how many files were checked, and the first that uv's cache held otherwise than its package says.
+
+    `wanted` says in words by what it was built.
+    """
 
     environment: Environment
     files: int
+    wanted: str = "the lock"
     damaged: str = ""
 
     @property
@@ -39,7 +43,7 @@ class Fresh(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def said(self) -> str:
         """What was done, in a sentence."""
-        start = f"built anew from the lock, {self.files:,} files checked"
+        start = f"built anew from {self.wanted}, {self.files:,} files checked"
         return f"{start}; uv's cache held another {self.damaged}, so all was downloaded" if self.damaged else start
 
 
@@ -55,6 +59,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     source: Path | None = None
     packages: tuple[str, ...] = ()
     requirements: bytes = b""
+
+    @property
+    def said(self) -> str:
+        """What says which packages, in words."""
+        return "the lock" if self.source is not None else "the recorded versions"
 
 
 def fresh_environment(blobs: Blobs, wanted: Wanted, beat: Beat) -> Fresh:
@@ -75,7 +84,7 @@ def fresh_environment(blobs: Blobs, wanted: Wanted, beat: Beat) -> Fresh:
     environment = _built(build, wanted, own)
     files, found = checked_files(environment)
     if not found:
-        return Fresh(environment=environment, files=files)
+        return Fresh(environment=environment, files=files, wanted=wanted.said)
     shutil.rmtree(folder / "cached")
     environment = _built(msgspec.structs.replace(build, root=folder / "downloaded", use_cache=False), wanted, own)
     files, again = checked_files(environment)
@@ -83,7 +92,7 @@ def fresh_environment(blobs: Blobs, wanted: Wanted, beat: Beat) -> Fresh:
         raise EnvironmentFailed(
             f"{again[0]} is not what its package says, also when downloaded anew", hint="do you trust the package index?"
         )
-    return Fresh(environment=environment, files=files, damaged=found[0])
+    return Fresh(environment=environment, files=files, wanted=wanted.said, damaged=found[0])
 
 
 def _built(build: Build, wanted: Wanted, own: bytes) -> Environment:

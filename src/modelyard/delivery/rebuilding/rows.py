@@ -103,18 +103,22 @@ def _changes(recorded: pl.DataFrame, rebuilt: Learnable, records: Records) -> st
     files = {view.name: view.source.path for view in declared.views}
     other = [f"{files[use.view]} of {use.view}" for use in rebuilt.sources if then.get(use.view, use.source) != use.source]
     files_said = ", ".join(other) if other else declared.observations.source.path
-    return f"a source has changed: {_other_rows(recorded, rebuilt.frame)}; no longer the same: {files_said}"
+    return f"a source has changed: {other_rows(recorded, rebuilt.frame)}; no longer the same: {files_said}"
 
 
-def _other_rows(before: pl.DataFrame, after: pl.DataFrame) -> str:
+def other_rows(before: pl.DataFrame, after: pl.DataFrame) -> str:
+    """By how many rows, or in which columns of how many, two tables differ, in words."""
     if before.height != after.height:
         return f"{after.height:,} rows instead of {before.height:,}"
     if before.columns != after.columns or before.dtypes != after.dtypes:
         return "other columns or types"
     unequal = {name: before[name].ne_missing(after[name]) for name in before.columns}
     names = [name for name, differs in unequal.items() if differs.any()]
-    rows = before.filter(pl.any_horizontal([unequal[name] for name in names])) if names else before.clear()
-    first = f", the first at {rows[AS_OF].dt.strftime('%Y-%m-%d %H:%M')[0]} UTC" if rows.height and AS_OF in rows.columns else ""
+    if not names:
+        return "the same values, written otherwise"
+    rows = before.filter(pl.any_horizontal([unequal[name] for name in names]))
+    is_dated = isinstance(before.schema.get(AS_OF), pl.Datetime)
+    first = f", the first at {rows[AS_OF].dt.strftime('%Y-%m-%d %H:%M')[0]} UTC" if is_dated else ""
     return f"{rows.height:,} of {before.height:,} rows have other values in {', '.join(names[:6])}{first}"
 
 

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import polars as pl
 
 from modelyard.access.domain import SYSTEM
-from modelyard.core.digests import Digest, digest_file
+from modelyard.core.digests import Digest, digest_bytes
 from modelyard.core.enclosure import is_enclosing
 from modelyard.core.processor import processor
 from modelyard.delivery.children import ChildLimits, called
 from modelyard.delivery.domain import Comparison, Difference, Ingredient, NotReproducible, Reproduction, TrainingFailed, Verdict
-from modelyard.delivery.environments import own_words
+from modelyard.delivery.environments import EnvironmentFailed, own_words
 from modelyard.delivery.rebuilding.comparison import FILE, allowed, compared, compared_metrics, verdict_of
-from modelyard.delivery.rebuilding.differences import PROCESSOR, PYTHON, UNREPEATED, told
+from modelyard.delivery.rebuilding.datasets import Laid, Places, RecordedData, laid
+from modelyard.delivery.rebuilding.differences import PROCESSOR, PYTHON, UNREPEATED, file_differences, library_differences, told
 from modelyard.delivery.rebuilding.environment import Fresh, Wanted, fresh_environment
 from modelyard.delivery.rebuilding.room import Room, check_left, sound
 from modelyard.delivery.rebuilding.steps import Steps
@@ -30,7 +30,6 @@ from modelyard.delivery.training import TRAIN_TIMEOUT_S
 from modelyard.ledger.service import first_positions, list_events
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Snapshot
-from modelyard.storage.rows import digest_frame
 from modelyard.tracking.domain import Artifact, Run, RunId
 from modelyard.tracking.service import current_digest, get_run, list_all_files
 
@@ -39,6 +38,7 @@ CONTENT = "content at its end"
 CHANGED = "something of the run, if only a tag, was changed since it ended"
 SYSTEM_METRICS = "system/"
 DATA = "MODELYARD_DATA"
+PACKAGES = "packages"
 PINNED_LINE = re.compile(rb"(?!modelyard==)[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
 
 
@@ -52,15 +52,6 @@ class RecordedOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 ReadOutcome = Callable[[Path], RecordedOutcome]
 """Reads what the one run left that our client logged to a data folder of its own."""
-
-
-class RecordedData(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset that a run read. `path` counts from the source's root, or is absolute; None where it is not known."""
-
-    name: str
-    digest: str
-    path: str | None = None
-    rows: int | None = None
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,28 +73,40 @@ class Tracked(msgspec.Struct, frozen=True, kw_only=True):
     """A run as it is on record, and what it left; `content` is its digest as the ledger has it from its end, and as it is now."""
 
     record: RunRecord
+    source: bytes
     requirements: bytes
     outcome: RecordedOutcome
     content: tuple[str, str]
 
 
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What the run was made again of, and what of it was not as recorded."""
+
+    tracked: Tracked
+    fresh: Fresh
+    data: Laid
+    differences: tuple[Difference, ...]
+
+
 def made_again(yard: Yard, steps: Steps, room: Room, read: ReadOutcome) -> Reproduction:
     """The run, made again and held against what it left. Raises NotReproducible, and whatever keeps it from being made again."""
-    tracked = steps.taken("records", lambda: _tracked(yard, steps.held.run or "", room), _said_of_records)
+    swaps = steps.held.swaps
+    tracked = steps.taken("records", lambda: _tracked(yard, steps.held, room), _said_of_records)
     record = tracked.record
-    wanted = Wanted(folder=room.environment, python=record.python, requirements=tracked.requirements)
+    requirements = repinned(tracked.requirements, swaps.packages)
+    wanted = Wanted(folder=room.environment, python=record.python, requirements=requirements)
     fresh = steps.taken("environment", lambda: fresh_environment(yard.blobs, wanted, yard.beat), lambda found: found.said)
-    changed = steps.taken("data", lambda: _changed_data(room, record), _said_of_data(record))
-    if record.processor != processor():
-        said = f"{processor()} instead of {record.processor or 'one that was not recorded'}"
-        changed = [*changed, Difference(ingredient=Ingredient.PROCESSOR, said=said)]
+    places = Places(root=record.root, room=room)
+    data = steps.taken("data", lambda: laid(record.datasets, places, swaps), lambda found: found.said)
+    differences = (*data.differences, *_other_code(yard, steps.held, tracked), *library_differences(tracked.requirements, requirements))
+    made = Made(tracked=tracked, fresh=fresh, data=data, differences=(*differences, *_other_processor(record)))
     try:
         steps.taken("train", lambda: _trained(yard, record, room, fresh), lambda _: " ".join(record.command or ()))
     except TrainingFailed as error:
-        found = failed(steps.held, f"{told(changed)}{error.message}")
-        return msgspec.structs.replace(found, differences=tuple(changed), is_enclosed=is_enclosing())
-    again = steps.taken("compare", lambda: read(room.logged), lambda found: f"{len(found.metrics)} metrics, {len(found.files)} files")
-    return _judged(steps.held, tracked, again, changed)
+        found = failed(steps.held, error.message)
+        return msgspec.structs.replace(found, differences=made.differences, is_enclosed=is_enclosing(), snapshot=data.verdict)
+    again = steps.taken("compare", lambda: read(room.logged), _said_of_outcome)
+    return _judged(steps.held, made, again)
 
 
 def run_record(files: Mapping[str, Digest], blobs: Blobs) -> RunRecord:
@@ -125,7 +128,8 @@ def run_record(files: Mapping[str, Digest], blobs: Blobs) -> RunRecord:
     return record
 
 
-def _tracked(yard: Yard, run: str, room: Room) -> Tracked:
+def _tracked(yard: Yard, held: Reproduction, room: Room) -> Tracked:
+    run = held.run or ""
     with yard.database.read() as state:
         found = get_run(state, SYSTEM, RunId(run))
         there = list_all_files(state, SYSTEM, RunId(run))
@@ -140,14 +144,17 @@ def _tracked(yard: Yard, run: str, room: Room) -> Tracked:
                 f"{RECORDS}{name} of the run is not what its tag says: {tagged}", hint="it was written to after its start"
             )
     with sound("the source archive of the run"):
-        unpack_source(yard.blobs.get_bytes(files[f"{RECORDS}source.tar"]), room.source)
+        source = yard.blobs.get_bytes(files[f"{RECORDS}source.tar"])
+        unpack_source(source, room.recorded_source)
     with sound("the list of the run's packages"):
         lines = yard.blobs.get_bytes(files[f"{RECORDS}environment.txt"]).splitlines()
+    unpack_source(source if held.swaps.source is None else yard.blobs.get_bytes(held.swaps.source), room.source)
+    _check_callable(record, room)
     outcome = RecordedOutcome(
-        params=found.params, metrics={one.key: one.value for one in found.metrics if one.value is not None}, files=_own(files)
+        params=found.params, metrics={one.key: one.value for one in found.metrics if one.value is not None}, files=files
     )
     requirements = b"".join(line + b"\n" for line in lines if PINNED_LINE.fullmatch(line))
-    return Tracked(record=record, requirements=requirements, outcome=outcome, content=content)
+    return Tracked(record=record, source=source, requirements=requirements, outcome=outcome, content=content)
 
 
 def _check_ended(state: Snapshot, run: Run, files: Sequence[Artifact]) -> None:
@@ -162,47 +169,46 @@ def _check_ended(state: Snapshot, run: Run, files: Sequence[Artifact]) -> None:
         raise NotReproducible(f"{late[0]} of the run was written after the run had ended", hint="what it was to be held to is not known")
 
 
-def _changed_data(room: Room, record: RunRecord) -> list[Difference]:
-    """The datasets that are no longer what the run read. Raises NotReproducible for one that is gone, or the installation's own."""
-    found = []
-    for one in record.datasets:
-        if one.path is None:
-            continue
-        path = _laid(one.path, record.root, room.source)
-        if any(path.resolve().is_relative_to(hidden.resolve()) for hidden in room.hidden):
+def _check_callable(record: RunRecord, room: Room) -> None:
+    """Raises NotReproducible where another source was given that does not hold what the command names in the recorded one."""
+    for word in (".", *(record.command or ())[1:]):
+        recorded, taken = (folder / record.folder / word for folder in (room.recorded_source, room.source))
+        if recorded.exists() and not taken.exists():
+            name = record.folder if word == "." else word
             raise NotReproducible(
-                f"the data at {one.path[:200]} is the installation's own", hint="a run's data lies outside of the data folder"
+                f"the source of today has no {name[:200]}, which the run's command names", hint=f"give the folder that lay at {record.root}"
             )
-        digest, rows = _digest(path)
-        if digest != one.digest:
-            instead = f", {rows:,} rows instead of {one.rows:,}" if rows is not None and one.rows is not None and rows != one.rows else ""
-            found.append(Difference(ingredient=Ingredient.DATA, said=f"{one.path} is no longer what {one.name} was read from{instead}"))
-    return found
 
 
-def _laid(name: str, root: str, source: Path) -> Path:
-    """The file of a dataset: where it lies, or in the source, linked to where the project lies if the source left it out.
+def repinned(requirements: bytes, packages: Sequence[str]) -> bytes:
+    """The packages of a run, one `name==version` a line, with some in other versions. Raises EnvironmentFailed for one that it had not.
 
-    Raises NotReproducible where it is gone.
+    >>> repinned(b"numpy==2.4.0\\npolars==2.1.0\\n", ("NumPy==2.3.5",))
+    b'numpy==2.3.5\\npolars==2.1.0\\n'
     """
-    path, kept = source / name, Path(root, name)
-    if ".." in Path(name).parts:
-        raise NotReproducible(f"the data at {name[:200]} leads out of the source", hint="was the record written by modelyard.start?")
-    if not path.exists() and kept.is_absolute() and kept.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(kept)
-    if not path.is_file():
-        raise NotReproducible(f"the data at {name} is gone, and it is not in the recorded source", hint="put it back where the run read it")
-    return path
+    lines = dict(line.split("==", 1) for line in requirements.decode().splitlines())
+    for package in packages:
+        name, _, version = package.partition("==")
+        known = re.sub(r"[-_.]+", "-", name).lower()
+        if known not in lines:
+            raise EnvironmentFailed(f"{name} is not among the packages of the run", hint="modelyard/environment.txt of the run lists them")
+        lines[known] = version
+    return "".join(f"{name}=={version}\n" for name, version in lines.items()).encode()
 
 
-def _digest(path: Path) -> tuple[Digest, int | None]:
-    """The digest of a file's rows, and how many there are; of what is no table, of its bytes."""
-    try:
-        frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path) if path.suffix == ".csv" else None
-    except pl.exceptions.PolarsError:
-        frame = None
-    return (digest_file(path), None) if frame is None else (digest_frame(frame), frame.height)
+def _other_code(yard: Yard, held: Reproduction, tracked: Tracked) -> list[Difference]:
+    """The files by which another source differs that was asked for; data is no code, whichever of it was taken."""
+    if held.swaps.source is None:
+        return []
+    data = {one.path for one in tracked.record.datasets if one.path is not None}
+    return file_differences(tracked.source, yard.blobs.get_bytes(held.swaps.source), besides=data)
+
+
+def _other_processor(record: RunRecord) -> list[Difference]:
+    if record.processor == processor():
+        return []
+    said = f"{processor()} instead of {record.processor or 'one that was not recorded'}"
+    return [Difference(ingredient=Ingredient.PROCESSOR, said=said)]
 
 
 def _trained(yard: Yard, record: RunRecord, room: Room, fresh: Fresh) -> None:
@@ -220,12 +226,13 @@ def _trained(yard: Yard, record: RunRecord, room: Room, fresh: Fresh) -> None:
     check_left(room.logged)
 
 
-def _judged(held: Reproduction, tracked: Tracked, again: RecordedOutcome, changed: list[Difference]) -> Reproduction:
+def _judged(held: Reproduction, made: Made, again: RecordedOutcome) -> Reproduction:
+    tracked, differences = made.tracked, made.differences
     record, before = tracked.record, tracked.outcome
     files = _own(again.files)
     comparisons = [
         *compared_metrics(_figures(before.metrics), _figures(again.metrics)),
-        *(compared(f"{FILE}{path}", digest, files.get(path, ""), decides=True) for path, digest in sorted(before.files.items())),
+        *(compared(f"{FILE}{path}", digest, files.get(path, ""), decides=True) for path, digest in sorted(_own(before.files).items())),
         *(
             msgspec.structs.replace(compared(f"param {name}", value, again.params.get(name, ""), decides=False), difference=None)
             for name, value in sorted(before.params.items())
@@ -233,7 +240,10 @@ def _judged(held: Reproduction, tracked: Tracked, again: RecordedOutcome, change
     ]
     if not any(one.decides for one in comparisons):
         raise NotReproducible("the run left neither metrics nor files to compare", hint="log what it was measured at")
+    packages = [digest_bytes(one) for one in (tracked.requirements, made.fresh.requirements)]
     around: list[Comparison] = [
+        *made.data.comparisons,
+        compared(PACKAGES, packages[0], packages[1], decides=False, note=made.fresh.said),
         compared(PYTHON, record.python, record.python, decides=False),
         compared(PROCESSOR, record.processor, processor(), decides=False),
         compared(CONTENT, *tracked.content, decides=False, note="" if len(set(tracked.content)) == 1 else CHANGED),
@@ -243,14 +253,15 @@ def _judged(held: Reproduction, tracked: Tracked, again: RecordedOutcome, change
     if verdict is Verdict.IDENTICAL:
         found = "every figure and file is the same, bit for bit"
     if verdict is Verdict.DIFFERENT:
-        changed = changed or [Difference(ingredient=Ingredient.TRAINING, said=UNREPEATED)]
-        found = f"{told(changed)}different: {found}"
+        differences = differences or (Difference(ingredient=Ingredient.TRAINING, said=UNREPEATED),)
+        found = f"{told(differences)}different: {found}"
     return msgspec.structs.replace(
         held,
         verdict=verdict,
         reason=found[:2000],
         comparisons=(*comparisons, *around),
-        differences=tuple(changed),
+        differences=differences,
+        snapshot=made.data.verdict,
         tolerance=within or None,
         processor=processor(),
         is_enclosed=is_enclosing(),
@@ -271,5 +282,5 @@ def _said_of_records(found: Tracked) -> str:
     return f"source and {len(found.requirements.splitlines())} packages, digests checked; Python {found.record.python}"
 
 
-def _said_of_data(record: RunRecord) -> Callable[[list[Difference]], str]:
-    return lambda changed: "; ".join(one.said for one in changed) or f"{len(record.datasets)} datasets, those with a path as they were"
+def _said_of_outcome(found: RecordedOutcome) -> str:
+    return f"{len(_figures(found.metrics))} metrics, {len(_own(found.files))} files"

@@ -11,7 +11,7 @@ from modelyard.core.errors import InvalidInput
 from modelyard.delivery.declaration import AsOf, ModelDeclaration, Observations
 from modelyard.delivery.domain import DeliveryState, Facts
 from modelyard.delivery.machine import Done, Outcome, Stopped
-from modelyard.delivery.stages.splitting import AS_OF, in_places, split
+from modelyard.delivery.stages.splitting import AS_OF, Cut, in_places, split
 from modelyard.delivery.stages.yard import Job, Yard, put_frame, snapshot_of
 from modelyard.features.domain import DType, SourceUse
 from modelyard.features.domain.types import find_dtype
@@ -131,9 +131,9 @@ def check(yard: Yard, job: Job) -> Outcome:
     return Done(facts=facts)
 
 
-def data_checks(frame: pl.DataFrame, declaration: ModelDeclaration) -> list[Facts]:
-    """Each check with what was got and what was expected."""
-    train, test = split(frame, declaration)
+def data_checks(frame: pl.DataFrame, declaration: ModelDeclaration, cut: Cut = split) -> list[Facts]:
+    """Each check with what was got and what was expected, of rows that `cut` parts into those to learn from and those to test on."""
+    train, test = cut(frame, declaration)
     later, sides = ("", ("in training", "in test")) if declaration.as_of is None else ("later ", ("before", "after"))
     checks = [
         _check("enough rows", frame.height, f"at least {FEWEST_ROWS}", passed=frame.height >= FEWEST_ROWS),

@@ -4,7 +4,7 @@ Owns the cut and that hash, whose result for a row never changes: not with the r
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ AS_OF = "as_of"
 """The column of a snapshot that holds the instant at which the model would have answered."""
 MISSING = np.uint64(0x9E3779B97F4A7C15)
 Hashes = npt.NDArray[np.uint64]
+Cut = Callable[[pl.DataFrame, ModelDeclaration], tuple[pl.DataFrame, pl.DataFrame]]
 
 
 def split(frame: pl.DataFrame, declaration: ModelDeclaration) -> tuple[pl.DataFrame, pl.DataFrame]:

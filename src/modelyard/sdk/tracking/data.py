@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from modelyard.core.digests import digest_file
+from modelyard.core.digests import Digest, digest_file
 from modelyard.core.errors import InvalidInput, NotFound
 from modelyard.core.names import nearest
 from modelyard.features.profile import profiled
@@ -19,10 +19,11 @@ MOST_PROFILE_BYTES = 500_000
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset as an input of a run, and how many rows it has, where it is a table."""
+    """A dataset as an input of a run, how many rows it has, where it is a table, and the digest of the file that a frame came from."""
 
     input: DatasetInput
     rows: int | None
+    file: Digest | None = None
 
 
 def described(data: Any, name: str, context: str, path: Path | None, target: str = "") -> Described:
@@ -31,8 +32,8 @@ def described(data: Any, name: str, context: str, path: Path | None, target: str
     The digest of a table is of its rows, however they lie in files (`storage.rows`); that of any other file is of its bytes.
     """
     if isinstance(data, str | Path):
-        path = Path(data)
-    frame = _read(path) if path is not None and isinstance(data, str | Path) else _framed(data)
+        data = path = Path(data)
+    frame = _read(data) if isinstance(data, Path) else _framed(data)
     source = msgspec.json.encode({"uri": str(path)} if path is not None else {}).decode()
     tags = {DATASET_CONTEXT_TAG: context} | ({TARGET_TAG: target} if target else {})
     if target and (frame is None or target not in frame.columns):
@@ -52,7 +53,9 @@ def described(data: Any, name: str, context: str, path: Path | None, target: str
         schema=msgspec.json.encode({"columns": columns}).decode(),
         profile=profile.decode() if len(profile) <= MOST_PROFILE_BYTES else msgspec.json.encode({"rows": frame.height}).decode(),
     )
-    return Described(input=DatasetInput(dataset=dataset, tags=tags), rows=frame.height)
+    # Rows from memory need not be all of the file that they came from; those read here are.
+    file = digest_file(path) if path is not None and data is not path and path.is_file() else None
+    return Described(input=DatasetInput(dataset=dataset, tags=tags), rows=frame.height, file=file)
 
 
 def _read(path: Path) -> pl.DataFrame | None:

@@ -32,13 +32,17 @@ COMMIT_TAG, BRANCH_TAG = "mlflow.source.git.commit", "mlflow.source.git.branch"
 
 
 class UsedDataset(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset that the run read. `path` is relative to the archive's root, or absolute; None where it is not known."""
+    """A dataset that the run read. `path` is relative to the archive's root, or absolute; None where it is not known.
+
+    `digest` is of what was given; `file` of the bytes at `path`, where that was a frame, which need not hold all of the file.
+    """
 
     name: str
     digest: str
     context: str
     path: str | None
     rows: int | None
+    file: str | None = None
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):

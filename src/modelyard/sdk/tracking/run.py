@@ -171,7 +171,8 @@ class Run:
         if self._recording is not None:
             root = self._recording.origin.root
             place = path_in(root, given) if given is not None else None
-            self._recording.add(UsedDataset(name=dataset.name, digest=dataset.digest, context=context, path=place, rows=found.rows))
+            used = UsedDataset(name=dataset.name, digest=dataset.digest, context=context, path=place, rows=found.rows, file=found.file)
+            self._recording.add(used)
         return str(dataset.digest)
 
     def flush(self) -> None:

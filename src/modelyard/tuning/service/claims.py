@@ -31,7 +31,7 @@ from modelyard.tracking.domain import (
 from modelyard.tracking.service import create_run, digest_tags, log_batch, log_inputs
 from modelyard.tuning.domain import HeldTrial, Loss, Study, StudyState, Trial, TrialState
 from modelyard.tuning.rules.studies import MOST_CRASHES, Standing, best_of, fails_from_the_start, has_room, is_over, standing
-from modelyard.tuning.service.ending import RUN, best_facts, end_record, end_study, put_entry, trial_of
+from modelyard.tuning.service.ending import RUN, best_facts, detail_of, end_record, end_study, put_entry, trial_of
 from modelyard.tuning.service.studies import STUDY_TAG
 from modelyard.tuning.store import sampled, studies
 from modelyard.tuning.store.sampled import Places, TrialRecord
