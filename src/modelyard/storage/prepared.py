@@ -97,16 +97,25 @@ class PreparedPairs:
 
     def tuples(self, snapshot: Snapshot, pairs: Sequence[tuple[str, int]]) -> Sequence[Any]:
         """The rows that the query finds, as plain tuples; none where there are no pairs. A pair that comes twice counts twice."""
-        return self._query.tuples(snapshot, {"pairs": msgspec.json.encode(pairs).decode()}) if pairs else ()
+        if not pairs:
+            return ()
+        # SQLite takes a text apart in half the time that it takes for JSON in JSON.
+        given = [f"{number} {text}" for text, number in pairs] if snapshot.dialect == "sqlite" else pairs
+        return self._query.tuples(snapshot, {"pairs": msgspec.json.encode(given).decode()})
 
 
 def _paired(dialect: Dialect) -> sa.Subquery:
     """The pairs that are handed over as one parameter, as rows of `text` and `number`."""
     given: sa.ColumnElement[Any] = sa.bindparam("pairs")
-    is_postgresql = dialect == "postgresql"
-    each = sa.func.jsonb_array_elements(sa.cast(given, postgresql.JSONB)) if is_postgresql else sa.func.json_each(given)
-    value = each.table_valued("value").c.value
-    text, number = (value.op("->>")(sa.literal_column(place)) for place in "01")
+    if dialect == "postgresql":
+        pair = sa.func.jsonb_array_elements(sa.cast(given, postgresql.JSONB)).table_valued("value").c.value
+        text, number = (pair.op("->>")(sa.literal_column(place)) for place in "01")
+        return _named(text, number)
+    value = sa.func.json_each(given).table_valued("value").c.value
+    return _named(sa.func.substr(value, sa.func.instr(value, sa.literal_column("' '")) + sa.literal_column("1")), value)
+
+
+def _named(text: sa.ColumnElement[Any], number: sa.ColumnElement[Any]) -> sa.Subquery:
     return sa.select(text.label("text"), sa.cast(number, sa.Integer).label("number")).subquery("pairs")
 
 

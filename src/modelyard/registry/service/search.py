@@ -1,6 +1,7 @@
 """Searches by MLflow's grammar, and reading in bulk what stands beside models and versions: a page costs a few queries."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -139,16 +140,24 @@ def list_briefs(snapshot: Snapshot, keys: Sequence[Key]) -> list[VersionBrief]:
 
 def list_model_briefs(snapshot: Snapshot, names: Sequence[ModelName]) -> list[ModelBrief]:
     """Those models in the order of `names`, for callers that know that they may be seen."""
-    heads, stages = briefs.list_heads(snapshot, names), briefs.latest_by_stage(snapshot, names)
+    heads, staged = briefs.list_heads(snapshot, names), briefs.newest_staged(snapshot, names)
     aliases = briefs.list_aliases(snapshot, names)
-    keys = [(name, number) for name in names for number in stages.get(name, {}).values()]
-    tags = notes.list_tags(snapshot, [*((name, 0) for name in names), *keys])
-    latest: dict[ModelName, list[VersionBrief]] = {}
-    for one in _briefs(snapshot, keys, tags, aliases):
-        latest.setdefault(one.model, []).append(one)
-    return [
-        ModelBrief(*(*heads[name], tags.get((name, 0), {}), tuple(aliases.get(name, ())), tuple(latest.get(name, ())))) for name in names
-    ]
+    rows = briefs.list_versions(snapshot, [(name, number) for name, stages in staged.items() for number in stages.values()])
+    latest = {name: [newest] if newest[0] is not None else [] for name, (_, newest) in heads.items()}
+    for name, stages in staged.items():
+        latest[name] = sorted([*latest[name], *(rows[name, number] for number in stages.values())], key=_stage_of)
+    tags = notes.list_tags(snapshot, [*((name, 0) for name in names), *((name, row[1]) for name in names for row in latest[name])])
+    found = []
+    for name in names:
+        pointed = aliases.get(name, [])
+        versions = tuple([VersionBrief(*(*row, tags.get((name, row[1]), {}), _pointing(pointed, row[1]))) for row in latest[name]])
+        found.append(ModelBrief(*(*heads[name][0], tags.get((name, 0), {}), tuple(pointed), versions)))
+    return found
+
+
+def _stage_of(row: Sequence[Any]) -> str:
+    """The stage of a version's row."""
+    return str(row[6])
 
 
 def _briefs(
@@ -159,6 +168,8 @@ def _briefs(
 
 
 def _pointing(aliases: list[tuple[AliasName, int]], version: int) -> tuple[AliasName, ...]:
+    if not aliases:
+        return ()
     return tuple(alias for alias, number in aliases if number == version)
 
 

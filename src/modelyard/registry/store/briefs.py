@@ -16,56 +16,21 @@ ACTIVE_STAGES = ("Archived", "Production", "Staging")
 NO_STAGE = "None"
 
 
-def _on(table: sa.Table) -> sa.ColumnElement[bool]:
-    return (table.c.model == VERSION.c.model) & (table.c.number == VERSION.c.number)
+def _on(table: sa.FromClause, version: sa.FromClause = VERSION) -> sa.ColumnElement[bool]:
+    return (table.c.model == version.c.model) & (table.c.number == version.c.number)
 
 
-_HEADS = PreparedSelect(
-    lambda names: sa.select(MODEL.c.name, MODEL.c.created_by, MODEL.c.purpose, MODEL.c.created_at, MODEL.c.updated_at).where(
-        MODEL.c.name.in_(names)
-    ),
-    "names",
-)
-_ALIASES = PreparedSelect(
-    lambda names: sa.select(ALIAS.c.model, ALIAS.c.name, ALIAS.c.number).where(ALIAS.c.model.in_(names)).order_by(ALIAS.c.name), "names"
-)
-_VERSIONS = PreparedPairs(
-    lambda pairs: (
-        sa.select(
-            VERSION.c.model,
-            VERSION.c.number,
-            VERSION.c.artifact,
-            VERSION.c.run_id,
-            VERSION.c.author,
-            sa.func.coalesce(NOTE.c.description, VERSION.c.description),
-            sa.func.coalesce(NOTE.c.stage, NO_STAGE),
-            VERSION.c.created_at,
-            sa.func.coalesce(NOTE.c.updated_at, VERSION.c.created_at),
-            SOURCE.c.uri,
-            SOURCE.c.run_link,
-            SOURCE.c.logged_model,
-            DEPRECATION.c.why,
-            DEPRECATION.c.successor,
-        )
-        .join(pairs, (VERSION.c.model == pairs.c.text) & (VERSION.c.number == pairs.c.number))
-        .outerjoin(NOTE, _on(NOTE))
-        .outerjoin(SOURCE, _on(SOURCE))
-        .outerjoin(DEPRECATION, _on(DEPRECATION))
-    )
-)
-
-
-def _newest(names: Any) -> sa.Select[Any]:
-    """The newest version of each model that is in no stage: a look from its last number down, whatever it has in all."""
-    staged = sa.exists().where(_on(NOTE), NOTE.c.stage != NO_STAGE)
-    number = (
-        sa.select(VERSION.c.number)
-        .where(VERSION.c.model == MODEL.c.name, sa.not_(staged), sa.not_(is_retired(VERSION.c.model, VERSION.c.number)))
-        .order_by(VERSION.c.number.desc())
+def _newest_number() -> sa.ScalarSelect[int]:
+    """The newest version of a row's model that is in no stage: a look from its last number down, whatever it has in all."""
+    version, note = VERSION.alias("candidate"), NOTE.alias("noted")
+    staged = sa.exists().where(_on(note, version), note.c.stage != NO_STAGE)
+    return (
+        sa.select(version.c.number)
+        .where(version.c.model == MODEL.c.name, sa.not_(staged), sa.not_(is_retired(version.c.model, version.c.number)))
+        .order_by(version.c.number.desc())
         .limit(1)
         .scalar_subquery()
     )
-    return sa.select(MODEL.c.name, number).where(MODEL.c.name.in_(names))
 
 
 def _newest_staged(names: Any) -> sa.Select[Any]:
@@ -77,13 +42,57 @@ def _newest_staged(names: Any) -> sa.Select[Any]:
     )
 
 
-_NEWEST = PreparedSelect(_newest, "names")
+_HEAD = (MODEL.c.name, MODEL.c.created_by, MODEL.c.purpose, MODEL.c.created_at, MODEL.c.updated_at)
+_TOLD = (
+    VERSION.c.model,
+    VERSION.c.number,
+    VERSION.c.artifact,
+    VERSION.c.run_id,
+    VERSION.c.author,
+    sa.func.coalesce(NOTE.c.description, VERSION.c.description),
+    sa.func.coalesce(NOTE.c.stage, NO_STAGE),
+    VERSION.c.created_at,
+    sa.func.coalesce(NOTE.c.updated_at, VERSION.c.created_at),
+    SOURCE.c.uri,
+    SOURCE.c.run_link,
+    SOURCE.c.logged_model,
+    DEPRECATION.c.why,
+    DEPRECATION.c.successor,
+)
+
+
+def _with_notes(query: sa.Select[Any]) -> sa.Select[Any]:
+    return query.outerjoin(NOTE, _on(NOTE)).outerjoin(SOURCE, _on(SOURCE)).outerjoin(DEPRECATION, _on(DEPRECATION))
+
+
+_HEADS = PreparedSelect(
+    lambda names: _with_notes(
+        sa.select(*_HEAD, *_TOLD)
+        .select_from(MODEL)
+        .outerjoin(VERSION, (VERSION.c.model == MODEL.c.name) & (VERSION.c.number == _newest_number()))
+        .where(MODEL.c.name.in_(names))
+    ),
+    "names",
+)
+_ALIASES = PreparedSelect(
+    lambda names: sa.select(ALIAS.c.model, ALIAS.c.name, ALIAS.c.number).where(ALIAS.c.model.in_(names)).order_by(ALIAS.c.name), "names"
+)
+_VERSIONS = PreparedPairs(
+    lambda pairs: _with_notes(
+        sa.select(*_TOLD).select_from(pairs).join(VERSION, (VERSION.c.model == pairs.c.text) & (VERSION.c.number == pairs.c.number))
+    )
+)
+_NEWEST = PreparedSelect(lambda names: sa.select(MODEL.c.name, _newest_number()).where(MODEL.c.name.in_(names)), "names")
 _NEWEST_STAGED = PreparedSelect(_newest_staged, "names")
 
 
-def list_heads(snapshot: Snapshot, names: Sequence[ModelName]) -> dict[str, Any]:
-    """Rows of name, maker, purpose, and when the model was made and changed last, by name."""
-    return {row[0]: row for row in _HEADS.tuples(snapshot, names)}
+def list_heads(snapshot: Snapshot, names: Sequence[ModelName]) -> dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """By name: maker, purpose, and when the model was made and changed last, behind the name; and its newest version in no stage.
+
+    The version is a row as `list_versions` has them, of None where the model has no such version.
+    """
+    size = len(_HEAD)
+    return {row[0]: (row[:size], row[size:]) for row in _HEADS.tuples(snapshot, names)}
 
 
 def list_versions(snapshot: Snapshot, keys: Sequence[Key]) -> dict[Key, Any]:
@@ -99,11 +108,17 @@ def list_aliases(snapshot: Snapshot, names: Sequence[ModelName]) -> dict[str, li
     return found
 
 
-def latest_by_stage(snapshot: Snapshot, names: Sequence[ModelName]) -> dict[ModelName, dict[str, int]]:
-    """For each model the newest version in each of MLflow's stages, in the order of their words, retired ones left out."""
+def newest_staged(snapshot: Snapshot, names: Sequence[ModelName]) -> dict[ModelName, dict[str, int]]:
+    """For each model that has any the newest version in each stage other than none, retired ones left out."""
     found: dict[ModelName, dict[str, int]] = {}
     for model, stage, number in _NEWEST_STAGED.tuples(snapshot, names):
         found.setdefault(model, {})[stage] = number
+    return found
+
+
+def latest_by_stage(snapshot: Snapshot, names: Sequence[ModelName]) -> dict[ModelName, dict[str, int]]:
+    """For each model the newest version in each of MLflow's stages, in the order of their words, retired ones left out."""
+    found = newest_staged(snapshot, names)
     for model, number in _NEWEST.tuples(snapshot, names):
         if number is not None:
             found.setdefault(model, {})[NO_STAGE] = number
