@@ -15,7 +15,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.servers import free_port, running_postgresql
+from tests.servers import PostgreSQL, free_port, running_postgresql
 
 PATH = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 START_S = 180.0
@@ -58,10 +58,10 @@ def yard_up(folder: Path, database_url: str = "") -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def durable_postgresql() -> Iterator[str]:
-    """The address of a new database on a PostgreSQL that syncs each commit."""
+def durable_postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL that syncs each commit."""
     with running_postgresql(durable=True) as server:
-        yield server.create("modelyard")
+        yield server
 
 
 @contextlib.contextmanager

@@ -32,7 +32,9 @@ class Prepared:
 
     def run(self, tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
         """Executes the statement for each row of parameters."""
-        if rows:
+        if len(rows) == 1:  # psycopg opens a pipeline for a list, which takes as long as the statement
+            tx.connection.exec_driver_sql(self.text(tx.dialect), dict(rows[0]))
+        elif rows:
             tx.connection.exec_driver_sql(self.text(tx.dialect), list(rows))
 
 
