@@ -29,7 +29,7 @@ from modelyard.tracking.store.search import Search
 
 MOST_COUNTED = 100_000
 MOST_GROUPED = 100_000
-MOST_GROUPS = 200
+MOST_GROUPS = 100
 MOST_MEASURED = 6
 
 

@@ -6,6 +6,7 @@ The indexes hold a column's values side by side, so a column of ten thousand run
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from modelyard.storage.database import Snapshot
@@ -45,10 +46,10 @@ def column_texts(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], nam
     """The text that each run of those experiments has in a column: a param, a tag, or an attribute that groups are made by."""
     head, dot, key = name.partition(".")
     if not dot:
-        return dict(_plain(snapshot, sa.select(RUNS.c.run_id, _ATTRIBUTES[name]).where(one_of(RUNS.c.experiment_id, experiment_ids))))
+        return _by_run(snapshot, RUNS.c.run_id, _ATTRIBUTES[name], one_of(RUNS.c.experiment_id, experiment_ids))
     table = _TEXTS[head]
     own = (one_of(table.c.experiment_id, experiment_ids), table.c.key == key)
-    found: dict[str, str] = dict(_plain(snapshot, sa.select(table.c.run_id, table.c.value_start).where(*own)))
+    found = _by_run(snapshot, table.c.run_id, table.c.value_start, *own)
     # The index holds the beginning of a value; only where that is full is there more of it.
     if VALUE_START in set(map(len, found.values())):
         long = sa.func.length(table.c.value_start) == VALUE_START
@@ -73,6 +74,15 @@ def cells_of(snapshot: Snapshot, run_ids: Sequence[RunId], names: Sequence[str])
         for key, value in texts.items():
             found[f"params.{key}"][run_id] = value
     return found
+
+
+def _by_run(snapshot: Snapshot, run: sa.ColumnElement[str], text: sa.ColumnElement[str], *where: sa.ColumnElement[bool]) -> dict[str, str]:
+    """A text by run. SQLite hands ten thousand over as one object in half the time of as many rows."""
+    if snapshot.dialect == "sqlite":
+        whole = snapshot.connection.execute(sa.select(sa.func.json_group_object(run, text)).where(*where)).scalar_one()
+        return msgspec.json.decode(whole, type=dict[str, str])
+    found: sa.Select[Any] = sa.select(run, text).where(*where)
+    return dict(_plain(snapshot, found))
 
 
 def _plain(snapshot: Snapshot, query: sa.Select[Any]) -> list[Any]:
