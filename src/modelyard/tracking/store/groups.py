@@ -81,8 +81,8 @@ def _by_run(snapshot: Snapshot, run: sa.ColumnElement[str], text: sa.ColumnEleme
     if snapshot.dialect == "sqlite":
         whole = snapshot.connection.execute(sa.select(sa.func.json_group_object(run, text)).where(*where)).scalar_one()
         return msgspec.json.decode(whole, type=dict[str, str])
-    found: sa.Select[Any] = sa.select(run, text).where(*where)
-    return dict(_plain(snapshot, found))
+    columns: list[sa.ColumnElement[str]] = [run, text]
+    return dict(_plain(snapshot, sa.select(*columns).where(*where)))
 
 
 def _plain(snapshot: Snapshot, query: sa.Select[Any]) -> list[Any]:
