@@ -76,13 +76,12 @@ def cells_of(snapshot: Snapshot, run_ids: Sequence[RunId], names: Sequence[str])
     return found
 
 
-def _by_run(snapshot: Snapshot, run: sa.ColumnElement[str], text: sa.ColumnElement[str], *where: sa.ColumnElement[bool]) -> dict[str, str]:
+def _by_run(snapshot: Snapshot, run: sa.Column[Any], text: sa.Column[Any], *where: sa.ColumnElement[bool]) -> dict[str, str]:
     """A text by run. SQLite hands ten thousand over as one object in half the time of as many rows."""
     if snapshot.dialect == "sqlite":
         whole = snapshot.connection.execute(sa.select(sa.func.json_group_object(run, text)).where(*where)).scalar_one()
         return msgspec.json.decode(whole, type=dict[str, str])
-    columns: list[sa.ColumnElement[str]] = [run, text]
-    return dict(_plain(snapshot, sa.select(*columns).where(*where)))
+    return dict(_plain(snapshot, sa.select(run, text).where(*where)))
 
 
 def _plain(snapshot: Snapshot, query: sa.Select[Any]) -> list[Any]:
