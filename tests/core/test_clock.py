@@ -65,7 +65,7 @@ ASKS_THE_MACHINE = {"time.time", "time.time_ns", "datetime.now", "datetime.utcno
 MAY_ASK = {
     "server/worker.py": "when a turn began, for its trace",
     "cli/accounts.py": "which of the tokens listed have expired, at the caller's own machine",
-    "server/observe.py": "when a line was logged",
+    "server/logs.py": "when a line was logged",
     "sdk/tracking/run.py": "when a value was logged, at the training's own machine",
 }
 

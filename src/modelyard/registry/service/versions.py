@@ -42,6 +42,8 @@ from modelyard.storage.database import Database, Snapshot, Transaction
 MOST_LISTED = 1000
 LONGEST_TEXT = 5000
 MOST_METRICS = 1000
+DELIVERY = "dlv_"
+"""How the keys begin under which deliveries register: whoever took one first would have the delivery find another's version."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,9 +145,12 @@ def _check(body: NewVersion) -> None:
 def register_artifact(database: Database, blobs: Blobs, principal: Principal, model: ModelName, body: NewVersion) -> ModelVersion:
     """The next version of `model`, of an artifact in the blob store, which is looked at first where it is not known yet.
 
-    Raises what `register_version` raises, and FormatRefused or UntrustedType for an artifact without a safe loader. One that
-    was trained here or is other teams' alone is missing: a digest stands in places that more people read, and opens nothing.
+    Raises what `register_version` raises, InvalidInput for a delivery's key, and FormatRefused or UntrustedType for an artifact
+    without a safe loader. One that was trained here or is other teams' alone is missing: a digest stands in places that more
+    people read, and opens nothing.
     """
+    if body.key.startswith(DELIVERY):
+        raise InvalidInput(f"keys that begin with {DELIVERY} are those of deliveries", hint="choose a key of your own")
     with database.read() as snapshot:
         seen_model(snapshot, principal, model, Role.CONTRIBUTOR)
         check_theirs(snapshot, principal, body.artifact)
