@@ -1,11 +1,16 @@
 """`yard up`."""
 
+from importlib.util import find_spec
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from modelyard.server.commands.words import Data, Host, Json, Login, settings_of
 from modelyard.server.roles.up import run_up
+
+if find_spec("litestar") is None:
+    # The supervisor itself does without; that its roles cannot is said before a data folder is made.
+    raise ModuleNotFoundError("the roles need litestar", name="litestar")
 
 
 def up(  # noqa: PLR0913 - each is a word of the command line
