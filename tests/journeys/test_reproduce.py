@@ -46,11 +46,11 @@ def notes(tmp_path: Path, mine: Mine) -> Path:
 
 
 def ran(mine: Mine, folder: Path, *words: str) -> tuple[int, str]:
-    """The exit code of a command in the folder, and what it prints."""
+    """The exit code of a command in the folder, and what it prints, wherever its lines are broken."""
     token = (mine.folder / ".yard" / "keys" / "cli.token").read_text()
     outside = {"MODELYARD_URL": mine.url, "MODELYARD_TOKEN": token, "PYTHONPATH": str(REPOSITORY / "src"), "NO_COLOR": "1"}
     found = subprocess.run(words, cwd=folder, env={**os.environ, **outside}, capture_output=True, text=True, check=False)
-    return found.returncode, found.stdout or found.stderr
+    return found.returncode, " ".join((found.stdout or found.stderr).split())
 
 
 def test_a_script_is_made_again_identical_and_what_was_changed_since_is_named(mine: Mine, notes: Path) -> None:
