@@ -1,6 +1,7 @@
 """A model that only the registry knows may be renamed and removed: nothing it had is lost, and no number ever means two things."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from modelyard.registry.rules.names import checked_model_name
 from modelyard.registry.service.artifacts import note_artifact
 from modelyard.registry.service.models import create_registered_model
 from modelyard.registry.store import notes
+from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.schema import METADATA
 from tests.tracking.conftest import WRITER
@@ -156,3 +158,9 @@ def test_only_a_plain_name_is_deployed_or_declared(do: Do, database: Database) -
 def test_no_name_is_a_path_or_cannot_be_told(name: str) -> None:
     with pytest.raises(InvalidInput):
         checked_model_name(name)
+
+
+def test_a_key_of_a_delivery_is_nobodys_to_register_under(database: Database, tmp_path: Path) -> None:
+    blobs = Blobs.open(f"file://{tmp_path}")
+    with pytest.raises(InvalidInput, match="those of deliveries"):
+        service.register_artifact(database, blobs, WRITER, ModelName("a"), NewVersion(artifact=KEPT.digest, key="dlv_1"))
