@@ -32,7 +32,7 @@ class Prepared:
 
     def run(self, tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
         """Executes the statement for each row of parameters."""
-        if len(rows) == 1:  # psycopg opens a pipeline for a list, which takes as long as the statement
+        if len(rows) == 1:  # psycopg opens a pipeline for a list, and waits once more
             tx.connection.exec_driver_sql(self.text(tx.dialect), dict(rows[0]))
         elif rows:
             tx.connection.exec_driver_sql(self.text(tx.dialect), list(rows))
@@ -101,7 +101,7 @@ class PreparedPairs:
         """The rows that the query finds, as plain tuples; none where there are no pairs. A pair that comes twice counts twice."""
         if not pairs:
             return ()
-        # SQLite takes a text apart in half the time that it takes for JSON in JSON.
+        # SQLite takes a text apart in three quarters of the time that it takes for JSON in JSON.
         given = [f"{number} {text}" for text, number in pairs] if snapshot.dialect == "sqlite" else pairs
         return self._query.tuples(snapshot, {"pairs": msgspec.json.encode(given).decode()})
 
