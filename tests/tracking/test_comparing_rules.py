@@ -4,6 +4,7 @@ import io
 import math
 import tarfile
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from modelyard.tracking.rules.differences import (
     side_by_side,
 )
 from modelyard.tracking.rules.exports import csv_lines, defused
-from modelyard.tracking.rules.groups import ordered, partition, spreads
+from modelyard.tracking.rules.groups import Measured, ordered, partition, spreads
 from modelyard.tracking.rules.table import TableView, narrowed, query_of, suggestion, tidied, unknown_names, view_of
 
 KNOWN = ("metrics.loss", "metrics.val loss", "params.depth", "tags.owner")
@@ -85,7 +86,7 @@ def test_numbers_are_written_to_the_last_bit() -> None:
 
 def test_groups_hold_the_spread_of_each_metric() -> None:
     parts = partition(["a", "b", "c", "d"], {"a": "x", "b": "y", "c": "x"})
-    found = spreads(parts, [("a", 1.0), ("c", 3.0), ("b", 5.0), ("elsewhere", 100.0)])
+    found = spreads(parts, Measured(["a", "c", "b", "elsewhere"], np.array([1.0, 3.0, 5.0, 100.0])))
     assert (parts.values, parts.counts.tolist()) == (["x", "y", None], [2, 1, 1])
     assert [found.least[0], found.mean[0], found.greatest[0], found.runs[0]] == [1.0, 2.0, 3.0, 2]
     assert math.isnan(found.mean[2])

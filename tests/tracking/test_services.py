@@ -382,3 +382,15 @@ def test_logged_models_are_found(database: Database, run: RunId) -> None:
 def test_a_logged_models_name_has_mlflows_limits(database: Database, run: RunId, name: str) -> None:
     with pytest.raises(InvalidInput, match="Invalid model name"):
         write(database, service.create_model, service.NewModel(experiment_id=DEFAULT, name=name))
+
+
+def test_groups_tell_values_to_the_last_bit(database: Database, run: RunId) -> None:
+    for value in (5e-324, float("nan")):
+        other = database.write(lambda tx: service.create_run(tx, WRITER, NewRun(experiment_id=DEFAULT))).facts.id
+        log(database, other, metrics=(point("m", value),))
+    log(database, run, metrics=(point("m", 0.1 + 0.2),))
+    asked = service.Grouping(column="status", metrics=("m", "nobody's"))
+    (group,) = read(database, service.group_runs, (DEFAULT,), asked).groups
+    assert (group.value, group.runs) == ("RUNNING", 3)
+    assert (group.spreads[0].least, group.spreads[0].greatest, group.spreads[0].runs) == (5e-324, 0.1 + 0.2, 2)
+    assert group.spreads[1] is None

@@ -11,6 +11,7 @@ import random
 import sqlite3
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, Literal, TypeVar, cast
@@ -291,11 +292,26 @@ def _closed() -> DatabaseUnavailable:
     return DatabaseUnavailable("the database is closed", hint="the process is stopping; try again in a moment")
 
 
+class _Doubles:
+    """The aggregate `doubles(x)`: a column of numbers as one blob of eight bytes each, to the last bit, in the order of the scan.
+
+    Handing over ten thousand rows takes several times as long as the scan; one row costs nothing to hand over.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = array("d")
+        self.step = self._numbers.append
+
+    def finalize(self) -> bytes:
+        return self._numbers.tobytes()
+
+
 def _prepare_sqlite(dbapi: sqlite3.Connection, record: sa.pool.ConnectionPoolEntry) -> None:
     # The driver must not begin transactions by itself: `_begin_sqlite` says which kind.
     dbapi.isolation_level = None
     for pragma in ("busy_timeout=5000", "journal_mode=WAL", "busy_timeout=0", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32000"):
         dbapi.execute(f"PRAGMA {pragma}").close()
+    dbapi.create_aggregate("doubles", 1, _Doubles)  # type: ignore[arg-type]  # the stub knows aggregates that are whole numbers alone
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -1,8 +1,7 @@
 """Groups of runs by what they have in a column, and how a metric spreads in each. Owns no lookup."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,13 @@ class Partition(NamedTuple):
     values: list[str | None]
     place: dict[str, int]
     counts: Places
+
+
+class Measured(NamedTuple):
+    """The runs that have a metric, and the value of each, as columns of one length."""
+
+    runs: Sequence[str]
+    values: Numbers
 
 
 class Spreads(NamedTuple):
@@ -38,11 +44,10 @@ def partition(runs: Sequence[str], texts: Mapping[str, str]) -> Partition:
     return Partition(list(numbers), dict(zip(runs, places, strict=True)), np.bincount(np.array(places, np.int64), minlength=len(numbers)))
 
 
-def spreads(groups: Partition, values: Iterable[tuple[str, float]]) -> Spreads:
+def spreads(groups: Partition, measured: Measured) -> Spreads:
     """How a metric spreads over the groups; values of other runs are passed over."""
-    rows = list(values)
-    place = np.fromiter(map(groups.place.get, map(itemgetter(0), rows), itertools.repeat(-1)), np.int64, len(rows))
-    number = np.fromiter(map(itemgetter(1), rows), np.float64, len(rows))[place >= 0]
+    place = np.fromiter(map(groups.place.get, measured.runs, itertools.repeat(-1)), np.int64, len(measured.runs))
+    number = measured.values[place >= 0]
     place = place[place >= 0]
     count = len(groups.values)
     least, greatest, mean = np.full(count, np.nan), np.full(count, np.nan), np.full(count, np.nan)

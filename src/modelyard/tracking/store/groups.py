@@ -1,18 +1,21 @@
 """What groups of runs are made of: which runs a filter finds, and one column's values for all of them, read off the indexes.
 
 The indexes hold a column's values side by side, so a column of ten thousand runs is one scan; to look each run up takes longer.
+SQLite hands such a column over in one row, in a third of the time of as many rows.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 import sqlalchemy as sa
 
 from modelyard.storage.database import Snapshot
 from modelyard.storage.prepared import PreparedSelect
 from modelyard.tracking.domain import ExperimentId, RunId
 from modelyard.tracking.grammar import Comparison
+from modelyard.tracking.rules.groups import Measured
 from modelyard.tracking.rules.table import Cell
 from modelyard.tracking.store.runs import list_texts
 from modelyard.tracking.store.runsearch import matching
@@ -39,6 +42,10 @@ def count_matching(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], c
 def list_matching(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], comparisons: Sequence[Comparison], most: int) -> list[str]:
     """The ids of those runs, at most so many, the latest first."""
     query = matching(snapshot, experiment_ids, comparisons).order_by(RUNS.c.started_at.desc(), RUNS.c.run_id).limit(most)
+    if snapshot.dialect == "sqlite":
+        found = query.subquery()
+        (ids,) = _whole(snapshot, sa.select(sa.func.json_group_array(found.c.run_id)))
+        return msgspec.json.decode(ids, type=list[str])
     return [row[0] for row in _plain(snapshot, query)]
 
 
@@ -57,11 +64,16 @@ def column_texts(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], nam
     return found
 
 
-def column_numbers(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], key: str) -> list[tuple[str, float]]:
-    """The latest value of a metric by run, for all runs of those experiments that have one; a NaN is none."""
+def column_numbers(snapshot: Snapshot, experiment_ids: Sequence[ExperimentId], key: str) -> Measured:
+    """The latest value of a metric, for all runs of those experiments that have one; a NaN is none."""
     table = RUN_SERIES
     where = (one_of(table.c.experiment_id, experiment_ids), table.c.key == key, table.c.latest_is_nan == sa.false())
-    return _plain(snapshot, sa.select(table.c.run_id, table.c.latest_value).where(*where))
+    if snapshot.dialect == "sqlite":
+        columns = sa.func.json_group_array(table.c.run_id), sa.func.doubles(table.c.latest_value)
+        ids, numbers = _whole(snapshot, sa.select(*columns).where(*where))
+        return Measured(msgspec.json.decode(ids, type=list[str]), np.frombuffer(numbers or b"", np.float64))
+    rows = _plain(snapshot, sa.select(table.c.run_id, table.c.latest_value).where(*where))
+    return Measured([row[0] for row in rows], np.array([row[1] for row in rows], np.float64))
 
 
 def cells_of(snapshot: Snapshot, run_ids: Sequence[RunId], names: Sequence[str]) -> dict[str, dict[str, Cell]]:
@@ -77,11 +89,14 @@ def cells_of(snapshot: Snapshot, run_ids: Sequence[RunId], names: Sequence[str])
 
 
 def _by_run(snapshot: Snapshot, run: sa.Column[Any], text: sa.Column[Any], *where: sa.ColumnElement[bool]) -> dict[str, str]:
-    """A text by run. SQLite hands ten thousand over as one object in half the time of as many rows."""
     if snapshot.dialect == "sqlite":
-        whole = snapshot.connection.execute(sa.select(sa.func.json_group_object(run, text)).where(*where)).scalar_one()
-        return msgspec.json.decode(whole, type=dict[str, str])
+        (texts,) = _whole(snapshot, sa.select(sa.func.json_group_object(run, text)).where(*where))
+        return msgspec.json.decode(texts, type=dict[str, str])
     return dict(_plain(snapshot, sa.select(run, text).where(*where)))
+
+
+def _whole(snapshot: Snapshot, query: sa.Select[Any]) -> Any:
+    return snapshot.connection.execute(query).one()
 
 
 def _plain(snapshot: Snapshot, query: sa.Select[Any]) -> list[Any]:
