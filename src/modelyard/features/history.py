@@ -104,13 +104,13 @@ class History:
     @cached_property
     def logged(self) -> pl.DataFrame:
         """The rows in the order of the log: entity, event time, availability, values."""
-        values = self.rows.select(EVENT, *self.view.source_columns)[self.log.rows]
-        return values.select(pl.Series(CODE, self.codes), EVENT, pl.Series(CREATED, self.log.available), *self.view.source_columns)
+        values = self.rows.select(EVENT, *self.view.value_names)[self.log.rows]
+        return values.select(pl.Series(CODE, self.codes), EVENT, pl.Series(CREATED, self.log.available), *self.view.value_names)
 
     @cached_property
     def shown(self) -> pl.DataFrame:
         """The rows' times and values."""
-        return self.rows.select(EVENT, CREATED, *self.view.source_columns)
+        return self.rows.select(EVENT, CREATED, *self.view.value_names)
 
     @cached_property
     def keys(self) -> list[tuple[object, ...]]:

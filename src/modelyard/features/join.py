@@ -146,7 +146,7 @@ def timeline(rows: pl.DataFrame, view: FeatureView, values: Values | None = None
     entities, codes = coded(rows.select(key.name for key in view.entity.keys))
     by_event = grouped(codes, rows[EVENT].to_numpy())
     created = rows[CREATED].to_numpy()
-    order = _settled(by_event, created, values or (lambda places: rows.select(view.source_columns)[places]))
+    order = _settled(by_event, created, values or (lambda places: rows.select(view.value_names)[places]))
     shown = grouped(by_event.codes, np.maximum(by_event.times, created[order]))
     # Positions in `order` rise with (entity, event, created), so their running maximum is the latest value so far.
     latest = np.maximum.accumulate(shown.order)

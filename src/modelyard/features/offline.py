@@ -112,7 +112,7 @@ def checked_keys(frame: pl.DataFrame, keys: tuple[Key, ...]) -> pl.DataFrame:
 def _view_values(view: FeatureView, asked: Questions, root: Path) -> tuple[pl.DataFrame, SourceUse]:
     files = source_files(view.source, root)
     count = row_count(files)
-    width = len(view.entity.keys) + len(view.source_columns) + 2
+    width = len(view.entity.keys) + len(view.value_names) + 2
     if count * width * 8 <= min(HISTORY_BYTES, MEMORY_BYTES):
         history = load_history(view, root)
         use = SourceUse(view=view.name, view_digest=view.digest, source=history.source, rows=count)

@@ -15,6 +15,7 @@ import polars as pl
 
 from modelyard.core.digests import Digest, digest_chunks, digest_file
 from modelyard.core.names import nearest
+from modelyard.features.conditions import aggregated, check_aggregates
 from modelyard.features.domain import DType, FeatureView, Key, Parquet, SourceDrifted, SourceUnreadable
 from modelyard.features.domain.types import find_dtype
 
@@ -119,9 +120,7 @@ def check_types(view: FeatureView, schema: Mapping[str, pl.DataType]) -> None:
                 f"view {view.name}: {name!r} is declared {dtype}, the source has {found[name]}",
                 hint="mend the source, or declare the new type",
             )
-    for item in view.aggregate:
-        if found[item.column] == "string":
-            raise SourceDrifted(f"view {view.name}: {item.column!r} is a text and has no mean", hint="aggregate numbers or flags")
+    check_aggregates(view, found)
 
 
 def _fits(found: DType, declared: DType) -> bool:
@@ -157,7 +156,7 @@ def source_values(view: FeatureView, files: Sequence[SourceFile], rows: pl.Serie
 def value_expressions(view: FeatureView, schema: Mapping[str, pl.DataType]) -> list[pl.Expr]:
     """The view's values in the types that it works with."""
     if view.is_aggregation:
-        return [_number(item.column, schema[item.column]) for item in view.aggregate]
+        return [aggregated(item, schema) for item in view.aggregate]
     found = declared_types(view, schema)
     return [_value(column.name, column.dtype or found[column.name]) for column in view.features]
 
@@ -179,11 +178,3 @@ def _value(name: str, dtype: DType) -> pl.Expr:
     value = pl.col(name).cast(POLARS_TYPE[dtype])
     # Minus zero is zero, so that equal values have equal bits. Adding zero would not do: Polars leaves a column alone to which it is added.
     return pl.when(value == 0.0).then(0.0).otherwise(value).alias(name) if dtype == "float64" else value
-
-
-def _number(name: str, dtype: pl.DataType) -> pl.Expr:
-    """Values to aggregate: int64 or float64; what is not finite is no observation."""
-    if dtype.is_float():
-        value = pl.col(name).cast(pl.Float64)
-        return pl.when(value.is_finite()).then(value).alias(name)
-    return pl.col(name).cast(pl.Int64)

@@ -1,5 +1,6 @@
 """The words of the feature store: what users declare, what services answer, what can go wrong. Does no input or output."""
 
+from modelyard.features.domain.aggregations import Aggregate, Output, percentile_of
 from modelyard.features.domain.answers import (
     AppliedFeatures,
     AppliedSet,
@@ -25,7 +26,7 @@ from modelyard.features.domain.errors import (
 from modelyard.features.domain.profiles import Bins, CategoryCount, ColumnProfile, TableProfile
 from modelyard.features.domain.sets import FeatureSet
 from modelyard.features.domain.types import DType, DTypeLike, Value, dtype_of, duration_text, duration_us
-from modelyard.features.domain.views import Aggregate, Feature, FeatureSelection, FeatureView, Function, Output
+from modelyard.features.domain.views import Feature, FeatureSelection, FeatureView
 
 __all__ = [
     "Aggregate",
@@ -45,7 +46,6 @@ __all__ = [
     "FeatureSet",
     "FeatureSetNotFound",
     "FeatureView",
-    "Function",
     "InvalidDeclaration",
     "Key",
     "Materialization",
@@ -66,4 +66,5 @@ __all__ = [
     "dtype_of",
     "duration_text",
     "duration_us",
+    "percentile_of",
 ]

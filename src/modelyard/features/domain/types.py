@@ -4,7 +4,6 @@ from typing import Any, Literal, get_args
 
 from modelyard.core.clock import SECOND, duration_s
 from modelyard.core.errors import InvalidInput
-from modelyard.core.names import nearest
 from modelyard.features.domain.errors import InvalidDeclaration
 
 DType = Literal["string", "int64", "float64", "bool"]
@@ -82,10 +81,3 @@ def duration_text(length_us: int) -> str:
     if rest:
         parts.append(f"{rest / 1000}ms")
     return "".join(parts) or "0s"
-
-
-def checked_choice(value: str, known: tuple[str, ...], what: str) -> str:
-    """`value` where it is one of `known`. Raises InvalidDeclaration with the nearest."""
-    if value not in known:
-        raise InvalidDeclaration(f"{what} {str(value)[:60]!r} is not known", hint=nearest(str(value), known))
-    return value

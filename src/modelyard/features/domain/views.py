@@ -2,20 +2,17 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import force_setattr, replace
 
 from modelyard.core.digests import Digest, digest_of
 from modelyard.core.names import nearest
+from modelyard.features.domain.aggregations import Aggregate, Output, aggregates_of, outputs_of
 from modelyard.features.domain.entities import Entity, Parquet, Window, column_name, named, without_twins
 from modelyard.features.domain.errors import InvalidDeclaration, UnknownFeature
-from modelyard.features.domain.types import DType, DTypeLike, checked_choice, dtype_of, duration_text, duration_us
-
-Function = Literal["mean", "count"]
-FUNCTIONS: tuple[Function, ...] = get_args(Function)
-FUNCTION_DTYPE: dict[Function, DType] = {"mean": "float64", "count": "int64"}
+from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_text, duration_us
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -23,22 +20,6 @@ class Feature(msgspec.Struct, frozen=True):
 
     name: str
     dtype: DType | None = None
-
-
-class Aggregate(msgspec.Struct, frozen=True):
-    """A column of the source and what is computed of it over each window."""
-
-    column: str
-    functions: tuple[Function, ...]
-
-
-class Output(msgspec.Struct, frozen=True):
-    """An aggregation's column: its name, and the function, the source's column and the window that it comes from."""
-
-    name: str
-    column: str
-    function: Function
-    window: Window
 
 
 class FeatureSelection(msgspec.Struct, frozen=True):
@@ -112,7 +93,7 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
                 hint="name it: Parquet(..., timestamp=...); rows without times are for models without views",
             )
         force_setattr(self, "features", _features(self.features, self.name))
-        force_setattr(self, "aggregate", _aggregates(self.aggregate, self.name))
+        force_setattr(self, "aggregate", aggregates_of(self.aggregate, self.name))
         force_setattr(self, "windows", tuple(Window(one) if isinstance(one, str) else one for one in self.windows))
         for field in ("ttl", "freshness"):
             text = getattr(self, field)
@@ -131,18 +112,13 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def outputs(self) -> tuple[Output, ...]:
-        """What its windows give: by column, function, window, in the order of declaration."""
-        return tuple(
-            Output(f"{item.column}_{function}_{window.length}", item.column, function, window)
-            for item in self.aggregate
-            for function in item.functions
-            for window in self.windows
-        )
+        """What its windows give: by aggregate, function, window, in the order of declaration."""
+        return outputs_of(self.aggregate, self.windows)
 
     @property
     def columns(self) -> tuple[Feature, ...]:
         """Its features with their types, in order."""
-        return self.features or tuple(Feature(one.name, FUNCTION_DTYPE[one.function]) for one in self.outputs)
+        return self.features or tuple(Feature(one.name, one.dtype) for one in self.outputs)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -150,9 +126,14 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
         return tuple(column.name for column in self.columns)
 
     @property
+    def value_names(self) -> tuple[str, ...]:
+        """What its rows hold besides keys and times: features, or a value for each aggregate under its name."""
+        return tuple(item.name for item in self.aggregate) or self.names
+
+    @property
     def source_columns(self) -> tuple[str, ...]:
-        """The source's columns that hold its values."""
-        return tuple(item.column for item in self.aggregate) or self.names
+        """The source's columns that it reads besides keys and times."""
+        return tuple(dict.fromkeys(name for item in self.aggregate for name in item.read_columns)) or self.names
 
     @property
     def ttl_us(self) -> int | None:
@@ -167,7 +148,7 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def is_typed(self) -> bool:
         """Whether every feature has its type."""
-        return all(column.dtype is not None for column in self.columns)
+        return all(one.dtype is not None for one in self.features) and all(one.dtype is not None for one in self.aggregate)
 
     @property
     def digest(self) -> Digest:
@@ -198,20 +179,6 @@ def _features(given: Any, view: str) -> tuple[Feature, ...]:
     )
 
 
-def _aggregates(given: Any, view: str) -> tuple[Aggregate, ...]:
-    items = [Aggregate(column, functions) for column, functions in given.items()] if isinstance(given, Mapping) else list(given)
-    made = []
-    for item in items:
-        functions = (item.functions,) if isinstance(item.functions, str) else tuple(item.functions)
-        if not functions:
-            raise InvalidDeclaration(f"view {view} computes nothing of {item.column!r}", hint=f"name functions: {', '.join(FUNCTIONS)}")
-        for function in functions:
-            checked_choice(function, FUNCTIONS, f"view {view}: the aggregation")
-        without_twins(functions, f"view {view}: the aggregations of {item.column}")
-        made.append(Aggregate(column_name(item.column, "a column of the source"), functions))
-    return tuple(made)
-
-
 def _check_shape(view: FeatureView) -> None:
     if bool(view.features) == bool(view.aggregate):
         raise InvalidDeclaration(
@@ -226,7 +193,10 @@ def _check_shape(view: FeatureView) -> None:
     without_twins(lengths, f"view {view.name}: the windows' lengths in microseconds")
     keys = [key.name for key in view.entity.keys]
     without_twins(list(view.names), f"view {view.name}")
-    without_twins([item.column for item in view.aggregate], f"view {view.name}: the aggregated columns")
-    clash = sorted({*view.names, *view.source.times} & set(keys)) or sorted(set(view.names) & set(view.source.times))
+    without_twins([item.name for item in view.aggregate], f"view {view.name}: the aggregates' names")
+    clash = sorted({*view.names, *view.value_names, *view.source.times} & set(keys)) or sorted(set(view.names) & set(view.source.times))
     if clash:
-        raise InvalidDeclaration(f"view {view.name}: {clash[0]!r} is a key or a time and cannot be a feature", hint="leave it out")
+        raise InvalidDeclaration(
+            f"view {view.name}: {clash[0]!r} is a key or a time and cannot be a feature",
+            hint="leave it out, or give the aggregate a name of its own",
+        )

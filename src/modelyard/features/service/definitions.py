@@ -35,7 +35,9 @@ def resolved_view(view: FeatureView, root: Path) -> FeatureView:
     schema = source_schema(source_files(view.source, root))
     check_types(view, schema)
     found = declared_types(view, schema)
-    return msgspec.structs.replace(view, features=tuple(Feature(one.name, one.dtype or found[one.name]) for one in view.features))
+    features = tuple(Feature(one.name, one.dtype or found[one.name]) for one in view.features)
+    aggregate = tuple(msgspec.structs.replace(one, dtype=one.dtype or found[one.column]) for one in view.aggregate)
+    return msgspec.structs.replace(view, features=features, aggregate=aggregate)
 
 
 def resolved_set(feature_set: FeatureSet, root: Path) -> FeatureSet:
@@ -46,10 +48,12 @@ def resolved_set(feature_set: FeatureSet, root: Path) -> FeatureSet:
 def typed_like(feature_set: FeatureSet, standing: FeatureSet) -> FeatureSet:
     """`feature_set` with the types that it leaves open as they are in `standing`, feature by feature; no source is read."""
     known = {(view.name, one.name): one.dtype for view in standing.views for one in view.features}
+    known |= {(view.name, one.name): one.dtype for view in standing.views for one in view.aggregate}
     views = {}
     for view in feature_set.views:
         features = tuple(Feature(one.name, one.dtype or known.get((view.name, one.name))) for one in view.features)
-        views[view] = msgspec.structs.replace(view, features=features)
+        aggregate = tuple(msgspec.structs.replace(one, dtype=one.dtype or known.get((view.name, one.name))) for one in view.aggregate)
+        views[view] = msgspec.structs.replace(view, features=features, aggregate=aggregate)
     return _over(feature_set, views)
 
 
