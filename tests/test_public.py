@@ -8,6 +8,7 @@ import pytest
 import modelyard
 
 NAMES = [
+    "Aggregate",
     "Entity",
     "FeatureView",
     "Parquet",

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelyard.features.domain import Entity, FeatureView, Parquet, Window
+    from modelyard.features.domain import Aggregate, Entity, FeatureView, Parquet, Window
     from modelyard.monitoring.domain import drift, performance, quality
     from modelyard.sdk.declarations import canary, constant, gate, model, on, rows
     from modelyard.sdk.reporting import report, report_iteration
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Aggregate",
     "Entity",
     "FeatureView",
     "Parquet",
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 _HOMES = (
-    ("modelyard.features.domain", ("Entity", "FeatureView", "Parquet", "Window")),
+    ("modelyard.features.domain", ("Aggregate", "Entity", "FeatureView", "Parquet", "Window")),
     ("modelyard.monitoring.domain", ("drift", "performance", "quality")),
     ("modelyard.sdk.declarations", ("canary", "constant", "gate", "model", "on", "rows")),
     ("modelyard.sdk.tracking.run", ("Run",)),

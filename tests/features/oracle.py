@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -48,14 +49,48 @@ def latest(rows: Sequence[SourceRow], entity: Any, at: int, ttl: int | None) -> 
     return best.values
 
 
-def aggregate(rows: Sequence[SourceRow], entity: Any, at: int, window: int, column: int) -> tuple[int | None, float | None]:
-    """The count and the mean of one column over a window; both `None` for an entity not seen yet."""
+def windowed(rows: Sequence[SourceRow], entity: Any, at: int, window: int, column: int, function: str) -> Any:
+    """What a function gives of one column over a window; `None` for an entity not seen yet."""
     seen = [row for row in rows if row.entity == entity and row.available <= at]
     if not seen:
-        return None, None
-    values = [row.values[column] for row in seen if at - window < row.event <= at]
-    kept = [float(value) for value in values if value is not None and math.isfinite(value)]
-    return len(kept), math.fsum(kept) / len(kept) if kept else None
+        return None
+    inside = [row for row in seen if at - window < row.event <= at and _is_value(row.values[column])]
+    values = [row.values[column] for row in inside]
+    if function in ("count", "distinct"):
+        return len(values if function == "count" else set(values))
+    if function == "sum":
+        return float(math.fsum(values))
+    if not values:
+        return None
+    if function in ("first", "last"):
+        order = [(row.event, row.event if row.created is None else row.created, row.values[column]) for row in inside]
+        return (min if function == "first" else max)(order)[2]
+    if function in ("min", "max"):
+        return min(values) if function == "min" else max(values)
+    if function == "mean":
+        return math.fsum(values) / len(values)
+    return _std(values) if function == "std" else _percentile(values, float(function[1:]) / 100)
+
+
+def _is_value(value: Any) -> bool:
+    return value is not None and (isinstance(value, str) or math.isfinite(value))
+
+
+def _std(values: Sequence[float]) -> float | None:
+    if len(values) < 2:
+        return None
+    exact = [Fraction(value) for value in values]
+    mean = sum(exact, Fraction(0)) / len(exact)
+    variance = sum(((value - mean) ** 2 for value in exact), Fraction(0)) / (len(exact) - 1)
+    return math.sqrt(variance) if variance < 1e300 else math.sqrt(variance / 10**300) * 1e150
+
+
+def _percentile(values: Sequence[float], share: float) -> float:
+    ranked = sorted(values)
+    place = (len(ranked) - 1) * share
+    low, high = float(ranked[int(place)]), float(ranked[min(int(place) + 1, len(ranked) - 1)])
+    half = (place - int(place)) * (high / 2 - low / 2)
+    return low + half + half
 
 
 def same(left: Any, right: Any) -> bool:
@@ -63,6 +98,13 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, float) and isinstance(right, float):
         return left == right or (math.isnan(left) and math.isnan(right))
     return type(left) is type(right) and left == right
+
+
+def alike(left: Any, right: Any, function: str) -> bool:
+    """`same`, but for deviations, which are rounded more than once: they agree to some units in the last place."""
+    if function == "std" and isinstance(left, float) and isinstance(right, float):
+        return math.isclose(left, right, rel_tol=1e-15, abs_tol=5e-324)
+    return same(left, right)
 
 
 def times(most: int = 40) -> st.SearchStrategy[int]:

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from modelyard.features.domain import (
+    Aggregate,
     Entity,
     FeatureSet,
     FeatureView,
@@ -82,7 +83,16 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": ["mean"]}), "go together"),
     (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": ["mean"]}, windows=["1h"], ttl="3h"), "how far back"),
     (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": ["median"]}, windows=["1h"]), "'median' is not known"),
-    (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": []}, windows=["1h"]), "computes nothing"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": []}, windows=["1h"]), "nothing is computed"),
+    (lambda: Aggregate("x", ["p0"]), "'p0' is not known"),
+    (lambda: Aggregate("x", ["mean", "mean"]), "stands twice"),
+    (lambda: Aggregate("x", "mean", dtype="string"), "has no mean"),
+    (lambda: Aggregate("x", "mean", where="y =="), "cannot be read at '='"),
+    (lambda: Aggregate("x", "mean", where="y IN ()"), r"cannot be read at '\)'"),
+    (lambda: Aggregate("x", "mean", where="(y = 1"), "cannot be read at 'the end'"),
+    (lambda: Aggregate("x", "mean", where="y = 1 z"), "cannot be read at 'z'"),
+    (lambda: Aggregate("x", "mean", where="y = 1 OR " * 200 + "z"), "too long"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate=[Aggregate("origin", "count")], windows=["1h"]), "'origin' is a key"),
     (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": ["mean"]}, windows=["1h", "60m"]), "stands twice"),
     (lambda: FeatureView("v", AIRPORT, SOURCE, features=["x", "x"]), "'x' stands twice"),
     (lambda: FeatureView("v", AIRPORT, SOURCE, features=["origin"]), "'origin' is a key or a time"),

@@ -2,6 +2,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -9,13 +10,15 @@ from hypothesis import strategies as st
 
 from modelyard.core.clock import Instant
 from modelyard.core.digests import digest_of
-from modelyard.features.domain import Entity, FeatureSet, FeatureView, OnlineValues, Parquet, Reason
+from modelyard.features.aggregates import aggregates_at
+from modelyard.features.domain import Aggregate, Entity, FeatureSet, FeatureView, OnlineValues, Parquet, Reason
 from modelyard.features.history import History
+from modelyard.features.join import Questions
 from modelyard.features.materialization import Change, carry_out, find_mark, list_entities, planned
 from modelyard.features.online import OnlineReader
 from modelyard.features.rows import ROW, normalised
 from modelyard.storage.online import LmdbStore
-from tests.features.oracle import US, SourceRow, aggregate, latest, same, source_rows, times
+from tests.features.oracle import US, SourceRow, latest, same, source_rows, times
 
 SOURCE = Parquet("rows.parquet", timestamp="at", created="made")
 VALUES = st.tuples(
@@ -24,7 +27,13 @@ VALUES = st.tuples(
     st.none() | st.sampled_from(["", "a", "é"]),
 )
 NAMES = st.sampled_from(["A", "B", "é"])
-WINDOWS = ("10s", "1m", "200s")
+WINDOWS = ("10s", "200s")
+AGGREGATE = (
+    Aggregate("x", ("mean", "count", "std", "min", "max", "first", "last", "distinct", "p90"), dtype="float64"),
+    Aggregate("n", ("sum", "max", "last", "p50"), dtype="int64"),
+    Aggregate("label", ("last", "distinct"), dtype="string"),
+    Aggregate("x", ("sum", "first"), where="n > 0", name="some", dtype="float64"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +61,7 @@ def plain(ttl: str | None = None) -> FeatureView:
 
 
 def windows() -> FeatureView:
-    return FeatureView(Names.new(), Entity("who"), SOURCE, aggregate={"x": ["mean", "count"], "n": ["mean"]}, windows=WINDOWS)
+    return FeatureView(Names.new(), Entity("who"), SOURCE, aggregate=AGGREGATE, windows=WINDOWS)
 
 
 def history(rows: Sequence[SourceRow], view: FeatureView) -> History:
@@ -81,19 +90,18 @@ def read(store: LmdbStore, view: FeatureView, names: Sequence[Any], at: int) -> 
     return OnlineReader(FeatureSet("s", [view])).read(store, [{"who": name} for name in names], Instant(at))
 
 
-def expected(view: FeatureView, rows: Sequence[SourceRow], who: str, at: int) -> list[Any]:
+def expected(view: FeatureView, rows: Sequence[SourceRow], names: Sequence[str], at: int) -> list[tuple[Any, ...]]:
     if not view.is_aggregation:
-        return list(latest(rows, who, at, view.ttl_us) or (None, None, None))
-    of_x = [aggregate(rows, who, at, window.length_us, 0) for window in view.windows]
-    of_n = [aggregate(rows, who, at, window.length_us, 1)[1] for window in view.windows]
-    return [mean for _, mean in of_x] + [count for count, _ in of_x] + of_n
+        return [latest(rows, who, at, view.ttl_us) or (None, None, None) for who in names]
+    asked = Questions.of(pl.DataFrame({"who": pl.Series(names, dtype=pl.String)}), np.full(len(names), at))
+    return aggregates_at(history(rows, view).tape, view.outputs, asked).rows()
 
 
 def check(store: LmdbStore, view: FeatureView, rows: Sequence[SourceRow], upto: int, at: int) -> None:
     """What is read at `at` is what the rows say that were brought; where it may not be said, it is null and said why."""
-    there = [row for row in rows if row.available <= upto]
     names = ["A", "B", "é", "nobody"]
     values = read(store, view, names, at)
+    wanted = expected(view, [row for row in rows if row.available <= upto], names, at)
     for index, who in enumerate(names):
         got = [values.columns[name][index] for name in view.names]
         reasons = {values.missing.get(name, {}).get(index) for name, value in zip(view.names, got, strict=True) if value is None}
@@ -102,10 +110,10 @@ def check(store: LmdbStore, view: FeatureView, rows: Sequence[SourceRow], upto: 
             assert at < upto
             assert got == [None] * len(got)
         else:
-            assert all(map(same, got, expected(view, there, who, at))), (who, at, got, expected(view, there, who, at))
+            assert all(map(same, got, wanted[index])), (who, at, got, wanted[index])
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     source_rows(VALUES, NAMES, most=40),
     st.lists(times(60), min_size=1, max_size=6),
@@ -122,7 +130,7 @@ def test_online_windows_equal_the_offline_ones_bit_for_bit_as_time_goes_on(
             check(store, view, rows, upto, upto + seconds * US)
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(source_rows(VALUES, NAMES, most=30), st.lists(times(60), min_size=1, max_size=6), st.sampled_from([None, "30s"]))
 def test_online_values_of_a_plain_view_equal_the_offline_ones_as_time_goes_on(
     store: LmdbStore, rows: list[SourceRow], steps: list[int], ttl: str | None
@@ -135,7 +143,7 @@ def test_online_values_of_a_plain_view_equal_the_offline_ones_as_time_goes_on(
             check(store, view, rows, upto, at)
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(source_rows(VALUES, NAMES, most=30), times(60), times(60), st.data())
 def test_a_materialization_that_was_killed_anywhere_is_made_good_by_the_next(
     store: LmdbStore, rows: list[SourceRow], first: int, second: int, data: st.DataObject
@@ -150,7 +158,7 @@ def test_a_materialization_that_was_killed_anywhere_is_made_good_by_the_next(
     check(store, view, rows, max(first, second), max(first, second) + US)
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(source_rows(VALUES, NAMES, most=25), source_rows(VALUES, NAMES, most=25), times(60), st.sampled_from([plain, windows]))
 def test_a_source_whose_past_was_rewritten_is_brought_anew(
     store: LmdbStore, rows: list[SourceRow], others: list[SourceRow], upto: int, kind: Any

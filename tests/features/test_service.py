@@ -11,6 +11,7 @@ from modelyard.core.clock import FixedClock, Instant
 from modelyard.core.errors import InvalidInput
 from modelyard.features import service
 from modelyard.features.domain import (
+    Aggregate,
     Entity,
     FeatureSet,
     FeatureSetNotFound,
@@ -75,9 +76,24 @@ def test_two_different_views_of_one_name_are_refused_together(database: Database
         (FeatureView("v", AIRPORT, Parquet("weather.parquet", "time_hour"), features={"sky": "int64"}), SourceDrifted, "declared int64"),
         (FeatureView("v", Entity("origin", dtype="int64"), WEATHER.source, features=["sky"]), SourceDrifted, "declared int64"),
         (
-            FeatureView("v", AIRPORT, WEATHER.source, aggregate={"sky": ["count"]}, windows=["1h"]),
-            SourceDrifted,
+            FeatureView("v", AIRPORT, WEATHER.source, aggregate={"sky": ["mean"]}, windows=["1h"]),
+            InvalidDeclaration,
             "is a text",
+        ),
+        (
+            FeatureView("v", AIRPORT, WEATHER.source, aggregate=[Aggregate("sky", "count", where="gust > 3")], windows=["1h"]),
+            SourceDrifted,
+            "no column 'gust'",
+        ),
+        (
+            FeatureView("v", AIRPORT, WEATHER.source, aggregate=[Aggregate("sky", "count", where="sky > 3")], windows=["1h"]),
+            SourceDrifted,
+            "'sky', which is string, against 3",
+        ),
+        (
+            FeatureView("v", AIRPORT, WEATHER.source, aggregate=[Aggregate("wind_speed", "max", dtype="int64")], windows=["1h"]),
+            SourceDrifted,
+            "was int64 when it was applied, the source has float64",
         ),
     ],
 )

@@ -61,11 +61,31 @@ Bands = tuple[Band, ...]
 
 def addends(values: pl.Series) -> Bands:
     """The numbers of an Int64 or Float64 column as exact addends; nulls add nothing. All are finite."""
+    wholes, shifts, unit, bits = wholes_and_units(values)
+    bits += len(values).bit_length()
+    if bits <= MOST_BITS:
+        return (_band(wholes, shifts, unit, bits),)
+    places = shifts // BAND_BITS
+    return tuple(
+        _band(
+            np.where(places == place, wholes, 0),
+            np.where(places == place, shifts - BAND_BITS * place, 0),
+            unit + BAND_BITS * place,
+            MOST_BITS,
+        )
+        for place in (int(one) for one in np.unique(places))
+    )
+
+
+def wholes_and_units(values: pl.Series) -> tuple[Ints, Ints, int, int]:
+    """Each number as whole << shift, in units of two to some power; that power, and the bits that the largest needs.
+
+    The columns are Int64 or Float64, of finite numbers; a null is 0.
+    """
     filled = values.fill_null(0).to_numpy()
-    count = len(filled).bit_length()
     if values.dtype == pl.Int64:
         largest = max(int(filled.max(initial=0)), -int(filled.min(initial=0)))
-        return (_band(filled, np.zeros(len(filled), np.int64), 0, largest.bit_length() + count),)
+        return filled, np.zeros(len(filled), np.int64), 0, largest.bit_length()
     fractions, ends = np.frexp(filled)
     wholes = (fractions * 2.0**MANTISSA_BITS).astype(np.int64)
     zeros = np.frexp((wholes & -wholes).astype(np.float64))[1] - 1
@@ -73,19 +93,8 @@ def addends(values: pl.Series) -> Bands:
     wholes >>= np.where(is_zero, 0, zeros)
     units = np.where(is_zero, 0, ends.astype(np.int64) - MANTISSA_BITS + zeros)
     unit = int(units.min(initial=0))  # never above 0, as single values' exponents are
-    bits = int(np.where(is_zero, unit, ends).max(initial=unit)) - unit + count
-    if bits <= MOST_BITS:
-        return (_band(wholes, np.where(is_zero, 0, units - unit), unit, bits),)
-    places = (units - unit) // BAND_BITS
-    return tuple(
-        _band(
-            np.where(places == place, wholes, 0),
-            np.where(places == place, units - unit - BAND_BITS * place, 0),
-            unit + BAND_BITS * place,
-            MOST_BITS,
-        )
-        for place in (int(one) for one in np.unique(places))
-    )
+    bits = int(np.where(is_zero, unit, ends).max(initial=unit)) - unit
+    return wholes, np.where(is_zero, 0, units - unit), unit, bits
 
 
 def _band(wholes: Ints, shifts: Ints, exponent: int, bits: int) -> Band:
@@ -117,10 +126,21 @@ class Span(Struct, frozen=True):
     since: Ints
     more: tuple[Ints, Ints] | None = None
 
+    def between(self, upper: pl.Series, lower: pl.Series) -> pl.Series:
+        """The running sums `upper` less `lower`."""
+        found = upper.gather(pl.Series(self.until)) - lower.gather(pl.Series(self.since))
+        if self.more is None:
+            return found
+        questions, rows = self.more
+        single = lower.gather(pl.Series(rows + 1)) - lower.gather(pl.Series(rows))
+        added = pl.DataFrame({"q": questions, "n": single}).group_by("q").agg(pl.col("n").sum())
+        every = pl.DataFrame({"q": np.arange(len(found))}).join(added, on="q", how="left", maintain_order="left")
+        return found + every["n"].fill_null(0)
+
 
 def sums_between(upper: Bands, lower: Bands, span: Span) -> Floats:
     """The running sums `upper` less `lower` over `span`, each rounded once. Both are of the same numbers."""
-    parts = [Band(high.exponent, _between(high.wholes, low.wholes, span)) for high, low in zip(upper, lower, strict=True)]
+    parts = [Band(high.exponent, span.between(high.wholes, low.wholes)) for high, low in zip(upper, lower, strict=True)]
     if len(parts) == 1:
         with np.errstate(over="ignore"):
             sums: Floats = np.ldexp(parts[0].wholes.cast(pl.Float64).to_numpy(), parts[0].exponent)
@@ -132,15 +152,4 @@ def sums_between(upper: Bands, lower: Bands, span: Span) -> Floats:
 
 def between(upper: Ints, lower: Ints, span: Span) -> Ints:
     """The running counts `upper` less `lower` over `span`."""
-    return _between(pl.Series(upper), pl.Series(lower), span).to_numpy()
-
-
-def _between(upper: pl.Series, lower: pl.Series, span: Span) -> pl.Series:
-    found = upper.gather(pl.Series(span.until)) - lower.gather(pl.Series(span.since))
-    if span.more is None:
-        return found
-    questions, rows = span.more
-    single = lower.gather(pl.Series(rows + 1)) - lower.gather(pl.Series(rows))
-    added = pl.DataFrame({"q": questions, "n": single}).group_by("q").agg(pl.col("n").sum())
-    every = pl.DataFrame({"q": np.arange(len(found))}).join(added, on="q", how="left", maintain_order="left")
-    return found + every["n"].fill_null(0)
+    return span.between(pl.Series(upper), pl.Series(lower)).to_numpy()

@@ -24,6 +24,7 @@ from modelyard.features.rows import CREATED, EVENT, ROW, SourceFile, files_diges
 KEPT_BYTES = 2**30
 """Rows that are kept in memory, all histories together; the one that was used last stays, whatever its size."""
 NEVER = -(2**63)
+AVAILABLE = "\x1favailable"
 
 
 class Log(Struct, frozen=True):
@@ -103,9 +104,10 @@ class History:
 
     @cached_property
     def logged(self) -> pl.DataFrame:
-        """The rows in the order of the log: entity, event time, availability, values."""
-        values = self.rows.select(EVENT, *self.view.value_names)[self.log.rows]
-        return values.select(pl.Series(CODE, self.codes), EVENT, pl.Series(CREATED, self.log.available), *self.view.value_names)
+        """The rows in the order of the log: entity, event and creation time, availability, values."""
+        values = self.rows.select(EVENT, CREATED, *self.view.value_names)[self.log.rows]
+        available = pl.Series(AVAILABLE, self.log.available)
+        return values.select(pl.Series(CODE, self.codes), EVENT, CREATED, available, *self.view.value_names)
 
     @cached_property
     def shown(self) -> pl.DataFrame:

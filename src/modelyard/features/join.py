@@ -146,7 +146,7 @@ def timeline(rows: pl.DataFrame, view: FeatureView, values: Values | None = None
     entities, codes = coded(rows.select(key.name for key in view.entity.keys))
     by_event = grouped(codes, rows[EVENT].to_numpy())
     created = rows[CREATED].to_numpy()
-    order = _settled(by_event, created, values or (lambda places: rows.select(view.value_names)[places]))
+    order = settled(by_event, created, values or (lambda places: rows.select(view.value_names)[places]))
     shown = grouped(by_event.codes, np.maximum(by_event.times, created[order]))
     # Positions in `order` rise with (entity, event, created), so their running maximum is the latest value so far.
     latest = np.maximum.accumulate(shown.order)
@@ -157,15 +157,15 @@ def timeline(rows: pl.DataFrame, view: FeatureView, values: Values | None = None
     is_new = np.ones(len(latest), bool)
     is_new[1:] = latest[1:] != latest[:-1]
     shown, latest = _kept(shown, latest, is_new)
-    settled = Entities(entities.keys, offsets_of(shown.codes, entities.count))
-    return Timeline(settled, shown.times, order[latest], by_event.times[latest])
+    known = Entities(entities.keys, offsets_of(shown.codes, entities.count))
+    return Timeline(known, shown.times, order[latest], by_event.times[latest])
 
 
 def _kept(shown: Grouped, latest: Ints, keep: npt.NDArray[np.bool_]) -> tuple[Grouped, Ints]:
     return Grouped(shown.order[keep], shown.codes[keep], shown.times[keep]), latest[keep]
 
 
-def _settled(by_event: Grouped, created: Ints, values: Values) -> Ints:
+def settled(by_event: Grouped, created: Ints, values: Values) -> Ints:
     """The rows' order with those of one entity and event time put by creation time, then by their values: the greatest is last."""
     same = (by_event.codes[1:] == by_event.codes[:-1]) & (by_event.times[1:] == by_event.times[:-1])
     if not same.any():

@@ -11,11 +11,25 @@ import polars as pl
 
 from modelyard.features.domain import FeatureView
 from modelyard.features.exact import Ints
-from modelyard.features.history import NEVER, History
+from modelyard.features.history import AVAILABLE, NEVER, History
 from modelyard.features.join import CODE, visible_until
 from modelyard.features.layout import ENTITIES_A_PAGE, ENTITY, TILE, Mark, PlainRow, key_bytes, mark_key, page_key, prefix, tile_bytes
-from modelyard.features.rows import CREATED, EVENT
-from modelyard.features.tiles import HEAD, ROWS_HEAD, NewRow, Part, State, advance, empty_block, packed, tile_us, unpacked
+from modelyard.features.records import Record
+from modelyard.features.rows import EVENT
+from modelyard.features.tiles import (
+    NUMBERS,
+    Kept,
+    NewRow,
+    State,
+    advance,
+    kept_of,
+    no_tiles,
+    packed_rows,
+    packed_tiles,
+    tile_us,
+    unpacked_rows,
+    unpacked_tiles,
+)
 from modelyard.storage.online import OnlineStore
 
 Put = tuple[bytes, bytes]
@@ -150,7 +164,7 @@ def _plain_rows(history: History, codes: Ints, upto_at: int) -> list[Put]:
 
 
 def _aggregate_rows(history: History, store: OnlineStore | None, codes: Ints, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
-    view = history.view
+    view, kept = history.view, kept_of(history.view.aggregate)
     longest = max(window.length_us for window in view.windows)
     tile = tile_us(longest)
     fresh = _new_rows(history, span, tile, longest)
@@ -158,15 +172,12 @@ def _aggregate_rows(history: History, store: OnlineStore | None, codes: Ints, sp
     puts: list[Put] = []
     deletes: list[bytes] = []
     names = [history.names[code] for code in codes.tolist()]
-    states = _states(view, store, names, [{row.event_at // tile for row in fresh[code]} for code in codes.tolist()])
+    states = _states(view, kept, store, names, [{row.event_at // tile for row in fresh[code]} for code in codes.tolist()])
     for name, code, state in zip(names, codes.tolist(), states, strict=True):
-        gone = advance(state, fresh[code], tile, longest)
-        head = (state.newest_event_at, state.tiles.latest_available_at)
-        puts.append((start + ENTITY + name, packed(state.tiles.block, head)))
+        gone = advance(state, fresh[code], kept, tile, longest)
+        puts.append((start + ENTITY + name, packed_tiles(state.tiles, kept)))
         puts += [
-            (start + TILE + name + tile_bytes(number), packed(part.block, (part.latest_available_at,)))
-            for number, part in state.rows.items()
-            if number not in gone
+            (start + TILE + name + tile_bytes(number), packed_rows(rows, kept)) for number, rows in state.rows.items() if number not in gone
         ]
         deletes += [start + TILE + name + tile_bytes(number) for number in gone]
     return puts, deletes
@@ -177,20 +188,22 @@ def _new_rows(history: History, span: tuple[int, int], tile: int, longest: int) 
     log = history.log
     rows = history.logged[log.seen(span[0]) : log.seen(span[1])]
     if span[0] == NEVER:
-        event, available = pl.col(EVENT), pl.col(CREATED)
+        event, available = pl.col(EVENT), pl.col(AVAILABLE)
         latest = available.max().over(CODE)
         # An entity is known by its newest row even if no window reaches it; older ones out of reach are of no use to anyone.
         is_needed = (event // tile >= (latest - longest) // tile) | (event == event.max().over(CODE)) | (available == latest)
         rows = rows.filter(is_needed)
     found: dict[int, list[NewRow]] = {}
-    for code, event_at, available_at, *values in rows.rows():
-        found.setdefault(code, []).append(NewRow(event_at, available_at, tuple(values)))
+    for code, event_at, created_at, available_at, *values in rows.rows():
+        found.setdefault(code, []).append(NewRow(event_at, created_at, available_at, tuple(values)))
     return found
 
 
-def _states(view: FeatureView, store: OnlineStore | None, names: Sequence[bytes], touched: Sequence[set[int]]) -> list[State]:
+def _states(
+    view: FeatureView, kept: Sequence[Kept], store: OnlineStore | None, names: Sequence[bytes], touched: Sequence[set[int]]
+) -> list[State]:
     """The entities' states as the store has them, with the rows of the touched tiles."""
-    columns, start = len(view.aggregate), prefix(view.digest)
+    start = prefix(view.digest)
     keys = [start + ENTITY + name for name in names]
     keys += [start + TILE + name + tile_bytes(number) for name, numbers in zip(names, touched, strict=True) for number in sorted(numbers)]
     found: dict[bytes, bytes | None] = {}
@@ -201,12 +214,8 @@ def _states(view: FeatureView, store: OnlineStore | None, names: Sequence[bytes]
     for name, numbers in zip(names, touched, strict=True):
         main = found.get(start + ENTITY + name)
         parts = {number: content for number in numbers if (content := found.get(start + TILE + name + tile_bytes(number)))}
-        rows = {number: Part(memoryview(content).cast("q")[0], unpacked(content, ROWS_HEAD)) for number, content in parts.items()}
-        if main is None:
-            states.append(State(NEVER, Part(NEVER, empty_block(columns)), rows))
-        else:
-            newest, latest = memoryview(main).cast("q")[:HEAD]
-            states.append(State(newest, Part(latest, unpacked(main, HEAD)), rows))
+        rows = {number: unpacked_rows(content, kept) for number, content in parts.items()}
+        states.append(State(no_tiles(kept, NEVER) if main is None else unpacked_tiles(main, kept), rows))
     return states
 
 
@@ -243,5 +252,5 @@ def _stored_keys(store: OnlineStore, view: FeatureView, mark: Mark) -> list[byte
             some = names[first : first + AT_ONCE]
             for name, main in zip(some, store.get_many([start + ENTITY + one for one in some]), strict=True):
                 if main is not None:
-                    keys += [start + TILE + name + tile_bytes(number) for number in unpacked(main, HEAD).keys]
+                    keys += [start + TILE + name + tile_bytes(number) for number in Record(main).whole(NUMBERS)]
     return keys + [page_key(view.digest, page) for page in range(-(-mark.entities // ENTITIES_A_PAGE))]

@@ -155,15 +155,26 @@ def definition_of(view: FeatureView) -> str:
     created = f", created={_quoted(view.source.created)}" if view.source.created else ""
     lines = [_quoted(view.name), entity, f"Parquet({_quoted(view.source.path)}, timestamp={_quoted(view.source.timestamp)}{created})"]
     if view.is_aggregation:
-        columns = ", ".join(f"{_quoted(item.column)}: [{', '.join(map(_quoted, item.functions))}]" for item in view.aggregate)
         windows = ", ".join(f"Window({_quoted(window.length)})" for window in view.windows)
-        lines += [f"aggregate={{{columns}}}", f"windows=[{windows}]"]
+        lines += [f"aggregate={_aggregates(view)}", f"windows=[{windows}]"]
     else:
         lines.append(f"features=[{', '.join(_quoted(one.name) for one in view.features)}]")
     for name in ("ttl", "freshness", "owner", "description"):
         if text := getattr(view, name):
             lines.append(f"{name}={_quoted(text)}")
     return "FeatureView(\n" + "".join(f"    {line},\n" for line in lines) + ")"
+
+
+def _aggregates(view: FeatureView) -> str:
+    functions = {item.name: f"[{', '.join(map(_quoted, item.functions))}]" for item in view.aggregate}
+    if all(not item.where and item.name == item.column for item in view.aggregate):
+        return "{" + ", ".join(f"{_quoted(name)}: {listed}" for name, listed in functions.items()) + "}"
+    made = []
+    for item in view.aggregate:
+        where = f", where={_quoted(item.where)}" if item.where else ""
+        name = f", name={_quoted(item.name)}" if item.name != item.column else ""
+        made.append(f"Aggregate({_quoted(item.column)}, {functions[item.name]}{where}{name})")
+    return f"[{', '.join(made)}]"
 
 
 def _quoted(text: str) -> str:
@@ -173,7 +184,9 @@ def _quoted(text: str) -> str:
 def _origin(view: FeatureView, name: str) -> str:
     for output in view.outputs:
         if output.name == name:
-            return f"{output.function} of {output.column} over {output.window.length}"
+            item = next(one for one in view.aggregate if one.name == output.column)
+            where = f" where {item.where}" if item.where else ""
+            return f"{output.function} of {item.column}{where} over {output.window.length}"
     return "as it stands in the source"
 
 

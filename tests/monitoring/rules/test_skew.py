@@ -31,3 +31,9 @@ def test_a_vector_differs_where_any_of_its_values_does() -> None:
 
 def test_a_column_that_was_logged_as_another_kind_of_number_is_compared_by_value() -> None:
     assert not rows_differ(pl.DataFrame({"x": [2, 3]}), pl.DataFrame({"x": [2.0, 3.0]})).any()
+
+
+def test_what_is_known_to_be_near_passes_within_its_error_and_no_further() -> None:
+    logged = pl.DataFrame({"p90": [100.4, 100.6, None, 0.0], "mean": [1.0, 1.0, 1.0, 1.0]})
+    recomputed = pl.DataFrame({"p90": [100.0, 100.0, 100.0, 0.0], "mean": [1.0, 1.0, 1.0, 1.0000001]})
+    assert rows_differ(logged, recomputed, {"p90": 0.005}).tolist() == [False, True, True, True]

@@ -110,6 +110,15 @@ class Output(msgspec.Struct, frozen=True):
     dtype: DType | None
 
 
+def online_error(function: str) -> float:
+    """How far a function's value online may lie from the one offline, as a share of the larger: five standard errors of a count of
+    distinct values, the bound of a percentile, and nothing of all others. docs/features.md says when it is nothing for these, too.
+    """
+    if function == "distinct":
+        return 0.225
+    return 0.0 if percentile_of(function) is None else 0.0051
+
+
 def output_dtype(function: str, dtype: DType | None) -> DType | None:
     """The type of a function's values, over a column of that type; unknown where it goes by a column's that is not known yet."""
     if function in AS_ITS_COLUMN:

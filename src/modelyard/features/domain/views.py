@@ -9,7 +9,7 @@ from msgspec.structs import force_setattr, replace
 
 from modelyard.core.digests import Digest, digest_of
 from modelyard.core.names import nearest
-from modelyard.features.domain.aggregations import Aggregate, Output, aggregates_of, outputs_of
+from modelyard.features.domain.aggregations import Aggregate, Output, aggregates_of, online_error, outputs_of
 from modelyard.features.domain.entities import Entity, Parquet, Window, column_name, named, without_twins
 from modelyard.features.domain.errors import InvalidDeclaration, UnknownFeature
 from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_text, duration_us
@@ -144,6 +144,12 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
     def freshness_us(self) -> int | None:
         """How far the newest event may lie back, in microseconds; `None` where nothing is promised."""
         return None if self.freshness is None else duration_us(self.freshness, "freshness")
+
+    @property
+    def online_errors(self) -> dict[str, float]:
+        """The features that need not be equal online and offline, by how far they may lie apart, as a share of the larger."""
+        found = {one.name: online_error(one.function) for one in self.outputs}
+        return {name: error for name, error in found.items() if error}
 
     @property
     def is_typed(self) -> bool:

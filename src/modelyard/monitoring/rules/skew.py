@@ -1,5 +1,7 @@
 """Whether two tables of values are the same, bit for bit. Owns that comparison; knows no log and no source."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -7,12 +9,23 @@ from numpy.typing import NDArray
 Booleans = NDArray[np.bool_]
 
 
-def rows_differ(logged: pl.DataFrame, recomputed: pl.DataFrame) -> Booleans:
-    """Which rows differ in any column of `recomputed`, shape (n,). Null equals null; numbers are equal where their bits are."""
+def rows_differ(logged: pl.DataFrame, recomputed: pl.DataFrame, errors: Mapping[str, float] | None = None) -> Booleans:
+    """Which rows differ in any column of `recomputed`, shape (n,). Null equals null; numbers are equal where their bits are.
+
+    `errors` says of a column how far apart its numbers may lie and pass for equal, as a share of the larger.
+    """
     differs = np.zeros(recomputed.height, dtype=np.bool_)
     for column in recomputed.get_columns():
-        differs |= _differs(logged.get_column(column.name), column)
+        found = _differs(logged.get_column(column.name), column)
+        error = (errors or {}).get(column.name, 0.0)
+        differs |= found & ~_is_near(logged.get_column(column.name), column, error) if error and found.any() else found
     return differs
+
+
+def _is_near(one: pl.Series, other: pl.Series, error: float) -> Booleans:
+    first, second = (series.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy() for series in (one, other))
+    near: Booleans = np.abs(first - second) <= error * np.maximum(np.abs(first), np.abs(second))
+    return near
 
 
 def _differs(one: pl.Series, other: pl.Series) -> Booleans:

@@ -185,7 +185,7 @@ def _judged(
     """Which rows differ, and of which nobody can tell: shape (n,) each."""
     if recomputed is None:
         return np.zeros(rows.height, dtype=np.bool_), np.ones(rows.height, dtype=np.bool_)
-    differs = rows_differ(rows, recomputed.select(name for name in feature_set.names if name in view.names))
+    differs = rows_differ(rows, recomputed.select(name for name in feature_set.names if name in view.names), view.online_errors)
     if upto is None:
         return np.zeros_like(differs), differs
     # The online store keeps no past: a request that is dated before what it holds may find less than there was.

@@ -1,0 +1,271 @@
+"""Aggregates that no running sum gives: least, greatest, first, last, percentiles, distinct values. Pure.
+
+In the order of (entity, event) a window's rows lie side by side. Up to some lateness before an instant all of them are
+available but for those that came later than that; these few, and the rows since, are looked at one by one.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from msgspec import Struct
+
+from modelyard.features.domain import FeatureView, Output, Window, percentile_of
+from modelyard.features.domain.aggregations import SUMMED
+from modelyard.features.exact import Ints
+from modelyard.features.join import Entities, Grouped, Questions, settled, visible_until
+from modelyard.features.ranks import Extras, count_below, smallest
+from modelyard.features.rows import CREATED
+
+PAIRS_AT_ONCE = 4_000_000
+"""Rows that are looked at one by one, together: what bounds the memory of a step."""
+SHARES = (0.5, 0.9, 0.99, 0.999, 1.0)
+
+Bools = npt.NDArray[np.bool_]
+
+
+class Lane(Struct, frozen=True):
+    """One aggregate's values by (entity, event, creation, value), and which there are: a number, a text, not a null."""
+
+    values: pl.Series
+    there: Bools
+
+
+class Lanes(Struct, frozen=True):
+    """A view's rows by (entity, event): when each happened and became available, which came late, and the values.
+
+    Late is what came more than `bound` after its event; `late` are the places of those rows.
+    """
+
+    entities: Entities
+    events: Ints
+    available: Ints
+    bound: int
+    late: Ints
+    lanes: dict[str, Lane]
+
+
+def lanes_of(rows: pl.DataFrame, view: FeatureView, entities: Entities, by_event: Grouped) -> Lanes | None:
+    """The lanes of what needs them in `view`: `None` where running sums answer all. `by_event` are the rows by (entity, event)."""
+    created = rows[CREATED].to_numpy()
+    lanes = {}
+    in_turn = settled(by_event, created, lambda places: pl.DataFrame({"place": places}))
+    for item in view.aggregate:
+        if SUMMED.issuperset(item.functions):
+            continue
+        value, order = rows[item.name], in_turn
+        if {"first", "last"} & set(item.functions):
+            order = settled(by_event, created, lambda places, value=value: value.gather(pl.Series(places)).to_frame())  # type: ignore[misc]
+        found = value.gather(pl.Series(order))
+        lanes[item.name] = Lane(found, found.is_not_null().to_numpy())
+    if not lanes:
+        return None
+    # All orders have rows of one event by their creation, and so the same availability in each place.
+    events = by_event.times
+    available = np.maximum(events, created[in_turn])
+    bound = _bound(available - events, max(window.length_us for window in view.windows))
+    return Lanes(entities, events, available, bound, np.flatnonzero(available - events > bound), lanes)
+
+
+def _bound(lateness: Ints, longest: int) -> int:
+    """How late a row may be and be counted on: what has the fewest rows looked at one by one, the longest window being `longest`."""
+    if not len(lateness):
+        return 0
+    found = [int(one) for one in np.quantile(lateness, SHARES, method="higher")]
+    return min(zip(found, SHARES, strict=True), key=lambda pair: pair[0] + (1 - pair[1]) * longest)[0]
+
+
+class Reach(Struct, frozen=True):
+    """For each question the rows of a window: all in `[begin, end)` that came in time, and single ones as (question, place)."""
+
+    begin: Ints
+    end: Ints
+    questions: Ints
+    places: Ints
+
+    def of(self, lane: Lane, late: Ints) -> "Found":
+        """The same by the values that there are, counted from 0."""
+        in_time = lane.there.copy()
+        in_time[late] = False
+        kept = np.concatenate([[0], np.cumsum(in_time)])
+        single = lane.there[self.places]
+        return Found(np.flatnonzero(in_time), kept[self.begin], kept[self.end], self.questions[single], self.places[single])
+
+
+class Found(Struct, frozen=True):
+    """A window's values for each question: those at `places[begin:end]`, and single ones by question."""
+
+    places: Ints
+    begin: Ints
+    end: Ints
+    questions: Ints
+    singles: Ints
+
+    @property
+    def counts(self) -> Ints:
+        """How many values each question has."""
+        return self.end - self.begin + np.bincount(self.questions, minlength=len(self.begin))
+
+
+def ordered_at(made: Lanes, outputs: tuple[Output, ...], asked: Questions, codes: Ints) -> dict[str, pl.Series]:
+    """The outputs' values for each question by their names, null where a window holds no value (0 distinct ones)."""
+    parts: dict[str, list[pl.Series]] = {output.name: [] for output in outputs}
+    windows = {output.window for output in outputs}
+    for some in _slices(made, max(window.length_us for window in windows), asked, codes):
+        at, seen_at, who = asked.at[some], asked.seen_at[some], codes[some]
+        for window, reach in _reaches(made, windows, at, seen_at, who):
+            for name in {output.column for output in outputs if output.window == window}:
+                lane = made.lanes[name]
+                found = reach.of(lane, made.late)
+                for output in outputs:
+                    if (output.window, output.column) == (window, name):
+                        parts[output.name].append(_value(output, lane, found))
+    return {name: pl.concat(series) for name, series in parts.items()}
+
+
+def _slices(made: Lanes, longest: int, asked: Questions, codes: Ints) -> Iterator[slice]:
+    """The questions in parts, none with many more single rows than are looked at together."""
+    sizes = np.concatenate([[0], np.cumsum(_single_sizes(made, longest, asked.at, asked.seen_at, codes))])
+    first = 0
+    while first < len(codes):
+        last = max(first + 1, int(np.searchsorted(sizes, sizes[first] + PAIRS_AT_ONCE, side="right")) - 1)
+        yield slice(first, last)
+        first = last
+    if not len(codes):
+        yield slice(0, 0)
+
+
+def _single_sizes(made: Lanes, longest: int, at: Ints, seen_at: Ints, codes: Ints) -> Ints:
+    begin, end, until = _edges(made, longest, at, seen_at, codes)
+    return np.searchsorted(made.late, end) - np.searchsorted(made.late, begin) + until - end
+
+
+def _edges(made: Lanes, length: int, at: Ints, seen_at: Ints, codes: Ints) -> tuple[Ints, Ints, Ints]:
+    """Where a window begins, up to where rows in time are all available, and up to where any may be."""
+    begin = visible_until(made.entities, made.events, codes, at - length)
+    until = np.maximum(visible_until(made.entities, made.events, codes, seen_at), begin)
+    end = np.clip(visible_until(made.entities, made.events, codes, seen_at - made.bound), begin, until)
+    return begin, end, until
+
+
+def _reaches(made: Lanes, windows: set[Window], at: Ints, seen_at: Ints, codes: Ints) -> Iterator[tuple[Window, Reach]]:
+    longest = max(window.length_us for window in windows)
+    begin, end, until = _edges(made, longest, at, seen_at, codes)
+    late_begin, late_end = np.searchsorted(made.late, begin), np.searchsorted(made.late, end)
+    late_questions, late_places = _expanded(late_begin, late_end)
+    questions, places = _expanded(end, until)
+    questions, places = np.append(late_questions, questions), np.append(made.late[late_places], places)
+    is_there = made.available[places] <= seen_at[questions]
+    questions, places = questions[is_there], places[is_there]
+    for window in windows:
+        if window.length_us == longest:
+            yield window, Reach(begin, end, questions, places)
+            continue
+        edge = visible_until(made.entities, made.events, codes, at - window.length_us)
+        is_inside = places >= edge[questions]
+        yield window, Reach(np.minimum(edge, end), end, questions[is_inside], places[is_inside])
+
+
+def _expanded(begin: Ints, end: Ints) -> tuple[Ints, Ints]:
+    """All (question, place) with a place in the question's `[begin, end)`."""
+    sizes = end - begin
+    questions = np.repeat(np.arange(len(sizes)), sizes)
+    return questions, np.arange(len(questions)) + np.repeat(begin - (np.cumsum(sizes) - sizes), sizes)
+
+
+def _value(output: Output, lane: Lane, found: Found) -> pl.Series:
+    counts = found.counts
+    match output.function:
+        case "distinct":
+            return pl.Series(output.name, _distinct(lane, found))
+        case "first" | "last":
+            places = _outermost(found, is_last=output.function == "last")
+            return lane.values.gather(pl.Series(np.where(counts > 0, places, 0)).set(pl.Series(counts == 0), None)).alias(output.name)
+        case "min" | "max":
+            values = _extreme(lane, found, is_max=output.function == "max")
+        case _:
+            share = percentile_of(output.function)
+            assert share is not None  # all others have running sums
+            values = _percentiles(lane, found, counts, share)
+    return pl.Series(output.name, values).set(pl.Series(counts == 0), None)
+
+
+def _outermost(found: Found, *, is_last: bool) -> Ints:
+    """The place of each question's last or first value; any where there is none."""
+    is_range = found.end > found.begin
+    edge = found.end - 1 if is_last else found.begin
+    reduce, nothing = (np.maximum, -1) if is_last else (np.minimum, 2**62)
+    places = np.full(len(edge), nothing)
+    places[is_range] = found.places[edge[is_range]]
+    reduce.at(places, found.questions, found.singles)
+    return places
+
+
+def _extreme(lane: Lane, found: Found, *, is_max: bool) -> Ints | npt.NDArray[np.float64]:
+    """The least or greatest value of each question, by ranges of powers of two; any where there is none."""
+    column = lane.values.fill_null(0).to_numpy()
+    reduce = np.maximum if is_max else np.minimum
+    is_float = column.dtype == np.float64
+    nothing = (-np.inf if is_max else np.inf) if is_float else (-(2**63) if is_max else 2**63 - 1)
+    result = np.full(len(found.begin), nothing, column.dtype)
+    sizes = found.end - found.begin
+    powers = np.frexp(sizes.astype(np.float64))[1] - 1
+    level = column[found.places]
+    for power in range(int(powers.max(initial=-1)) + 1):
+        if power:
+            half = 1 << (power - 1)
+            level = reduce(level[:-half], level[half:])
+        mine = np.flatnonzero((powers == power) & (sizes > 0))
+        result[mine] = reduce(level[found.begin[mine]], level[found.end[mine] - (1 << power)])
+    reduce.at(result, found.questions, column[found.singles])
+    return result
+
+
+def _percentiles(lane: Lane, found: Found, counts: Ints, share: float) -> npt.NDArray[np.float64]:
+    """Each question's percentile, between the two values nearest to it; any where there is none."""
+    column = lane.values.fill_null(0).to_numpy()
+    known, ranks = np.unique(column, return_inverse=True)
+    extras = None
+    if len(found.questions):
+        by_question = np.lexsort((ranks[found.singles], found.questions))
+        ends = np.cumsum(np.bincount(found.questions, minlength=len(counts)))
+        extras = Extras(ranks[found.singles][by_question], np.append(0, ends[:-1]), ends)
+    place = np.maximum(counts - 1, 0) * share
+    below = np.floor(place).astype(np.int64)
+    above = np.minimum(below + 1, np.maximum(counts - 1, 0))
+    if not len(known):
+        return np.zeros(len(counts))
+    low, high = (
+        known[np.minimum(smallest(ranks[found.places], found.begin, found.end, one, extras), len(known) - 1)].astype(np.float64)
+        for one in (below, above)
+    )
+    return between(low, high, place - below)
+
+
+def between(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], part: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The numbers that lie so large a part of the way from `low` to `high`. Halves are taken, whose difference always is a number."""
+    half = part * (high / 2 - low / 2)
+    return low + half + half
+
+
+def _distinct(lane: Lane, found: Found) -> Ints:
+    """How many values each question has, equal ones counted once."""
+    codes = lane.values.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    column = codes[found.places]
+    count = len(column)
+    by_code = np.argsort(column, kind="stable")
+    before = np.zeros(count, np.int64)  # one more than the place of the equal value before; 0 where there is none
+    if count:
+        is_same = column[by_code[1:]] == column[by_code[:-1]]
+        before[by_code[1:]] = np.where(is_same, by_code[:-1] + 1, 0)
+    # A value counts where the equal one before it lies outside the range.
+    counts = count_below(before, found.begin, found.end, found.begin + 1)
+    if not len(found.questions):
+        return counts
+    singles = np.unique(np.stack([found.questions, codes[found.singles]]), axis=1)
+    keys = column[by_code] * (count + 1) + by_code
+    wanted = singles[1] * (count + 1)
+    last = np.searchsorted(keys, wanted + found.end[singles[0]]) - 1
+    is_known = (last >= 0) & (keys[np.maximum(last, 0)] >= wanted + found.begin[singles[0]]) if count else np.zeros(len(wanted), bool)
+    return counts + np.bincount(singles[0][~is_known], minlength=len(counts))
