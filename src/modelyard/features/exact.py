@@ -61,8 +61,12 @@ Bands = tuple[Band, ...]
 
 def addends(values: pl.Series) -> Bands:
     """The numbers of an Int64 or Float64 column as exact addends; nulls add nothing. All are finite."""
-    wholes, shifts, unit, bits = wholes_and_units(values)
-    bits += len(values).bit_length()
+    return banded(*wholes_and_units(values))
+
+
+def banded(wholes: Ints, shifts: Ints, unit: int, bits: int) -> Bands:
+    """The numbers `wholes << shifts` of at most so many `bits`, in units of `2**unit`: in one band where a sum of all of them fits."""
+    bits += len(wholes).bit_length()
     if bits <= MOST_BITS:
         return (_band(wholes, shifts, unit, bits),)
     places = shifts // BAND_BITS

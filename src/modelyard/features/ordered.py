@@ -4,7 +4,7 @@ In the order of (entity, event) a window's rows lie side by side. Up to some lat
 available but for those that came later than that; these few, and the rows since, are looked at one by one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from modelyard.features.ranks import Extras, count_below, smallest
 from modelyard.features.rows import CREATED
 
 PAIRS_AT_ONCE = 4_000_000
-"""Rows that are looked at one by one, together: what bounds the memory of a step."""
+"""Rows that are looked at one by one, together: with the questions, what bounds the memory of a step."""
+QUESTIONS_AT_ONCE = 250_000
 SHARES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 Bools = npt.NDArray[np.bool_]
@@ -84,14 +85,6 @@ class Reach(Struct, frozen=True):
     questions: Ints
     places: Ints
 
-    def of(self, lane: Lane, late: Ints) -> "Found":
-        """The same by the values that there are, counted from 0."""
-        in_time = lane.there.copy()
-        in_time[late] = False
-        kept = np.concatenate([[0], np.cumsum(in_time)])
-        single = lane.there[self.places]
-        return Found(np.flatnonzero(in_time), kept[self.begin], kept[self.end], self.questions[single], self.places[single])
-
 
 class Found(Struct, frozen=True):
     """A window's values for each question: those at `places[begin:end]`, and single ones by question."""
@@ -111,17 +104,37 @@ class Found(Struct, frozen=True):
 def ordered_at(made: Lanes, outputs: tuple[Output, ...], asked: Questions, codes: Ints) -> dict[str, pl.Series]:
     """The outputs' values for each question by their names, null where a window holds no value (0 distinct ones)."""
     parts: dict[str, list[pl.Series]] = {output.name: [] for output in outputs}
+    together: dict[tuple[str, str], list[Output]] = {}
+    for output in outputs:
+        together.setdefault((output.column, output.function), []).append(output)
     windows = {output.window for output in outputs}
     for some in _slices(made, max(window.length_us for window in windows), asked, codes):
-        at, seen_at, who = asked.at[some], asked.seen_at[some], codes[some]
-        for window, reach in _reaches(made, windows, at, seen_at, who):
-            for name in {output.column for output in outputs if output.window == window}:
-                lane = made.lanes[name]
-                found = reach.of(lane, made.late)
-                for output in outputs:
-                    if (output.window, output.column) == (window, name):
-                        parts[output.name].append(_value(output, lane, found))
+        reaches = dict(_reaches(made, windows, asked.at[some], asked.seen_at[some], codes[some]))
+        for (name, function), mine in together.items():
+            lane = made.lanes[name]
+            # All windows at once: what is done for every row is done once.
+            values = _values(function, lane, _found(lane, made.late, [reaches[one.window] for one in mine]))
+            size = len(codes[some])
+            for index, output in enumerate(mine):
+                parts[output.name].append(values[index * size : (index + 1) * size])
     return {name: pl.concat(series) for name, series in parts.items()}
+
+
+def _found(lane: Lane, late: Ints, reaches: Sequence[Reach]) -> Found:
+    """The values that there are in the windows' rows, the questions of one window behind those of another."""
+    in_time = lane.there.copy()
+    in_time[late] = False
+    kept = np.concatenate([[0], np.cumsum(in_time)])
+    singles = [lane.there[one.places] for one in reaches]
+    return Found(
+        np.flatnonzero(in_time),
+        np.concatenate([kept[one.begin] for one in reaches]),
+        np.concatenate([kept[one.end] for one in reaches]),
+        np.concatenate(
+            [one.questions[single] + index * len(one.begin) for index, (one, single) in enumerate(zip(reaches, singles, strict=True))]
+        ),
+        np.concatenate([one.places[single] for one, single in zip(reaches, singles, strict=True)]),
+    )
 
 
 def _slices(made: Lanes, longest: int, asked: Questions, codes: Ints) -> Iterator[slice]:
@@ -130,6 +143,7 @@ def _slices(made: Lanes, longest: int, asked: Questions, codes: Ints) -> Iterato
     first = 0
     while first < len(codes):
         last = max(first + 1, int(np.searchsorted(sizes, sizes[first] + PAIRS_AT_ONCE, side="right")) - 1)
+        last = min(last, first + QUESTIONS_AT_ONCE)
         yield slice(first, last)
         first = last
     if not len(codes):
@@ -174,21 +188,21 @@ def _expanded(begin: Ints, end: Ints) -> tuple[Ints, Ints]:
     return questions, np.arange(len(questions)) + np.repeat(begin - (np.cumsum(sizes) - sizes), sizes)
 
 
-def _value(output: Output, lane: Lane, found: Found) -> pl.Series:
+def _values(function: str, lane: Lane, found: Found) -> pl.Series:
     counts = found.counts
-    match output.function:
+    match function:
         case "distinct":
-            return pl.Series(output.name, _distinct(lane, found))
+            return pl.Series(_distinct(lane, found))
         case "first" | "last":
-            places = _outermost(found, is_last=output.function == "last")
-            return lane.values.gather(pl.Series(np.where(counts > 0, places, 0)).set(pl.Series(counts == 0), None)).alias(output.name)
+            places = _outermost(found, is_last=function == "last")
+            return lane.values.gather(pl.Series(np.where(counts > 0, places, 0)).set(pl.Series(counts == 0), None))
         case "min" | "max":
-            values = _extreme(lane, found, is_max=output.function == "max")
+            values = _extreme(lane, found, is_max=function == "max")
         case _:
-            share = percentile_of(output.function)
+            share = percentile_of(function)
             assert share is not None  # all others have running sums
             values = _percentiles(lane, found, counts, share)
-    return pl.Series(output.name, values).set(pl.Series(counts == 0), None)
+    return pl.Series(values).set(pl.Series(counts == 0), None)
 
 
 def _outermost(found: Found, *, is_last: bool) -> Ints:
@@ -236,10 +250,17 @@ def _percentiles(lane: Lane, found: Found, counts: Ints, share: float) -> npt.ND
     above = np.minimum(below + 1, np.maximum(counts - 1, 0))
     if not len(known):
         return np.zeros(len(counts))
-    low, high = (
-        known[np.minimum(smallest(ranks[found.places], found.begin, found.end, one, extras), len(known) - 1)].astype(np.float64)
-        for one in (below, above)
-    )
+    # Both neighbours in one descent, and the upper one only where the percentile lies between them.
+    split = np.flatnonzero(place > below)
+    picked = np.append(np.arange(len(place)), split)
+    if extras:
+        extras = Extras(extras.ranks, extras.begin[picked], extras.end[picked])
+    wanted = np.append(below, above[split])
+    ranked = smallest(ranks[found.places], found.begin[picked], found.end[picked], wanted, extras)
+    values = known[np.minimum(ranked, len(known) - 1)].astype(np.float64)
+    low = values[: len(place)]
+    high = low.copy()
+    high[split] = values[len(place) :]
     return between(low, high, place - below)
 
 

@@ -6,6 +6,7 @@ High-order entropy-compressed text indexes, SODA 2003; laid out as in Claude, Na
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +23,12 @@ class Extras(Struct, frozen=True):
     end: Ints
 
 
-def _levels(ranks: Ints) -> Iterator[tuple[int, Ints]]:
+def _levels(ranks: Ints) -> Iterator[tuple[int, npt.NDArray[np.signedinteger[Any]]]]:
     """From the highest bit on: the bit, and how many zeros lie before each place of that level; the last entry counts all."""
     level = ranks.astype(np.uint32)  # as many ranks as a bucket has rows, and one more
-    zeros = np.zeros(len(level) + 1, np.int64)
+    zeros = np.zeros(len(level) + 1, np.int32)
     for bit in reversed(range(int(level.max(initial=0)).bit_length())):
-        is_zero = (level >> bit) & 1 == 0
+        is_zero = (level & np.uint32(1 << bit)) == 0
         np.cumsum(is_zero, out=zeros[1:])
         yield bit, zeros
         level = np.concatenate([level[is_zero], level[~is_zero]])
