@@ -34,6 +34,7 @@ from modelyard.delivery.domain import (
 )
 from modelyard.delivery.expressions import checked_expression
 from modelyard.delivery.machine import begun, cancelled, detail_of, new_delivery_id
+from modelyard.delivery.observed import typed_like_rows, with_typed_rows
 from modelyard.delivery.reproductions import get_reproduction as get_reproduction
 from modelyard.delivery.reproductions import list_reproductions as list_reproductions
 from modelyard.delivery.reproductions import list_run_reproductions as list_run_reproductions
@@ -72,7 +73,8 @@ def declare_model(database: Database, principal: Principal, body: DeclaredModel)
         checked_expression(gate.expression)
     if declaration.features is not None:
         resolved = resolved_set(declaration.features, Path(body.root))
-        body = msgspec.structs.replace(body, declaration=msgspec.structs.replace(declaration, features=resolved))
+        declaration = msgspec.structs.replace(declaration, features=resolved)
+    body = msgspec.structs.replace(body, declaration=with_typed_rows(declaration, Path(body.root)))
     return database.write(lambda tx: _declared(tx, principal, body))
 
 
@@ -140,6 +142,8 @@ def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) ->
     if before is not None and not _sees(principal, before):
         before = None
     standing = None if before is None else before.declared.declaration.features
+    if before is not None:
+        declaration = typed_like_rows(declaration, before.declared.declaration)
     if declaration.features is not None and standing is not None:  # types that are left open were read when it was applied
         features = typed_like(declaration.features, standing)
         declaration = msgspec.structs.replace(declaration, features=features)
