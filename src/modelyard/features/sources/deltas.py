@@ -3,6 +3,8 @@
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
 
 import polars as pl
 from deltalake import DeltaTable
@@ -15,6 +17,28 @@ from modelyard.features.sources.reach import object_options
 from modelyard.storage.objects import first_line
 
 
+class _Table(DeltaTable):
+    """A table that names its files as they are on disk: the library encodes the folder, writers differ in the rest, Polars decodes none."""
+
+    def file_uris(self, *arguments: Any, **named: Any) -> list[str]:
+        """The paths of the files."""
+        return [_on_disk(path, self.table_uri) for path in super().file_uris(*arguments, **named)]
+
+    @property
+    def table_uri(self) -> str:
+        """The path of the table."""
+        path = super().table_uri
+        return path if is_address(path.removeprefix("file://")) else unquote(path.removeprefix("file://"))
+
+
+def _on_disk(path: str, folder: str) -> str:
+    if is_address(path):
+        return path
+    rest = path.removeprefix(f"{quote(folder)}")
+    literal = folder + rest if len(rest) < len(path) else path
+    return literal if Path(literal).exists() else unquote(path)
+
+
 def open_delta(source: Delta, root: Path) -> "OpenTable":
     """The table of `source` in its version. Raises SourceUnreadable."""
     uri = source.path if is_address(source.path) else str((root / source.path).absolute())
@@ -23,14 +47,14 @@ def open_delta(source: Delta, root: Path) -> "OpenTable":
     if "%" in uri:
         raise SourceUnreadable(f"the folder {uri} has a % in its path", hint="Delta tables need a path without it")
     try:
-        table = DeltaTable(uri, version=source.version, storage_options=object_options() if is_address(uri) else None)
+        table = _Table(uri, version=source.version, storage_options=object_options() if is_address(uri) else None)
         found = OpenTable(source.path, uri, str(table.metadata().id), int(table.version()), table)
         strays = [one for one in table.file_uris() if not _is_inside(one, uri)]
     except (DeltaError, OSError) as error:
         raise _unreadable(source.path, error) from error
     if strays:
-        # A table's log may name any file of the machine, and whoever writes it would have the server read that.
-        raise SourceUnreadable(f"the table at {uri} names files outside of its folder", hint="copy the rows into a table of their own")
+        # Links: whoever writes the folder would have the server read any file of the machine.
+        raise SourceUnreadable(f"the table at {uri} holds links out of its folder", hint="copy the rows into a table of their own")
     return found
 
 

@@ -78,7 +78,7 @@ class Rows:
 def statement_of(source: Sql, present: Sequence[str]) -> sa.Select[*tuple[Any, ...]]:
     """The one SELECT that reads `source`: of declared columns those alone that are `present`, and in their order."""
     wanted = [*source.times, *(one.name for one in source.columns)] if source.columns else []
-    columns: list[sa.ColumnClause[object]] = [sa.column(name) for name in dict.fromkeys(wanted) if name in present]
+    columns: list[Any] = [sa.column(name) for name in dict.fromkeys(wanted) if name in present]
     return sa.select(*(columns or [sa.text("*")])).select_from(_origin(source)).order_by(*columns)
 
 
@@ -101,9 +101,10 @@ def _read(source: Sql, url: str) -> Spool:
         engine = _engine(url)
         with engine.connect() as connection:
             options = {"postgresql_readonly": True} if engine.dialect.name == "postgresql" else {}
-            reading = connection.execution_options(stream_results=True, yield_per=ROWS_AT_ONCE, **options)
+            reading = connection.execution_options(**options)
             present = list(reading.execute(sa.select(sa.text("*")).select_from(_origin(source)).limit(0)).keys())
-            found = reading.execute(statement_of(source, _checked(source, present)))
+            streaming = reading.execution_options(stream_results=True, yield_per=ROWS_AT_ONCE)
+            found = streaming.execute(statement_of(source, _checked(source, present)))
             cells = Cells(source.place, list(found.keys()), declared)
             for rows in found.partitions(ROWS_AT_ONCE):
                 cells.frame(rows).write_parquet(spool.new_part())
