@@ -25,10 +25,21 @@ def named(text: Any, what: str) -> str:
 
 
 def column_name(text: Any, what: str) -> str:
-    """`text` where it can name a column: any printable text of at most 120 characters. Raises InvalidDeclaration."""
-    if not isinstance(text, str) or not text or len(text) > 120 or not text.isprintable():
-        raise InvalidDeclaration(f"{str(text)[:60]!r} cannot name {what}", hint="use 1 to 120 printable characters")
+    """`text` where it can name a column: any printable text of at most 120 characters but patterns. Raises InvalidDeclaration."""
+    if not isinstance(text, str) or not is_column_name(text):
+        raise InvalidDeclaration(
+            f"{str(text)[:60]!r} cannot name {what}", hint="use 1 to 120 printable characters; * and ^…$ would stand for other columns"
+        )
     return text
+
+
+def is_column_name(text: str) -> bool:
+    """Whether columns of that name are read. Polars takes `*` and `^…$` for patterns that stand for other columns.
+
+    >>> [is_column_name(text) for text in ("delay (min)", "*", "^.*$", "")]
+    [True, False, False, False]
+    """
+    return 0 < len(text) <= 120 and text.isprintable() and text != "*" and not (text.startswith("^") and text.endswith("$"))
 
 
 def without_twins(names: Sequence[str], what: str) -> None:

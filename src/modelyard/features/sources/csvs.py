@@ -11,6 +11,7 @@ import polars as pl
 from modelyard.core.digests import Digest
 from modelyard.core.names import listed
 from modelyard.features.domain import ColumnType, Csv, SourceDrifted, SourceUnreadable, is_address
+from modelyard.features.domain.entities import is_column_name
 from modelyard.features.sources.files import ENDINGS, Files, files_at, files_digest, object_chunks
 from modelyard.features.sources.opened import ROW
 from modelyard.features.sources.spools import Spool, kept_spool
@@ -67,7 +68,8 @@ class _Text:
 
     def scan(self, row: str | None = None) -> pl.LazyFrame:
         """Its rows as texts."""
-        return pl.scan_csv(self.path, separator=self.separator, infer_schema=False, glob=False, row_index_name=row)
+        names = list(self.names)  # Polars leaves quotes inside of names doubled
+        return pl.scan_csv(self.path, separator=self.separator, infer_schema=False, new_columns=names, glob=False, row_index_name=row)
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Its records with the number of each one's last line; the slow way, for messages and for fields that hold line breaks."""
@@ -156,7 +158,7 @@ def _types(source: Csv, texts: Sequence[_Text]) -> dict[str, ColumnType]:
     declared: dict[str, ColumnType] = {one.name: one.dtype for one in source.columns}
     wanted = declared | dict.fromkeys(source.times, "time")
     if not declared:
-        common = [name for name in texts[0].names if all(name in text.names for text in texts)]
+        common = [name for name in texts[0].names if is_column_name(name) and all(name in text.names for text in texts)]
         return inferred([text.scan() for text in texts], common) | {name: "time" for name in source.times if name in common}
     for text in texts:
         missing = [name for name in wanted if name not in text.names]

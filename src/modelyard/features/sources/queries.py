@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from modelyard.core.digests import Digest
 from modelyard.features.domain import ColumnType, SourceUnreadable, Sql
+from modelyard.features.domain.entities import is_column_name
 from modelyard.features.sources.cells import Cells
 from modelyard.features.sources.reach import connection_url
 from modelyard.features.sources.spools import Spool, forget_spools, kept_spool
@@ -77,9 +78,9 @@ class Rows:
 
 def statement_of(source: Sql, present: Sequence[str]) -> sa.Select[*tuple[Any, ...]]:
     """The one SELECT that reads `source`: of declared columns those alone that are `present`, and in their order."""
-    wanted = [*source.times, *(one.name for one in source.columns)] if source.columns else []
-    columns: list[Any] = [sa.column(name) for name in dict.fromkeys(wanted) if name in present]
-    return sa.select(*(columns or [sa.text("*")])).select_from(_origin(source)).order_by(*columns)
+    wanted = dict.fromkeys([*source.times, *(one.name for one in source.columns)]) if source.columns else filter(is_column_name, present)
+    columns: list[Any] = [sa.column(name) for name in wanted if name in present]
+    return sa.select(*columns).select_from(_origin(source)).order_by(*(columns if source.columns else []))
 
 
 def _origin(source: Sql) -> sa.FromClause | sa.TextClause:
