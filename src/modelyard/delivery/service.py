@@ -41,6 +41,7 @@ from modelyard.delivery.reproductions import list_run_reproductions as list_run_
 from modelyard.delivery.reproductions import list_version_reproductions as list_version_reproductions
 from modelyard.delivery.reproductions import start_reproduction as start_reproduction
 from modelyard.delivery.reproductions import start_run_reproduction as start_run_reproduction
+from modelyard.features.domain import FeatureView
 from modelyard.features.service import apply_set, apply_view, resolved_set, typed_like
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import advance, cursor, list_events, record
@@ -159,11 +160,15 @@ def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) ->
         changes.append(Change(kind="change", what="model", name=declaration.name, detail="its source"))
     known = {view.name: view.digest for view in before.declared.declaration.views} if before else {}
     changes += [
-        Change(kind="change" if view.name in known else "read", what="view", name=view.name, detail=view.digest[7:19])
+        Change(kind="change" if view.name in known else "read", what="view", name=view.name, detail=_said(view))
         for view in declaration.views
         if known.get(view.name) != view.digest
     ]
     return ModelPlan(model=declaration.name, changes=tuple(changes))
+
+
+def _said(view: FeatureView) -> str:
+    return f"{view.digest[7:19]}, {view.source.kind}, {view.source.place}"
 
 
 def _differing(before: ModelDeclaration, after: ModelDeclaration) -> list[str]:
