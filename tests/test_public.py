@@ -8,10 +8,13 @@ import pytest
 import modelyard
 
 NAMES = [
+    "Csv",
+    "Delta",
     "Entity",
     "FeatureView",
     "Parquet",
     "Run",
+    "Sql",
     "Window",
     "canary",
     "choice",

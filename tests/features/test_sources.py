@@ -182,6 +182,9 @@ def test_types_that_a_text_does_not_say_are_inferred_once_and_hold_from_then_on(
     write_csv(ROWS.with_columns(pl.col("n").cast(pl.String).replace("7", "seven")), tmp_path, "")
     with pytest.raises(SourceDrifted, match=r"rows\.csv, line 5: 'n' is 'seven', not int64"):
         load_history(view, tmp_path)
+    late = pl.DataFrame({"at": ["2026-01-01"] * 2000, "x": [None] * 1999 + ["1.5"], "y": ["1"] * 1999 + ["b"], "z": [None] * 2000})
+    late.write_csv(tmp_path / "late.csv")
+    assert [str(dtype) for dtype in source_files(Csv("late.csv", "at"), tmp_path).schema().values()][1:] == ["Float64", "String", "String"]
     codes = pl.DataFrame({"code": ["007", "12"], "big": [str(2**63), "1"], "at": ["2026-01-01", "2026-01-02"]})
     codes.write_csv(tmp_path / "codes.csv")
     assert dict(source_files(Csv("codes.csv", "at"), tmp_path).schema()) == {

@@ -1,5 +1,6 @@
 """A database's rows as frames of typed columns: declared types are held to, the others follow from the values."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,7 +10,7 @@ from uuid import UUID
 import polars as pl
 
 from modelyard.features.domain import ColumnType, SourceDrifted, SourceUnreadable
-from modelyard.features.sources.texts import TYPES, parsed
+from modelyard.features.sources.texts import TYPES, instants
 
 _TAKEN: dict[ColumnType, frozenset[type]] = {
     "string": frozenset({str, UUID}),
@@ -63,7 +64,7 @@ class Cells:
         )
 
     def _column(self, name: str, values: list[Any]) -> pl.Series:
-        kinds = {type(value) for value in values} - {type(None)}
+        kinds = set(map(type, values)) - {type(None)}
         self._seen[name] |= kinds
         if not self._seen[name] and name not in self._declared:
             return pl.Series(name, values, dtype=pl.String)
@@ -80,8 +81,9 @@ class Cells:
 
 def _typed(name: str, values: list[Any], dtype: ColumnType, kinds: set[type]) -> pl.Series:
     """The values as a column, null where one cannot be of that type without becoming another."""
-    if kinds == {_PYTHON[dtype]} and dtype != "int64":
-        return pl.Series(name, values, dtype=TYPES[dtype])
+    if kinds == {_PYTHON[dtype]}:
+        with contextlib.suppress(OverflowError, TypeError):
+            return pl.Series(name, values, dtype=TYPES[dtype])
     return pl.Series(name, [_PYTHON[dtype](value) if _fits(value, dtype) else None for value in values], dtype=TYPES[dtype])
 
 
@@ -96,4 +98,4 @@ def _fits(value: Any, dtype: ColumnType) -> bool:
 def _instants(name: str, values: list[Any]) -> pl.Series:
     """The values as instants, null where one is none. What has no zone is UTC."""
     texts = [value if isinstance(value, str) else value.isoformat() if isinstance(value, date) else None for value in values]
-    return pl.DataFrame({name: texts}, schema={name: pl.String}).select(parsed(name, "time"))[name]
+    return instants(pl.Series(name, texts, dtype=pl.String))

@@ -99,8 +99,12 @@ def _read(source: Csv, files: Files) -> Spool:
     spool.schema = {name: TYPES[dtype] for name, dtype in types.items()}
     for text in texts:
         try:
-            _check_values(text, types)
-            text.scan().select(parsed(name, dtype) for name, dtype in types.items()).sink_parquet(spool.new_part())
+            part = spool.new_part()
+            text.scan().select(parsed(name, dtype) for name, dtype in types.items()).sink_parquet(part)
+            read, written = pl.scan_parquet(part, glob=False), text.scan().select(list(types))
+            # A text that is no value of the type has become a null: which one is looked for only then.
+            if read.null_count().collect().row(0) != written.null_count().collect(engine="streaming").row(0):
+                _refuse_values(text, types)
         except pl.exceptions.PolarsError as error:
             raise _unreadable(text, error) from error
         if text.path.parent == spool.folder:
@@ -167,11 +171,9 @@ def _types(source: Csv, texts: Sequence[_Text]) -> dict[str, ColumnType]:
     return {name: dtype for name, dtype in wanted.items() if name in texts[0].names}
 
 
-def _check_values(text: _Text, types: Mapping[str, ColumnType]) -> None:
-    """Raises SourceDrifted for the first value of each column that is not of its type, with its line; nothing has been kept by then."""
+def _refuse_values(text: _Text, types: Mapping[str, ColumnType]) -> None:
+    """Raises SourceDrifted for the first value of each column that is not of its type, with its line."""
     checked = {name: dtype for name, dtype in types.items() if dtype != "string"}
-    if not checked:
-        return
     bad = {name: pl.col(name).is_not_null() & parsed(name, dtype).is_null() for name, dtype in checked.items()}
     firsts = [pl.struct(ROW, name).filter(is_bad).first().alias(name) for name, is_bad in bad.items()]
     found = text.scan(ROW).select(firsts).collect(engine="streaming").row(0, named=True)

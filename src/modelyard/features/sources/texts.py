@@ -16,6 +16,9 @@ TYPES: dict[ColumnType, pl.DataType] = {
 _WHOLE = r"^-?(0|[1-9][0-9]*)$"
 """How a number is written: a zero in front is part of a code, such as 007."""
 _DECIMAL = r"^[+-]?(\.[0-9]|[1-9]|0$|0[.eE]|inf|NaN)"
+_SECONDS, _MINUTES = "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"
+_FORMS = (f"{_SECONDS}%:z", _SECONDS, "%Y-%m-%d", _MINUTES, f"{_MINUTES}%:z", f"{_SECONDS}%:z")
+"""The last one is for zones without minutes."""
 _FLAGS = {"true": True, "True": True, "TRUE": True, "1": True, "false": False, "False": False, "FALSE": False, "0": False}
 
 
@@ -35,38 +38,63 @@ def parsed(name: str, dtype: ColumnType) -> pl.Expr:
         case "bool":
             return value.replace_strict(_FLAGS, default=None, return_dtype=pl.Boolean)
         case "time":
-            return _instant(value)
+            return value.map_batches(instants, return_dtype=TYPES["time"], is_elementwise=True)
 
 
-def _instant(value: pl.Expr) -> pl.Expr:
-    """ISO 8601, with a blank in place of the T too. A time without a zone is UTC; parts of a microsecond are cut off."""
-    text = value.str.replace(r"^(\d{4}-\d\d-\d\d) ", "${1}T").str.replace(r"Z$", "+00:00").str.replace(r"(T.*[+-]\d\d)$", "${1}:00")
-    zoned = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", strict=False)
-    plain = [text.str.to_datetime(form, time_unit="us", strict=False) for form in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")]
-    day = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
-    return pl.coalesce(zoned, *(one.dt.replace_time_zone("UTC") for one in (*plain, day)))
+def instants(column: pl.Series) -> pl.Series:
+    """Texts in ISO 8601, with a blank in place of the T too, as instants; null where one is none.
+
+    A time without a zone is UTC; parts of a microsecond are cut off.
+    """
+    text = column.str.replace(" ", "T", literal=True).str.replace(r"Z$", "+00:00")
+    found = pl.Series(column.name, [None], dtype=TYPES["time"]).new_from_index(0, len(column))
+    for place, form in enumerate(_FORMS):
+        left = (text.is_not_null() & found.is_null()).arg_true()
+        if not len(left):
+            break
+        # Only what no form before has read is tried again: a column is mostly written in one.
+        rest = text.gather(left).str.replace(r"(T.*[+-]\d\d)$", "${1}:00") if place == len(_FORMS) - 1 else text.gather(left)
+        read = rest.str.to_datetime(form, time_unit="us", strict=False)
+        found = found.scatter(left, read if form.endswith("z") else read.dt.replace_time_zone("UTC"))
+    return found
 
 
 def inferred(rows: Sequence[pl.LazyFrame], names: Sequence[str]) -> dict[str, ColumnType]:
     """The narrowest type that every text of a column can be read as, over all rows; a text where there is none."""
-    counts = pl.DataFrame()
-    for one in rows:
-        found = one.select(*(expression for name in names for expression in _counted(name))).collect(engine="streaming")
-        counts = pl.concat([counts, found]).sum() if counts.width else found
-    known: Mapping[str, int] = counts.row(0, named=True) if counts.width else {}
-    candidates: tuple[ColumnType, ...] = ("bool", "int64", "float64", "time")
-    return {name: next((dtype for dtype in candidates if known[f"{dtype} {name}"] == known[f"all {name}"] > 0), "string") for name in names}
+    left: dict[str, list[ColumnType]] = {name: ["bool", "int64", "float64", "time"] for name in names}
+    # A few rows rule most types out, so that all rows are mostly asked for one.
+    for few in (1000, None):
+        while True:
+            asked = {name: kinds[0] for name, kinds in left.items() if kinds}
+            wrong = _wrong(rows, asked, few)
+            for name in wrong:
+                left[name].pop(0)
+            if not wrong:
+                break
+    return {name: kinds[0] if kinds else "string" for name, kinds in left.items()}
 
 
-def _counted(name: str) -> list[pl.Expr]:
+def _wrong(rows: Sequence[pl.LazyFrame], asked: Mapping[str, ColumnType], few: int | None) -> set[str]:
+    """The columns with a text that is not of the asked type, in a few rows of each file or in all; of all, those without any text too."""
+    if not asked:
+        return set()
+    rows = rows if few is None else [one.head(few) for one in rows]
+    odd = [(~_is_written_as(name, dtype)).any().alias(name) for name, dtype in asked.items()]
+    some = [pl.col(name).is_not_null().any().alias(name) for name in asked]
+    odds = pl.concat([one.select(odd).collect(engine="streaming") for one in rows])
+    somes = pl.concat([one.select(some).collect(engine="streaming") for one in rows])
+    return {name for name in asked if odds[name].any() or (few is None and not somes[name].any())}
+
+
+def _is_written_as(name: str, dtype: ColumnType) -> pl.Expr:
     value = pl.col(name)
-    sound: dict[ColumnType, pl.Expr] = {
-        "bool": value.is_in(["true", "false", "True", "False", "TRUE", "FALSE"]),
-        "int64": value.str.contains(_WHOLE) & parsed(name, "int64").is_not_null(),
+    if dtype == "bool":
+        return value.is_in(["true", "false", "True", "False", "TRUE", "FALSE"])
+    is_value = parsed(name, dtype).is_not_null() | value.is_null()
+    if dtype == "int64":
+        return value.str.contains(_WHOLE) & is_value
+    if dtype == "float64":
         # A whole number beyond int64 is no float: it would not be the same one.
-        "float64": value.str.contains(_DECIMAL)
-        & parsed(name, "float64").is_not_null()
-        & (~value.str.contains(_WHOLE) | parsed(name, "int64").is_not_null()),
-        "time": parsed(name, "time").is_not_null(),
-    }
-    return [value.count().alias(f"all {name}"), *(one.sum().cast(pl.Int64).alias(f"{dtype} {name}") for dtype, one in sound.items())]
+        is_beyond = value.str.contains(_WHOLE) & parsed(name, "int64").is_null()
+        return value.str.contains(_DECIMAL) & is_value & ~is_beyond
+    return is_value
