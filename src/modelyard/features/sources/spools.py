@@ -75,10 +75,11 @@ def kept_spool(key: Hashable, make: Callable[[], Spool], *, most_age_s: float | 
                 return found
         made = make()
         with _lock:
+            _making.pop(key, None)  # whoever waits for it, or comes now, finds the spool
             _kept[key] = made
             _kept.move_to_end(key)
             while len(_kept) > 1 and sum(one.size_bytes for one in _kept.values()) > KEPT_BYTES:
-                _making.pop(_kept.popitem(last=False)[0], None)
+                _kept.popitem(last=False)
         return made
 
 
