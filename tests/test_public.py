@@ -9,10 +9,13 @@ import modelyard
 
 NAMES = [
     "Aggregate",
+    "Csv",
+    "Delta",
     "Entity",
     "FeatureView",
     "Parquet",
     "Run",
+    "Sql",
     "Window",
     "canary",
     "choice",

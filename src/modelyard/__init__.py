@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelyard.features.domain import Aggregate, Entity, FeatureView, Parquet, Window
+    from modelyard.features.domain import Aggregate, Csv, Delta, Entity, FeatureView, Parquet, Sql, Window
     from modelyard.monitoring.domain import drift, performance, quality
     from modelyard.sdk.declarations import canary, constant, gate, model, on, rows
     from modelyard.sdk.reporting import report, report_iteration
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Aggregate",
+    "Csv",
+    "Delta",
     "Entity",
     "FeatureView",
     "Parquet",
     "Run",
+    "Sql",
     "Window",
     "canary",
     "choice",
@@ -44,7 +47,7 @@ __all__ = [
 ]
 
 _HOMES = (
-    ("modelyard.features.domain", ("Aggregate", "Entity", "FeatureView", "Parquet", "Window")),
+    ("modelyard.features.domain", ("Aggregate", "Csv", "Delta", "Entity", "FeatureView", "Parquet", "Sql", "Window")),
     ("modelyard.monitoring.domain", ("drift", "performance", "quality")),
     ("modelyard.sdk.declarations", ("canary", "constant", "gate", "model", "on", "rows")),
     ("modelyard.sdk.tracking.run", ("Run",)),

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
+import polars as pl
 import pytest
 
 from modelyard.access.domain import DEFAULT_TEAM, EVERY_TEAM, LOCAL, LOCAL_COMMANDS, SYSTEM, Principal, PrincipalId, Role
-from modelyard.core.settings import FeaturesSettings, Settings
-from modelyard.delivery.roots import SourceOutside, declare_model
+from modelyard.core.settings import FeaturesSettings, Settings, StorageSettings
+from modelyard.delivery.roots import SourceOutside, check_sources, declare_model
+from modelyard.features.domain import Delta, Entity, FeatureSet, FeatureView, SourceUnreadable, Sql
 from modelyard.storage.database import Database
 from tests.delivery.declaring import WEATHER, declared, write_sources
 
@@ -60,6 +63,53 @@ def test_a_root_that_leads_elsewhere_is_refused_and_a_linked_one_that_is_named_i
     linked = data.parent / "linked"
     linked.symlink_to(data)
     declare_model(database, CONTRIBUTOR, bound_to(linked), declared(linked))
+
+
+def test_an_object_store_is_read_below_the_named_addresses_alone(database: Database, data: Path) -> None:
+    allowed = Settings(
+        features=FeaturesSettings(roots=(str(data),), addresses=("s3://lake/open",)), storage=StorageSettings(tables="s3://lake/open/own")
+    )
+    for path in (
+        "s3://lake/other/x",
+        "s3://lake/opened/x",
+        "s3://lake/o*/x",
+        "s3://lake/open*/x",
+        "gs://lake/open/x",
+        "s3://lake/open/own/x",
+    ):
+        with pytest.raises(SourceOutside, match="outside of the addresses") as refused:
+            declare_model(database, CONTRIBUTOR, allowed, declared(data, weather=path))
+        assert "features.addresses" in refused.value.hint
+    check_sources(declared(data, weather="s3://lake/open/2026/*.parquet").declaration, data, allowed)
+
+
+def test_the_data_folder_is_nobodys_source_but_an_admins(database: Database, data: Path) -> None:
+    settings = msgspec.structs.replace(bound_to(data), data=str(data / "state"))
+    write_sources(data / "state" / "tables")
+    for path in ("state/tables/weather.parquet", "**/weather.parquet", "."):
+        with pytest.raises(SourceOutside):
+            declare_model(database, CONTRIBUTOR, settings, declared(data, weather=path))
+    declare_model(database, ADMIN, settings, declared(data, weather="state/tables/weather.parquet"))
+
+
+def test_a_delta_table_lies_below_the_named_folders_with_all_its_files(database: Database, data: Path) -> None:
+    pl.read_parquet(data / "weather.parquet").write_delta(str(data / "weather"))
+    body = declared(data)
+    view = FeatureView("weather", Entity("origin"), Delta("weather", "at"), features=["wind"])
+    body = msgspec.structs.replace(body, declaration=msgspec.structs.replace(body.declaration, features=FeatureSet("late", [view])))
+    declare_model(database, CONTRIBUTOR, bound_to(data), body)
+    (data / "weather" / "more.parquet").symlink_to("/etc/passwd")
+    with pytest.raises(SourceOutside):
+        declare_model(database, CONTRIBUTOR, bound_to(data), body)
+
+
+def test_a_database_that_no_setting_names_is_nobodys_source(database: Database, data: Path) -> None:
+    body = declared(data)
+    view = FeatureView("weather", Entity("origin"), Sql("warehouse", table="weather", timestamp="at"), features=["wind"])
+    body = msgspec.structs.replace(body, declaration=msgspec.structs.replace(body.declaration, features=FeatureSet("late", [view])))
+    for who in (CONTRIBUTOR, ADMIN):
+        with pytest.raises(SourceUnreadable, match="no connection 'warehouse'"):
+            declare_model(database, who, bound_to(data), body)
 
 
 def test_nothing_outside_is_so_much_as_looked_at(database: Database, data: Path) -> None:

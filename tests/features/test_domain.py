@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -8,11 +9,15 @@ import pytest
 
 from modelyard.features.domain import (
     Aggregate,
+    Csv,
+    Delta,
     Entity,
     FeatureSet,
     FeatureView,
     InvalidDeclaration,
     Parquet,
+    Source,
+    Sql,
     UnknownFeature,
     Window,
     duration_text,
@@ -129,7 +134,61 @@ def test_declaring_loads_no_numeric_library() -> None:
     assert said.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", ["http://169.254.169.254/latest", "s3://bucket/rows.parquet", "file:///etc/passwd"])
-def test_a_source_is_a_path_and_no_address(path: str) -> None:
-    with pytest.raises(InvalidDeclaration, match="is an address, not a path"):
-        Parquet(path, timestamp="at")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "http://169.254.169.254/latest", "file:///etc/passwd", "s3://bucket", "s3://bucket/../other/x", "s3://bucket/x?versionId=1",
+        "S3://bucket/x", "s3:///x", "az://-/x", "gs://bucket:80/x", "data/\nx.parquet",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [Parquet, Csv, Delta])
+def test_a_source_is_a_path_or_the_address_of_an_object(kind: type[Parquet | Csv | Delta], path: str) -> None:
+    with pytest.raises(InvalidDeclaration, match=r"no address that sources are read from|the path of its files"):
+        kind(path, timestamp="at")
+    assert kind("s3://bucket/sales/2026", timestamp="at").place == "s3://bucket/sales/2026"
+
+
+def test_no_declaration_holds_a_password_and_no_error_repeats_one() -> None:
+    for made in (
+        lambda: Parquet("s3://key:hunter2@bucket/x", "at"),
+        lambda: Sql("postgresql://reader:hunter2@db/x", table="sales", timestamp="at"),
+    ):
+        with pytest.raises(InvalidDeclaration) as refused:
+            made()
+        assert "hunter2" not in refused.value.message + refused.value.hint
+        assert "features." in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda: Sql("w", timestamp="at"), "either a table or a query"),
+        (lambda: Sql("w", table="t", query="SELECT 1", timestamp="at"), "either a table or a query"),
+        (lambda: Sql("w", query="SELECT 1; DROP TABLE t", timestamp="at"), "more than one statement"),
+        (lambda: Sql("a b", table="t", timestamp="at"), "no name for a connection"),
+        (lambda: Csv("x.csv", "at", separator="||"), "cannot separate"),
+        (lambda: Csv("x.csv", "at", columns={"x": list}), "'list', which features do not have"),
+        (lambda: Csv("x.csv", "at", "at"), "is the event time and the creation time"),
+        (lambda: Delta("x/*", "at"), "is a pattern"),
+        (lambda: Delta("x", "at", version=-1), "no Delta table has a version -1"),
+    ],
+)
+def test_a_source_that_contradicts_itself_is_refused(made: Callable[[], object], words: str) -> None:
+    with pytest.raises(InvalidDeclaration, match=words):
+        made()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        Parquet("w.parquet", "at", "seen"),
+        Csv("w.csv", "at", separator=";", columns={"x": float, "seen": "time"}),
+        Delta("w", "at", version=0),
+        Sql("w", query="SELECT 1", timestamp="at", columns={"x": "int64"}),
+    ],
+    ids=lambda source: source.kind,
+)
+def test_every_kind_of_source_survives_the_wire_with_its_digest(source: Source) -> None:
+    view = FeatureView("v", Entity("origin"), source, features=["x"])
+    assert msgspec.json.decode(msgspec.json.encode(view), type=FeatureView) == view
+    assert view.digest != FeatureView("v", Entity("origin"), Parquet("other.parquet", "at"), features=["x"]).digest

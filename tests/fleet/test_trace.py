@@ -74,7 +74,7 @@ def test_a_digest_and_a_view_lead_to_the_versions_that_hold_them(fleet: Fleet) -
         artifact = get_version(snapshot, LATE, 2).artifact
     assert [node.id for node in traced(fleet, artifact.removeprefix("sha256:")).down] == ["late/2"]
     view = traced(fleet, "weather")
-    assert (view.itself.title, view.up[0].said) == ("weather v1", "w.parquet")
+    assert (view.itself.title, view.up[0].said) == ("weather v1", "Parquet, w.parquet")
 
 
 @pytest.mark.parametrize(

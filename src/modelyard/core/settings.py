@@ -83,9 +83,16 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class FeaturesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Features. What others than this machine's own commands and admins declare is read from files below `roots` alone."""
+    """Features. What others than this machine's own commands and admins declare is read from files below `roots` alone.
+
+    The like for object stores: from addresses below `addresses`, opened with `options` and what the environment says.
+    `connections` are the databases that declarations may name.
+    """
 
     roots: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    options: dict[str, str] = {}
+    connections: dict[str, str] = {}
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from modelyard.core.digests import Digest, digest_of
 from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 from modelyard.core.names import checked_name, nearest
 from modelyard.delivery.search_space import BadSearchSpace, SearchSpace
-from modelyard.features.domain import DType, FeatureSet, FeatureView, Key, Parquet
+from modelyard.features.domain import DType, FeatureSet, FeatureView, Key, Source
 from modelyard.monitoring.domain import BINARY_METRICS, NUMBER_METRICS, Monitor
 from modelyard.registry.domain import RiskTier
 
@@ -60,7 +60,7 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True):
     timestamp and no `known`: all of them that have a label are learned from.
     """
 
-    source: Parquet
+    source: Source
     known: str = ""
     history_us: int | None = None
 
@@ -68,11 +68,11 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True):
         """Raises InvalidModel where the rows have one of their two times, or a history without any."""
         if bool(self.source.timestamp) != bool(self.known):
             raise InvalidModel(
-                f"rows of {self.source.path} have {'an event time' if self.source.timestamp else 'the time a label became known'} alone",
+                f"rows of {self.source.place} have {'an event time' if self.source.timestamp else 'the time a label became known'} alone",
                 hint='rows(path, timestamp="...", known="..."), or neither for rows without times',
             )
         if self.history_us is not None and not self.known:
-            raise InvalidModel(f"rows of {self.source.path} have no times, so no history bounds them", hint="leave out history")
+            raise InvalidModel(f"rows of {self.source.place} have no times, so no history bounds them", hint="leave out history")
 
 
 class RequestField(msgspec.Struct, frozen=True):

@@ -34,12 +34,14 @@ from modelyard.delivery.domain import (
 )
 from modelyard.delivery.expressions import checked_expression
 from modelyard.delivery.machine import begun, cancelled, detail_of, new_delivery_id
+from modelyard.delivery.observed import typed_like_rows, with_typed_rows
 from modelyard.delivery.reproductions import get_reproduction as get_reproduction
 from modelyard.delivery.reproductions import list_reproductions as list_reproductions
 from modelyard.delivery.reproductions import list_run_reproductions as list_run_reproductions
 from modelyard.delivery.reproductions import list_version_reproductions as list_version_reproductions
 from modelyard.delivery.reproductions import start_reproduction as start_reproduction
 from modelyard.delivery.reproductions import start_run_reproduction as start_run_reproduction
+from modelyard.features.domain import FeatureView
 from modelyard.features.service import apply_set, apply_view, resolved_set, typed_like
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import advance, cursor, list_events, record
@@ -72,7 +74,8 @@ def declare_model(database: Database, principal: Principal, body: DeclaredModel)
         checked_expression(gate.expression)
     if declaration.features is not None:
         resolved = resolved_set(declaration.features, Path(body.root))
-        body = msgspec.structs.replace(body, declaration=msgspec.structs.replace(declaration, features=resolved))
+        declaration = msgspec.structs.replace(declaration, features=resolved)
+    body = msgspec.structs.replace(body, declaration=with_typed_rows(declaration, Path(body.root)))
     return database.write(lambda tx: _declared(tx, principal, body))
 
 
@@ -140,6 +143,8 @@ def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) ->
     if before is not None and not _sees(principal, before):
         before = None
     standing = None if before is None else before.declared.declaration.features
+    if before is not None:
+        declaration = typed_like_rows(declaration, before.declared.declaration)
     if declaration.features is not None and standing is not None:  # types that are left open were read when it was applied
         features = typed_like(declaration.features, standing)
         declaration = msgspec.structs.replace(declaration, features=features)
@@ -155,11 +160,15 @@ def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) ->
         changes.append(Change(kind="change", what="model", name=declaration.name, detail="its source"))
     known = {view.name: view.digest for view in before.declared.declaration.views} if before else {}
     changes += [
-        Change(kind="change" if view.name in known else "read", what="view", name=view.name, detail=view.digest[7:19])
+        Change(kind="change" if view.name in known else "read", what="view", name=view.name, detail=_said(view))
         for view in declaration.views
         if known.get(view.name) != view.digest
     ]
     return ModelPlan(model=declaration.name, changes=tuple(changes))
+
+
+def _said(view: FeatureView) -> str:
+    return f"{view.digest[7:19]}, {view.source.kind}, {view.source.place}"
 
 
 def _differing(before: ModelDeclaration, after: ModelDeclaration) -> list[str]:

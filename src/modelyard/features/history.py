@@ -1,10 +1,11 @@
-"""A view's source in memory, in the orders that joins and materialization need, kept until its files change.
+"""A view's source in memory, in the orders that joins and materialization need, kept until its source changes.
 
 Owns the cache and what is derived of the rows; decides no value.
 """
 
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from modelyard.features.aggregates import Tape, tape
 from modelyard.features.domain import FeatureView
 from modelyard.features.join import CODE, Entities, Ints, Timeline, timeline
 from modelyard.features.layout import key_bytes
-from modelyard.features.rows import CREATED, EVENT, ROW, SourceFile, files_digest, not_as_declared, source_files, source_rows
+from modelyard.features.rows import CREATED, EVENT, ROW, OpenSource, files_digest, not_as_declared, source_files, source_rows
 
 KEPT_BYTES = 2**30
 """Rows that are kept in memory, all histories together; the one that was used last stays, whatever its size."""
@@ -45,7 +46,7 @@ class Log(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class History:
-    """All rows of a view's source, in the one shape of `rows.normalised`, and the digest of its files."""
+    """All rows of a view's source, in the one shape of `rows.normalised`, and the digest of its source."""
 
     view: FeatureView
     rows: pl.DataFrame
@@ -127,16 +128,16 @@ class History:
 
 
 _lock = threading.Lock()
-_kept: OrderedDict[tuple[Digest, tuple[SourceFile, ...]], History] = OrderedDict()
+_kept: OrderedDict[tuple[Digest, Path, Hashable], History] = OrderedDict()
 
 
 def load_history(view: FeatureView, root: Path) -> History:
-    """The history of `view`, whose source's path is taken from `root`: from memory while its files are unchanged.
+    """The history of `view`, whose source's path is taken from `root`: from memory while it is unchanged.
 
     Raises SourceUnreadable and SourceDrifted.
     """
     files = source_files(view.source, root)
-    key = (view.digest, files)
+    key = (view.digest, root, files.state)
     with _lock:
         found = _kept.get(key)
         if found is not None:
@@ -144,8 +145,7 @@ def load_history(view: FeatureView, root: Path) -> History:
             return found
     made = read_history(view, files)
     with _lock:
-        paths = [file.path for file in files]
-        for other in [one for one in _kept if one[0] == key[0] and [file.path for file in one[1]] == paths]:
+        for other in [one for one in _kept if one[:2] == key[:2]]:
             del _kept[other]
         _kept[key] = made
         while len(_kept) > 1 and sum(one.rows.estimated_size() for one in _kept.values()) > KEPT_BYTES:
@@ -153,8 +153,8 @@ def load_history(view: FeatureView, root: Path) -> History:
     return made
 
 
-def read_history(view: FeatureView, files: tuple[SourceFile, ...]) -> History:
-    """The history of `view` in `files`, read anew."""
+def read_history(view: FeatureView, files: OpenSource) -> History:
+    """The history of `view` as it stands, read anew."""
     source = files_digest(files)
     try:
         rows = source_rows(view, files).drop(ROW).collect().rechunk()

@@ -8,7 +8,19 @@ from modelyard.access.domain import Principal, PrincipalId
 from modelyard.access.service import principal_names
 from modelyard.core.clock import Instant
 from modelyard.features import service
-from modelyard.features.domain import AppliedView, ColumnProfile, FeatureConsumer, FeatureView, Materialization, Reason, ViewFreshness
+from modelyard.features.domain import (
+    AppliedView,
+    ColumnProfile,
+    Csv,
+    Delta,
+    FeatureConsumer,
+    FeatureView,
+    Materialization,
+    Reason,
+    Source,
+    Sql,
+    ViewFreshness,
+)
 from modelyard.features.sections import Parities, Parity
 from modelyard.storage.database import Snapshot
 from modelyard.storage.online import OnlineStore
@@ -152,8 +164,7 @@ def definition_of(view: FeatureView) -> str:
         entity = f'Entity("{view.entity.name}", dtype="{keys[0].dtype}")'
     else:
         entity = f'Entity("{view.entity.name}", keys={{{", ".join(f"{_quoted(key.name)}: {_quoted(key.dtype)}" for key in keys)}}})'
-    created = f", created={_quoted(view.source.created)}" if view.source.created else ""
-    lines = [_quoted(view.name), entity, f"Parquet({_quoted(view.source.path)}, timestamp={_quoted(view.source.timestamp)}{created})"]
+    lines = [_quoted(view.name), entity, source_definition(view.source)]
     if view.is_aggregation:
         windows = ", ".join(f"Window({_quoted(window.length)})" for window in view.windows)
         lines += [f"aggregate={_aggregates(view)}", f"windows=[{windows}]"]
@@ -177,8 +188,27 @@ def _aggregates(view: FeatureView) -> str:
     return f"[{', '.join(made)}]"
 
 
+def source_definition(source: Source) -> str:
+    """The declaration of `source` as it would be written.
+
+    >>> source_definition(Delta("sales", "at", version=3))
+    'Delta("sales", timestamp="at", version=3)'
+    """
+    parts = [_quoted(source.connection if isinstance(source, Sql) else source.path)]
+    if isinstance(source, Sql):
+        parts.append(f"table={_quoted(source.table)}" if source.table else f"query={_quoted(source.query)}")
+    parts += [f"{name}={_quoted(text)}" for name, text in (("timestamp", source.timestamp), ("created", source.created)) if text]
+    if isinstance(source, Csv) and source.separator != ",":
+        parts.append(f"separator={_quoted(source.separator)}")
+    if isinstance(source, Csv | Sql) and source.columns:
+        parts.append(f"columns={{{', '.join(f'{_quoted(one.name)}: {_quoted(one.dtype)}' for one in source.columns)}}}")
+    if isinstance(source, Delta) and source.version is not None:
+        parts.append(f"version={source.version}")
+    return f"{type(source).__name__}({', '.join(parts)})"
+
+
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + '"'
 
 
 def _origin(view: FeatureView, name: str) -> str:

@@ -3,138 +3,115 @@
 Owns reading and checking sources. Owns no join and keeps nothing.
 """
 
-import contextlib
-import glob
-import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 import polars as pl
 
-from modelyard.core.digests import Digest, digest_chunks, digest_file
+from modelyard.core.digests import Digest
 from modelyard.core.names import nearest
 from modelyard.features.conditions import aggregated, check_aggregates
-from modelyard.features.domain import DType, FeatureView, Key, Parquet, SourceDrifted, SourceUnreadable
+from modelyard.features.domain import DType, FeatureView, Key, Source, SourceDrifted
 from modelyard.features.domain.types import find_dtype
+from modelyard.features.soundness import check_values
+from modelyard.features.sources import ROW as ROW
+from modelyard.features.sources import OpenSource as OpenSource
+from modelyard.features.sources import open_source
 
 # No column of a user's can have these names: theirs are printable.
 EVENT = "\x1fevent"
 CREATED = "\x1fcreated"
-ROW = "\x1frow"
 
 POLARS_TYPE: dict[DType, pl.DataType] = {"string": pl.String(), "int64": pl.Int64(), "float64": pl.Float64(), "bool": pl.Boolean()}
 
 
-class SourceFile(msgspec.Struct, frozen=True):
-    """A file of a source, with what tells that it changed."""
-
-    path: str
-    size_bytes: int
-    changed_ns: int
+def source_files(source: Source, root: Path) -> OpenSource:
+    """The source as it stands now, its path taken from `root`. Raises SourceUnreadable, and SourceDrifted for values of another type."""
+    return open_source(source, root)
 
 
-def source_files(source: Parquet, root: Path) -> tuple[SourceFile, ...]:
-    """The files of `source`, its path taken from `root`, in order of their names. Raises SourceUnreadable where there are none."""
-    if "://" in source.path:
-        raise SourceUnreadable(f"{source.path}: only files of this machine can be read", hint="give a path, relative to the project")
-    path = os.path.join(root, source.path)  # noqa: PTH118 - asked for at every materialization, and five times as fast
-    with contextlib.suppress(OSError):
-        found = os.stat(path)  # noqa: PTH116
-        if not stat.S_ISDIR(found.st_mode):
-            return (SourceFile(path, found.st_size, found.st_mtime_ns),)
-        path = os.path.join(path, "**", "*.parquet")  # noqa: PTH118
-    paths = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - an absolute pattern
-    if not paths:
-        raise SourceUnreadable(
-            f"there is no file at {root / source.path}", hint="check the source's path; it is taken from the project's folder"
-        )
-    stats = [(one, Path(one).stat()) for one in paths]
-    return tuple(SourceFile(one, found.st_size, found.st_mtime_ns) for one, found in stats)
+def files_digest(files: OpenSource) -> Digest:
+    """What stands for the source's content in evidence."""
+    return files.digest()
 
 
-def files_digest(files: Sequence[SourceFile]) -> Digest:
-    """The digest of the files' content, in order."""
-    digests = [digest_file(Path(file.path)) for file in files]
-    return digests[0] if len(digests) == 1 else digest_chunks(digest.encode() for digest in digests)
+def source_schema(files: OpenSource) -> Mapping[str, pl.DataType]:
+    """The source's columns and types. Raises SourceUnreadable."""
+    return files.schema()
 
 
-def source_schema(files: Sequence[SourceFile]) -> Mapping[str, pl.DataType]:
-    """The columns and types of the files. Raises SourceUnreadable."""
-    try:
-        return pl.scan_parquet([file.path for file in files]).collect_schema()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(files, error) from error
-
-
-def row_count(files: Sequence[SourceFile]) -> int:
-    """How many rows the files have by their own account. Raises SourceUnreadable."""
-    try:
-        return int(pl.scan_parquet([file.path for file in files]).select(pl.len()).collect().item())
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(files, error) from error
-
-
-def _unreadable(files: Sequence[SourceFile], error: Exception) -> SourceUnreadable:
-    return SourceUnreadable(f"{files[0].path} cannot be read as Parquet: {error}", hint="write the source as Parquet")
+def row_count(files: OpenSource) -> int:
+    """How many rows the source has. Raises SourceUnreadable."""
+    return files.count()
 
 
 def not_as_declared(view: FeatureView, error: Exception) -> SourceDrifted:
     """The error for a source whose values break its declared types only when they are read."""
-    return SourceDrifted(f"view {view.name}: {view.source.path} does not hold what was declared: {error}", hint="mend the source")
+    return SourceDrifted(f"view {view.name}: {view.source.place} does not hold what was declared: {error}", hint="mend the source")
 
 
 def declared_types(view: FeatureView, schema: Mapping[str, pl.DataType]) -> dict[str, DType]:
-    """The types that the source gives the view's columns. Raises SourceDrifted for columns that are missing or of no use."""
-    wanted = [*(key.name for key in view.entity.keys), *view.source.times, *view.source_columns]
-    missing = [name for name in wanted if name not in schema]
-    if missing:
-        raise SourceDrifted(
-            f"view {view.name}: {view.source.path} has no column {missing[0]!r}" + (f" (nor {missing[1:]})" if missing[1:] else ""),
-            hint=nearest(missing[0], schema),
-        )
-    for name in view.source.times:
-        if not isinstance(schema[name], pl.Datetime | pl.Date):
-            raise SourceDrifted(
-                f"view {view.name}: {name!r} is {schema[name]}, not a time", hint="write it as a timestamp; numbers do not say their unit"
-            )
-    found = {name: find_dtype(schema[name]) for name in wanted if name not in view.source.times}
-    useless = {name: schema[name] for name, dtype in found.items() if dtype is None}
-    if useless:
-        name, got = next(iter(useless.items()))
-        raise SourceDrifted(
-            f"view {view.name}: {name!r} is {got}, which features do not have", hint="turn it into a number, a text or a flag"
-        )
+    """The types that the source gives the view's columns. Raises SourceDrifted for all that are missing or of no use."""
+    wrong = _useless(view, schema)
+    if wrong:
+        raise _drifted(view, schema, wrong)
+    names = [*(key.name for key in view.entity.keys), *view.source_columns]
+    found = {name: find_dtype(schema[name]) for name in names if name not in view.source.times}
     return {name: dtype for name, dtype in found.items() if dtype is not None}
 
 
 def check_types(view: FeatureView, schema: Mapping[str, pl.DataType]) -> None:
-    """Raises SourceDrifted where the source's columns no longer fit the view, spelling out the difference."""
-    found = declared_types(view, schema)
+    """Raises SourceDrifted where the source's columns no longer fit the view, spelling out every difference."""
+    wrong = _useless(view, schema)
     wanted: list[tuple[str, DType | None]] = [(key.name, key.dtype) for key in view.entity.keys]
     wanted += [(column.name, column.dtype) for column in view.features]
     for name, dtype in wanted:
-        if dtype is not None and not _fits(found[name], dtype):
-            raise SourceDrifted(
-                f"view {view.name}: {name!r} is declared {dtype}, the source has {found[name]}",
-                hint="mend the source, or declare the new type",
-            )
-    check_aggregates(view, found)
+        got = find_dtype(schema[name]) if name in schema else None
+        if dtype is not None and got is not None and not _fits(got, dtype):
+            wrong.append(f"{name!r} is declared {dtype} and is {got} now")
+    if wrong:
+        raise _drifted(view, schema, wrong)
+    check_aggregates(view, declared_types(view, schema))
 
 
 def _fits(found: DType, declared: DType) -> bool:
     return found == declared or (found, declared) in {("int64", "float64"), ("bool", "int64"), ("bool", "float64")}
 
 
-def source_rows(view: FeatureView, files: Sequence[SourceFile]) -> pl.LazyFrame:
+def _useless(view: FeatureView, schema: Mapping[str, pl.DataType]) -> list[str]:
+    """What is wrong with the view's columns whatever was declared: missing, no time, of a type that features do not have."""
+    keys = [key.name for key in view.entity.keys]
+    wrong = [
+        f"there is no column {name!r}" for name in dict.fromkeys([*keys, *view.source.times, *view.source_columns]) if name not in schema
+    ]
+    wrong += [
+        f"{name!r} is {schema[name]}, not a time (write it as a timestamp: numbers do not say their unit)"
+        for name in view.source.times
+        if name in schema and not isinstance(schema[name], pl.Datetime | pl.Date)
+    ]
+    return wrong + [
+        f"{name!r} is {schema[name]}, which features do not have"
+        for name in dict.fromkeys([*keys, *view.source_columns])
+        if name in schema and name not in view.source.times and find_dtype(schema[name]) is None
+    ]
+
+
+def _drifted(view: FeatureView, schema: Mapping[str, pl.DataType], wrong: Sequence[str]) -> SourceDrifted:
+    wanted = [*(key.name for key in view.entity.keys), *view.source.times, *view.source_columns]
+    missing = [name for name in wanted if name not in schema]
+    hint = nearest(missing[0], schema) if missing else "mend the source, or declare the new types"
+    return SourceDrifted(f"view {view.name}: {view.source.place} is not as declared: {'; '.join(wrong)}", hint=hint)
+
+
+def source_rows(view: FeatureView, files: OpenSource) -> pl.LazyFrame:
     """The source's rows: keys, `EVENT`, `CREATED` (the event time where there is none), values, `ROW` (counted over the files).
 
-    Types are checked first. Rows without a key or an event time stand for nothing and are left out.
+    Types are checked first, and values that could be no row's. Rows without a key or an event time stand for nothing and are left out.
     """
-    schema = source_schema(files)
+    schema = files.schema()
     check_types(view, schema)
-    return normalised(pl.scan_parquet([file.path for file in files], row_index_name=ROW), schema, view)
+    check_values(view, files)
+    return normalised(files.scan(), schema, view)
 
 
 def normalised(rows: pl.LazyFrame, schema: Mapping[str, pl.DataType], view: FeatureView) -> pl.LazyFrame:
@@ -146,9 +123,9 @@ def normalised(rows: pl.LazyFrame, schema: Mapping[str, pl.DataType], view: Feat
     return shaped.drop_nulls([*(key.name for key in view.entity.keys), EVENT])
 
 
-def source_values(view: FeatureView, files: Sequence[SourceFile], rows: pl.Series) -> pl.DataFrame:
+def source_values(view: FeatureView, files: OpenSource, rows: pl.Series) -> pl.DataFrame:
     """The values in the given rows of the files, counted over all; null for a null. One column is read at a time."""
-    schema, scan = source_schema(files), pl.scan_parquet([file.path for file in files])
+    schema, scan = files.schema(), files.scan()
     columns = [scan.select(value).collect().to_series().gather(rows) for value in value_expressions(view, schema)]
     return pl.DataFrame(columns)
 

@@ -10,6 +10,7 @@ import msgspec
 from modelyard.core.clock import iso
 from modelyard.core.digests import Digest, digest_of
 from modelyard.delivery.domain import Facts, StageName
+from modelyard.features.domain import uri_of
 from modelyard.governance.domain import (
     APPROVAL,
     ATTESTATIONS,
@@ -99,11 +100,11 @@ def dependencies(records: Records) -> tuple[Resource, ...]:
     facts |= {"featureSet": snapshot["feature_set"]} if snapshot["feature_set"] else {}
     found.append(_resource("training snapshot", snapshot["digest"], kind="snapshot", **facts))
     for use in records.sources:
-        path = records.view(use.view).source.path
+        path = records.view(use.view).source.place
         found.append(_resource(path, use.source, kind="source", view=use.view, viewDigest=use.view_digest, rows=use.rows))
     # Its rows are covered by the snapshot's digest: the file itself is read as of an instant and may have grown since.
-    path = records.declaration.observations.source.path
-    found.append(Resource(name=path, uri=f"file:{path}", annotations={"kind": "source", "holds": "observations"}))
+    rows = records.declaration.observations.source
+    found.append(Resource(name=rows.place, uri=uri_of(rows), annotations={"kind": "source", "holds": "observations"}))
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from modelyard.core.clock import iso
 from modelyard.delivery.domain import StageName
+from modelyard.features.domain import Source, Sql, is_address
 from modelyard.features.domain.profiles import TableProfile
 from modelyard.governance.records import Records, SourceUse
 from modelyard.governance.rules.lineage import Dataset, Job, Run, RunEvent
@@ -22,8 +23,8 @@ def events_of(records: Records, profile: TableProfile | None) -> tuple[RunEvent,
     """The events, in the order in which they happened."""
     snapshot, evaluated = _snapshot(records, profile), (StageName.CHALLENGE, "evaluate")
     views = [_view(records, use) for use in records.sources]
-    path = records.declaration.observations.source.path
-    observations = Dataset(namespace=FILES, name=path)
+    namespace, name = _home(records.declaration.observations.source)
+    observations = Dataset(namespace=namespace, name=name)
     model = Dataset(namespace=NAMESPACE, name=f"model/{records.name}", facets=_version(f"sha256:{records.subject.sha256}"))
     return (
         *(
@@ -56,7 +57,19 @@ def _event(records: Records, stage: StageName, step: str, inputs: list[Dataset],
 
 
 def _source(records: Records, use: SourceUse) -> Dataset:
-    return Dataset(namespace=FILES, name=records.view(use.view).source.path, facets=_version(use.source))
+    namespace, name = _home(records.view(use.view).source)
+    return Dataset(namespace=namespace, name=name, facets=_version(use.source))
+
+
+def _home(source: Source) -> tuple[str, str]:
+    """A source's namespace and name in it, as OpenLineage names data sets: the store, then the path."""
+    if isinstance(source, Sql):
+        return f"connection:{source.connection}", source.table or source.query
+    if not is_address(source.path):
+        return FILES, source.path
+    scheme, _, rest = source.path.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key
 
 
 def _view(records: Records, use: SourceUse) -> Dataset:

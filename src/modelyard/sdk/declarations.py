@@ -17,7 +17,7 @@ from modelyard.delivery.declaration import (
     Task,
 )
 from modelyard.delivery.search_space import BadSearchSpace, Domain, SearchSpace
-from modelyard.features.domain import DTypeLike, FeatureSelection, FeatureSet, FeatureView, Parquet, dtype_of
+from modelyard.features.domain import DTypeLike, FeatureSelection, FeatureSet, FeatureView, Parquet, Source, dtype_of
 from modelyard.monitoring.domain import Metric, Monitor
 from modelyard.registry.domain import RiskTier
 from modelyard.sdk.tuning import space_of
@@ -109,14 +109,19 @@ def _space(function: Callable[..., Any], options: ModelOptions) -> SearchSpace |
     return None
 
 
-def rows(path: str, *, timestamp: str = "", known: str = "", history: str = "") -> Observations:
+def rows(source: str | Source, *, timestamp: str = "", known: str = "", history: str = "") -> Observations:
     """The rows to learn from: Parquet files, the column of the event's time, and that of when its label became known.
+
+    In place of the files' path `source` may be any source, such as Csv or Sql, which names its column of event times itself.
 
     `history` is how far back a training set reaches, such as `180d`; all there is where it is left out. Without both times
     all rows that have a label are learned from, and which of them test a version follows from a hash of their inputs.
     """
     history_us = round(duration_s(history) * SECOND) if history else None
-    return Observations(source=Parquet(path, timestamp=timestamp), known=known, history_us=history_us)
+    if not isinstance(source, str) and timestamp:
+        raise InvalidModel(f"the times of {source.place} are named twice", hint=f"name them in the source alone: {source.kind}")
+    read = Parquet(source, timestamp=timestamp) if isinstance(source, str) else source
+    return Observations(source=read, known=known, history_us=history_us)
 
 
 def gate(expression: str) -> Gate:

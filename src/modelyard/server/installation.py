@@ -8,6 +8,7 @@ import msgspec
 
 from modelyard.core.clock import Clock, SystemClock
 from modelyard.core.settings import Settings
+from modelyard.features.sources.reach import open_reach
 from modelyard.governance.service import RoleKeys
 from modelyard.ledger.service import LogKey
 from modelyard.registry.service import Hooks
@@ -49,6 +50,7 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
 def opened(settings: Settings) -> Iterator[Installation]:
     """The installation, its schema brought to the newest version, closed with the block."""
     check_folder(settings.folder)
+    open_reach(settings.features)
     found = Database.open(settings.database_url, SystemClock())
     upgrade(found)
     database = found.with_clock(clock_of(found))

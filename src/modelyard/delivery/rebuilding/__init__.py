@@ -38,6 +38,7 @@ from modelyard.delivery.stages.learning import metrics_of
 from modelyard.delivery.stages.splitting import split
 from modelyard.delivery.stages.yard import Yard
 from modelyard.delivery.training import TRAIN_TIMEOUT_S, Learned, Lesson, lesson_of, trained
+from modelyard.features.domain import Sql
 from modelyard.monitoring.rules.metrics import measured
 from modelyard.registry.artifacts import fetch_folder, put_folder
 from modelyard.registry.encoding import Vector, matrix
@@ -171,7 +172,8 @@ def _swapped(yard: Yard, swaps: Swaps, room: Room, made: Made) -> list[Differenc
     if swaps.source is not None:
         recorded, declared = yard.blobs.get_bytes(made.records.training.source), made.records.declaration
         # A file that rows are read from may lie in the project, and is no code.
-        data = {os.path.normpath(source.path) for source in (declared.observations.source, *(view.source for view in declared.views))}
+        sources = (declared.observations.source, *(view.source for view in declared.views))
+        data = {os.path.normpath(source.path) for source in sources if not isinstance(source, Sql)}
         found += file_differences(recorded, yard.blobs.get_bytes(swaps.source), besides=data)
     if swaps != NO_SWAPS:
         found += library_differences(locked_requirements(room.recorded_source, yard.beat), made.fresh.requirements)

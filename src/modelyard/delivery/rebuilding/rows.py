@@ -100,9 +100,9 @@ def _changes(recorded: pl.DataFrame, rebuilt: Learnable, records: Records) -> st
     """Which rows and columns came out otherwise, and which sources are no longer the same files."""
     then = {one.view: one.source for one in records.snapshot.sources}
     declared = records.declaration
-    files = {view.name: view.source.path for view in declared.views}
+    files = {view.name: view.source.place for view in declared.views}
     other = [f"{files[use.view]} of {use.view}" for use in rebuilt.sources if then.get(use.view, use.source) != use.source]
-    files_said = ", ".join(other) if other else declared.observations.source.path
+    files_said = ", ".join(other) if other else declared.observations.source.place
     return f"a source has changed: {other_rows(recorded, rebuilt.frame)}; no longer the same: {files_said}"
 
 

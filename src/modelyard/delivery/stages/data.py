@@ -11,11 +11,13 @@ from modelyard.core.errors import InvalidInput
 from modelyard.delivery.declaration import AsOf, ModelDeclaration, Observations
 from modelyard.delivery.domain import DeliveryState, Facts
 from modelyard.delivery.machine import Done, Outcome, Stopped
+from modelyard.delivery.observed import open_observations, read_columns
 from modelyard.delivery.stages.splitting import AS_OF, Cut, in_places, split
 from modelyard.delivery.stages.yard import Job, Yard, put_frame, snapshot_of
 from modelyard.features.domain import DType, SourceUse
 from modelyard.features.domain.types import find_dtype
 from modelyard.features.offline import training_rows
+from modelyard.features.sources.queries import renew_queries
 from modelyard.storage.rows import digest_frame
 
 FEWEST_ROWS = 200
@@ -51,6 +53,7 @@ def snapshot(yard: Yard, job: Job) -> Outcome:
 
 def learnable(declaration: ModelDeclaration, root: Path, now: Instant) -> Learnable:
     """The snapshot that a declaration gives at `now`, its sources' paths taken from `root`: labelled rows, joined with features."""
+    renew_queries((declaration.observations.source, *(view.source for view in declaration.views)))
     labels = labelled_rows(declaration, root, now)
     if declaration.features is None:
         return Learnable(frame=labels, digest=digest_frame(labels))
@@ -65,21 +68,15 @@ def labelled_rows(declaration: ModelDeclaration, root: Path, now: Instant) -> pl
     such row, or values that a request of the declared type never brings.
     """
     observations = declaration.observations
-    rows = pl.scan_parquet(root / observations.source.path)
-    wanted = dict.fromkeys([*(key.name for key in declaration.keys), *(field.name for field in declaration.request), declaration.label])
-    present = rows.collect_schema().names()
-    times = () if declaration.as_of is None else (observations.known, declaration.as_of.column)
-    missing = [name for name in (*wanted, *times) if name not in present]
-    if missing:
-        raise InvalidInput(f"{observations.source.path} has no column {missing[0]!r}", hint=f"it has {', '.join(present[:12])}")
-    rows = rows.filter(pl.col(declaration.label).is_not_null())
+    source, wanted = open_observations(declaration, root), read_columns(declaration)
+    rows = source.scan().filter(pl.col(declaration.label).is_not_null())
     if declaration.as_of is None:
         found = in_places(_as_declared(rows.select(*wanted).collect(), declaration), declaration.inputs, declaration.label)
     else:
         dated = _dated(rows, observations, declaration.as_of, now).select(*wanted, AS_OF).sort(AS_OF, maintain_order=True)
         found = _as_declared(dated.collect(), declaration)
     if found.is_empty():
-        raise InvalidInput(f"no row of {observations.source.path} has a known label yet", hint="wait for labels, or lengthen the history")
+        raise InvalidInput(f"no row of {source.place} has a known label yet", hint="wait for labels, or lengthen the history")
     return found
 
 
@@ -88,7 +85,7 @@ def _as_declared(frame: pl.DataFrame, declaration: ModelDeclaration) -> pl.DataF
 
     A source's own types may change with a missing value, and with them a row's place.
     """
-    path = declaration.observations.source.path
+    path = declaration.observations.source.place
     return frame.with_columns(_typed(frame[one.name], one.dtype, path) for one in declaration.request)
 
 

@@ -13,7 +13,7 @@ from modelyard.features.domain.answers import (
     ViewFreshness,
     ViewSummary,
 )
-from modelyard.features.domain.entities import Entity, Key, Parquet, Window
+from modelyard.features.domain.entities import Entity, Key, Window
 from modelyard.features.domain.errors import (
     BadLabels,
     FeatureSetNotFound,
@@ -25,6 +25,7 @@ from modelyard.features.domain.errors import (
 )
 from modelyard.features.domain.profiles import Bins, CategoryCount, ColumnProfile, TableProfile
 from modelyard.features.domain.sets import FeatureSet
+from modelyard.features.domain.sources import Column, ColumnType, Csv, Delta, Parquet, Source, Sql, is_address, pinned, uri_of
 from modelyard.features.domain.types import DType, DTypeLike, Value, dtype_of, duration_text, duration_us
 from modelyard.features.domain.views import Feature, FeatureSelection, FeatureView
 
@@ -36,9 +37,13 @@ __all__ = [
     "BadLabels",
     "Bins",
     "CategoryCount",
+    "Column",
     "ColumnProfile",
+    "ColumnType",
+    "Csv",
     "DType",
     "DTypeLike",
+    "Delta",
     "Entity",
     "Feature",
     "FeatureConsumer",
@@ -53,9 +58,11 @@ __all__ = [
     "Output",
     "Parquet",
     "Reason",
+    "Source",
     "SourceDrifted",
     "SourceUnreadable",
     "SourceUse",
+    "Sql",
     "TableProfile",
     "UnknownFeature",
     "Value",
@@ -66,5 +73,8 @@ __all__ = [
     "dtype_of",
     "duration_text",
     "duration_us",
+    "is_address",
     "percentile_of",
+    "pinned",
+    "uri_of",
 ]

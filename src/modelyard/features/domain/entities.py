@@ -1,4 +1,4 @@
-"""Entities, sources and windows as users declare them, and the names they may have. Owns their rules; reads no source."""
+"""Entities and windows as users declare them, and the names they may have. Owns their rules; reads no source."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,21 @@ def named(text: Any, what: str) -> str:
 
 
 def column_name(text: Any, what: str) -> str:
-    """`text` where it can name a column: any printable text of at most 120 characters. Raises InvalidDeclaration."""
-    if not isinstance(text, str) or not text or len(text) > 120 or not text.isprintable():
-        raise InvalidDeclaration(f"{str(text)[:60]!r} cannot name {what}", hint="use 1 to 120 printable characters")
+    """`text` where it can name a column: any printable text of at most 120 characters but patterns. Raises InvalidDeclaration."""
+    if not isinstance(text, str) or not is_column_name(text):
+        raise InvalidDeclaration(
+            f"{str(text)[:60]!r} cannot name {what}", hint="use 1 to 120 printable characters; * and ^…$ would stand for other columns"
+        )
     return text
+
+
+def is_column_name(text: str) -> bool:
+    """Whether columns of that name are read. Polars takes `*` and `^…$` for patterns that stand for other columns.
+
+    >>> [is_column_name(text) for text in ("delay (min)", "*", "^.*$", "")]
+    [True, False, False, False]
+    """
+    return 0 < len(text) <= 120 and text.isprintable() and text != "*" and not (text.startswith("^") and text.endswith("$"))
 
 
 def without_twins(names: Sequence[str], what: str) -> None:
@@ -78,41 +89,6 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidDeclaration(f"entity {self.name} has a key that is no string or int64", hint="turn it into a string or an integer")
         force_setattr(self, "keys", made)
         force_setattr(self, "dtype", None)
-
-
-class Parquet(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A source: Parquet files with a column of event times, where they have one, and of creation times.
-
-    `path` is a file, a folder or a pattern such as `departures/*.parquet`, relative to the project. A row counts from
-    the later of its two times on. Times without a zone are UTC. Rows without times are good for plain training rows alone.
-    """
-
-    path: str
-    timestamp: str = ""
-    created: str | None = None
-
-    if TYPE_CHECKING:
-
-        def __init__(self, path: str, timestamp: str = "", created: str | None = None) -> None: ...
-
-    def __post_init__(self) -> None:
-        """Raises InvalidDeclaration for an empty path, an address or two equal columns."""
-        if not isinstance(self.path, str) or not self.path or "\0" in self.path:
-            raise InvalidDeclaration("a source needs the path of its files", hint='Parquet("data/weather.parquet", timestamp="time_hour")')
-        if "://" in self.path:
-            raise InvalidDeclaration(f"{self.path[:80]} is an address, not a path", hint="bring the files to where the server reads them")
-        if self.timestamp != "" or self.created is not None:
-            column_name(self.timestamp, "the column of event times")
-        if self.created is not None and column_name(self.created, "the column of creation times") == self.timestamp:
-            raise InvalidDeclaration(
-                f"{self.path}: {self.created!r} is the event time and the creation time",
-                hint="leave out created: it is the event time then",
-            )
-
-    @property
-    def times(self) -> tuple[str, ...]:
-        """The columns that hold its times; none where its rows have none."""
-        return tuple(name for name in (self.timestamp, self.created) if name)
 
 
 class Window(msgspec.Struct, frozen=True):

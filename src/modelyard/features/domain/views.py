@@ -10,8 +10,9 @@ from msgspec.structs import force_setattr, replace
 from modelyard.core.digests import Digest, digest_of
 from modelyard.core.names import nearest
 from modelyard.features.domain.aggregations import Aggregate, Output, aggregates_of, online_error, outputs_of
-from modelyard.features.domain.entities import Entity, Parquet, Window, column_name, named, without_twins
+from modelyard.features.domain.entities import Entity, Window, column_name, named, without_twins
 from modelyard.features.domain.errors import InvalidDeclaration, UnknownFeature
+from modelyard.features.domain.sources import Source
 from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_text, duration_us
 
 
@@ -54,7 +55,7 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
 
     name: str
     entity: Entity
-    source: Parquet
+    source: Source
     features: tuple[Feature, ...] = ()
     aggregate: tuple[Aggregate, ...] = ()
     windows: tuple[Window, ...] = ()
@@ -69,7 +70,7 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
             self,
             name: str,
             entity: Entity,
-            source: Parquet,
+            source: Source,
             *,
             features: Sequence[str | Feature] | Mapping[str, DTypeLike] = (),
             aggregate: Mapping[str, Sequence[str]] | Sequence[Aggregate] = (),
@@ -83,14 +84,14 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
     def __post_init__(self) -> None:
         """Brings the short forms into the one that is kept, and checks them. Raises InvalidDeclaration."""
         named(self.name, "feature view")
-        if not isinstance(self.entity, Entity) or not isinstance(self.source, Parquet):
+        if not isinstance(self.entity, Entity) or not isinstance(self.source, Source):
             raise InvalidDeclaration(
                 f"view {self.name} needs an Entity and a source", hint='FeatureView(name, entity, Parquet("...", ...))'
             )
         if not self.source.timestamp:
             raise InvalidDeclaration(
-                f"view {self.name}: {self.source.path} has no column of event times",
-                hint="name it: Parquet(..., timestamp=...); rows without times are for models without views",
+                f"view {self.name}: {self.source.place} has no column of event times",
+                hint="name it: timestamp=...; rows without times are for models without views",
             )
         force_setattr(self, "features", _features(self.features, self.name))
         force_setattr(self, "aggregate", aggregates_of(self.aggregate, self.name))

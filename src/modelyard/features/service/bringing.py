@@ -18,6 +18,7 @@ from modelyard.features.history import load_history
 from modelyard.features.layout import Mark
 from modelyard.features.materialization import carry_out, planned
 from modelyard.features.rules import cadence_us
+from modelyard.features.sources.queries import renew_queries
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database, Snapshot, Transaction
@@ -83,6 +84,7 @@ def _materialized(
     upto = now if upto_at is None else upto_at
     if upto > now:
         raise InvalidInput(f"{iso(upto)} lies ahead of now, {iso(now)}", hint="leave out upto_at, or give an instant that has passed")
+    renew_queries(one.view.source for one in chosen)
     changes = [planned(load_history(one.view, Path(one.root)), online, upto) for one in chosen]
     carry_out(online, changes)
     # The store is written first: what a killed call has left unrecorded, the next one records.

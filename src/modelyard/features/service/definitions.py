@@ -14,17 +14,22 @@ from modelyard.features.domain import (
     AppliedFeatures,
     AppliedSet,
     AppliedView,
+    Column,
+    Csv,
     Feature,
     FeatureSelection,
     FeatureSet,
     FeatureSetNotFound,
     FeatureView,
     InvalidDeclaration,
+    Sql,
     ViewNotFound,
     ViewSummary,
+    pinned,
 )
 from modelyard.features.rows import check_types, declared_types, source_files, source_schema
 from modelyard.features.rules import freshness_of
+from modelyard.features.soundness import check_values
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database, Snapshot, Transaction
@@ -32,12 +37,25 @@ from modelyard.storage.database import Database, Snapshot, Transaction
 
 def resolved_view(view: FeatureView, root: Path) -> FeatureView:
     """`view` with the types that its source gives, the path taken from `root`. Raises SourceUnreadable and SourceDrifted."""
-    schema = source_schema(source_files(view.source, root))
+    view = _with_columns(view, root)
+    files = source_files(view.source, root)
+    schema = source_schema(files)
     check_types(view, schema)
+    check_values(view, files)
     found = declared_types(view, schema)
     features = tuple(Feature(one.name, one.dtype or found[one.name]) for one in view.features)
     aggregate = tuple(msgspec.structs.replace(one, dtype=one.dtype or found[one.column]) for one in view.aggregate)
     return msgspec.structs.replace(view, features=features, aggregate=aggregate)
+
+
+def _with_columns(view: FeatureView, root: Path) -> FeatureView:
+    """`view` with the types of its source's columns where those do not say them: the declared ones, else what all rows say."""
+    if not isinstance(view.source, Csv | Sql) or view.source.columns:
+        return view
+    found = declared_types(view, source_schema(source_files(view.source, root)))
+    found |= {one.name: one.dtype for one in view.features if one.dtype is not None} | {key.name: key.dtype for key in view.entity.keys}
+    columns = [Column(name, dtype) for name, dtype in found.items()]
+    return msgspec.structs.replace(view, source=pinned(view.source, columns))
 
 
 def resolved_set(feature_set: FeatureSet, root: Path) -> FeatureSet:
@@ -49,11 +67,14 @@ def typed_like(feature_set: FeatureSet, standing: FeatureSet) -> FeatureSet:
     """`feature_set` with the types that it leaves open as they are in `standing`, feature by feature; no source is read."""
     known = {(view.name, one.name): one.dtype for view in standing.views for one in view.features}
     known |= {(view.name, one.name): one.dtype for view in standing.views for one in view.aggregate}
+    sources = {view.name: view.source for view in standing.views}
     views = {}
     for view in feature_set.views:
         features = tuple(Feature(one.name, one.dtype or known.get((view.name, one.name))) for one in view.features)
         aggregate = tuple(msgspec.structs.replace(one, dtype=one.dtype or known.get((view.name, one.name))) for one in view.aggregate)
-        views[view] = msgspec.structs.replace(view, features=features, aggregate=aggregate)
+        source = sources.get(view.name, view.source)
+        columns = source.columns if isinstance(source, Csv | Sql) else ()
+        views[view] = msgspec.structs.replace(view, source=pinned(view.source, columns), features=features, aggregate=aggregate)
     return _over(feature_set, views)
 
 
@@ -109,7 +130,8 @@ def apply_view(tx: Transaction, principal: Principal, view: FeatureView, root: s
     store.put_view(tx, applied)
     data = {
         "entity": view.entity.name,
-        "source": view.source.path,
+        "source": view.source.place,
+        "kind": view.source.kind,
         "features": list(view.names),
         "owner": view.owner,
         "before": standing.digest if standing else None,

@@ -117,7 +117,7 @@ def view_trace(sight: Sight, name: str) -> Trace:
             facts=tuple(Fact(term="Before", value=f"v{one.number}, {one.digest}") for one in older[1:4]),
             entries=refs(sight, entries_about(sight, f"view:{name}/{applied.number}")),
         ),
-        up=(Node(kind="source", title="Source", said=view.source.path),),
+        up=(Node(kind="source", title="Source", said=f"{view.source.kind}, {view.source.place}"),),
         down=tuple(Node(kind="model", title=one.name, href=page_of(one.name), said=f"owner {one.owner}") for one in seen),
         took_ms=0.0,
     )

@@ -175,7 +175,7 @@ def _view_node(sight: Sight, use: _Source) -> Node:
         title=f"{use.view}{number}",
         id=use.view_digest,
         href=f"/features/{use.view}" if applied else "",
-        said=f"{use.rows:,} rows of its source" + (f", {applied.view.source.path}" if applied else ""),
+        said=f"{use.rows:,} rows of its source" + (f", {applied.view.source.kind}, {applied.view.source.place}" if applied else ""),
         at=applied.applied_at if applied else None,
         facts=(Fact(term="Source", value=use.source),),
         entries=refs(sight, entries_about(sight, f"view:{use.view}/{applied.number}")) if applied else (),

@@ -1,0 +1,44 @@
+"""What the sources of this process may reach beyond its files, as its settings say: nothing, until a role has opened it.
+
+Owns that one value. It is the process's, as a pool of connections would be: every way to a source leads through it, so none can
+be forgotten, and what is not opened is not reached.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from modelyard.core.names import nearest
+from modelyard.core.settings import FeaturesSettings
+from modelyard.features.domain import SourceUnreadable
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """Databases by name, and the object store's own options."""
+
+    connections: Mapping[str, str] = {}
+    options: Mapping[str, str] = {}
+
+
+_opened = Reach()
+
+
+def open_reach(settings: FeaturesSettings) -> None:
+    """Lets the sources of this process reach what the settings name, and nothing else from now on."""
+    global _opened  # noqa: PLW0603 - one a process, see above
+    _opened = Reach(connections=settings.connections, options=settings.options)
+
+
+def object_options() -> dict[str, str]:
+    """The object store's options; what they do not say, the environment does."""
+    return dict(_opened.options)
+
+
+def connection_url(name: str) -> str:
+    """The address of the database of that name. Raises SourceUnreadable with the nearest name."""
+    if name not in _opened.connections:
+        raise SourceUnreadable(
+            f"the server knows no connection {name!r}",
+            hint=f"{nearest(name, _opened.connections)}; an admin names it in features.connections of modelyard.toml",
+        )
+    return _opened.connections[name]
