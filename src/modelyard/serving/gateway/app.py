@@ -158,9 +158,10 @@ class App:
         return await self._answered(handler, headers, receive, _inference, _version(parts) if len(parts) == 6 else None)
 
     async def _features(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
-        mine = [handler for handler in self._live.values() if caller.may_use(handler.revision.team_id)]
+        mine = (handler for handler in self._live.values() if caller.may_use(handler.revision.team_id))
+        served = extras.find_set(mine, parts[1])
         content = await body_of(receive, headers)
-        return extras.features_reply(mine, parts[1], content, self._clock.asked_at(headers.get(AT)))
+        return served.reply(content, self._clock.asked_at(headers.get(AT)))
 
     async def _labels(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
         handler = self._handler(parts[1], caller)
