@@ -38,12 +38,15 @@ _labels = msgspec.json.Decoder(_Labels)
 
 
 def find_set(handlers: Iterable[Handler], name: str) -> ServedSet:
-    """The feature set of that name, as the version that was loaded last reads it. Raises FeatureSetNotFound."""
-    sets = [one.served_set for handler in handlers for one in handler.loaded.values() if one.served_set is not None]
-    for served in reversed(sets):
-        if served.name == name:
-            return served
-    raise FeatureSetNotFound(f"no model here reads a feature set {name[:80]!r}", hint=nearest(name, [served.name for served in sets]))
+    """The feature set of that name, as a champion reads it, or else a version beside one. Raises FeatureSetNotFound."""
+    known: list[str] = []
+    for handler in handlers:
+        for one in (handler.champion, *handler.loaded.values()):
+            if one.served_set is not None:
+                if one.served_set.name == name:
+                    return one.served_set
+                known.append(one.served_set.name)
+    raise FeatureSetNotFound(f"no model here reads a feature set {name[:80]!r}", hint=nearest(name, known))
 
 
 def label_frame(handler: Handler, content: bytes, now: Instant, wall: Instant) -> LabelFrame:
