@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import polars as pl
 
 from modelyard.core.digests import Digest
 from modelyard.features.domain import BadLabels, DType, Entity, Feature, FeatureView, Key, Value
@@ -104,6 +105,19 @@ def many_key_bytes(entity: Entity) -> Callable[[Collection[Any]], list[bytes]]:
     return numbers if entity.keys[0].dtype == "int64" else texts
 
 
+def entity_keys(entity: Entity, start: bytes, keys: pl.DataFrame) -> list[bytes]:
+    """`start` and the bytes of each entity of `keys`, which has the entity's key columns."""
+    names = [key.name for key in entity.keys]
+    if len(names) > 1 or entity.keys[0].dtype != "int64":
+        columns = keys[names[0]].to_list() if len(names) == 1 else keys.select(names).rows()
+        return [start + name for name in many_key_bytes(entity)(columns)]
+    made = np.empty((keys.height, len(start) + 8), np.uint8)
+    made[:, : len(start)] = np.frombuffer(start, np.uint8)
+    made[:, len(start) :] = keys[names[0]].to_numpy().astype(">i8").view(np.uint8).reshape(-1, 8)
+    found: list[bytes] = made.view(f"V{made.shape[1]}")[:, 0].tolist()
+    return found
+
+
 def _key_part(key: Key) -> Callable[[Any], bytes]:
     pack = struct.Struct(">q").pack
 
@@ -160,6 +174,20 @@ class PlainRow:
             kept[index] = len(tail[-1])
         marks = nulls.to_bytes(self._nulls, "little")
         return self._struct.pack(event_at, created_at, marks, *kept) + b"".join(tail)
+
+    def all_packed(self, times_and_values: pl.DataFrame) -> list[bytes]:
+        """The bytes of many rows: the event time, the creation time, then the values, as columns in this order."""
+        event_at, created_at, *columns = times_and_values.get_columns()
+        if self.dtype is None:
+            return [self.packed(row[0], row[1], row[2:]) for row in times_and_values.iter_rows()]
+        rows = np.zeros(times_and_values.height, self.dtype)
+        rows["event_at"], rows["created_at"] = event_at.to_numpy(), created_at.to_numpy()
+        for place, column in enumerate(columns):
+            if column.null_count():
+                rows["nulls"][:, place // 8] |= column.is_null().to_numpy().astype(np.uint8) << place % 8
+            rows[f"v{place}"] = column.fill_null(self._blanks[place]).to_numpy()
+        packed: list[bytes] = rows.view(f"V{self._struct.size}").tolist()
+        return packed
 
     def unpacked(self, content: bytes) -> tuple[int, int, tuple[Value, ...], bool]:
         """The event time, the creation time and the values of a row's bytes, and whether none of these is null."""

@@ -13,14 +13,14 @@ from modelyard.features.domain import FeatureView
 from modelyard.features.exact import Ints
 from modelyard.features.history import NEVER, History
 from modelyard.features.join import CODE, visible_until
-from modelyard.features.layout import ENTITIES_A_PAGE, ENTITY, TILE, Mark, PlainRow, key_bytes, mark_key, page_key, prefix, tile_bytes
+from modelyard.features.layout import ENTITIES_A_PAGE, ENTITY, TILE, Mark, PlainRow, entity_keys, key_bytes, mark_key, page_key, prefix, tile_bytes
 from modelyard.features.rows import CREATED, EVENT
 from modelyard.features.tiles import HEAD, ROWS_HEAD, NewRow, Part, State, advance, empty_block, packed, tile_us, unpacked
 from modelyard.storage.online import OnlineStore
 
 Put = tuple[bytes, bytes]
 AT_ONCE = 20_000
-"""Keys that are written or asked for at once."""
+"""Keys that are asked for at once."""
 FEW = 32
 
 
@@ -69,35 +69,34 @@ def planned(history: History, store: OnlineStore, upto_at: int) -> Change:
 
 
 def carry_out(store: OnlineStore, changes: Sequence[Change]) -> None:
-    """Writes the changes: one by one what is made anew, and all others together.
+    """Writes the changes in one step, where the store can: whoever reads meanwhile sees all of them and their marks, or none.
 
-    The mark of what is made anew comes after everything, so that a call that is cut short is done over. Elsewhere
-    deletions come last: until the new values stand, somebody may need the rows that only the old ones reach.
+    A larger one is written in parts, the mark of what is made anew after everything, so that a call that is cut short is
+    done over. Elsewhere deletions come last: until the new values stand, somebody may need the rows that only the old ones reach.
     """
-    steady = [change for change in changes if not change.is_anew]
-    for change in changes:
-        if change.is_anew:
-            _put(store, change.puts)
-            _delete(store, change.deletes)
-            _put(store, change.closing)
-    puts = [put for change in steady for put in change.puts] + [put for change in steady for put in change.closing]
-    deletes = [key for change in steady for key in change.deletes]
-    if len(puts) + len(deletes) <= AT_ONCE:
+    puts = [put for change in changes for put in (*change.puts, *change.closing)]
+    deletes = [key for change in changes for key in change.deletes]
+    if len(puts) + len(deletes) <= store.at_once:
         if puts or deletes:
             store.put_many(puts, gone=deletes)
         return
-    _put(store, puts)
-    _delete(store, deletes)
+    for change in changes:
+        _put(store, change.puts)
+        if change.is_anew:
+            _delete(store, change.deletes)
+        _put(store, change.closing)
+        if not change.is_anew:
+            _delete(store, change.deletes)
 
 
 def _put(store: OnlineStore, puts: Sequence[Put]) -> None:
-    for start in range(0, len(puts), AT_ONCE):
-        store.put_many(puts[start : start + AT_ONCE])
+    for start in range(0, len(puts), store.at_once):
+        store.put_many(puts[start : start + store.at_once])
 
 
 def _delete(store: OnlineStore, keys: Sequence[bytes]) -> None:
-    for start in range(0, len(keys), AT_ONCE):
-        store.delete_many(keys[start : start + AT_ONCE])
+    for start in range(0, len(keys), store.at_once):
+        store.delete_many(keys[start : start + store.at_once])
 
 
 def list_entities(store: OnlineStore, view: FeatureView, mark: Mark, *, most: int | None = None) -> list[tuple[object, ...]]:
@@ -143,10 +142,14 @@ def _rows(history: History, store: OnlineStore | None, codes: Ints, span: tuple[
 def _plain_rows(history: History, codes: Ints, upto_at: int) -> list[Put]:
     line, view = history.timeline, history.view
     places = line.rows[visible_until(line.entities, line.since, codes, np.full(len(codes), upto_at)) - 1]
-    start, names, row = prefix(view.digest) + ENTITY, history.names, PlainRow(view)
-    # A few rows are picked one by one: to gather them together would take longer.
-    shown = map(history.shown.row, places.tolist()) if len(places) <= FEW else history.shown[places].iter_rows()
-    return [(start + names[code], row.packed(values[0], values[1], values[2:])) for code, values in zip(codes.tolist(), shown, strict=True)]
+    start, row = prefix(view.digest) + ENTITY, PlainRow(view)
+    if len(places) <= FEW:
+        # A few rows are picked one by one: to gather them together would take longer.
+        shown = [history.shown.row(place) for place in places.tolist()]
+        names = [history.names[code] for code in codes.tolist()]
+        return [(start + name, row.packed(values[0], values[1], values[2:])) for name, values in zip(names, shown, strict=True)]
+    keys = entity_keys(view.entity, start, history.entities.keys[codes])
+    return list(zip(keys, row.all_packed(history.shown[places]), strict=True))
 
 
 def _aggregate_rows(history: History, store: OnlineStore | None, codes: Ints, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
