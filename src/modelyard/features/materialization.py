@@ -12,7 +12,7 @@ import polars as pl
 from modelyard.features.domain import FeatureView
 from modelyard.features.exact import Ints
 from modelyard.features.history import NEVER, History
-from modelyard.features.join import CODE, visible_until
+from modelyard.features.join import CODE
 from modelyard.features.layout import ENTITIES_A_PAGE, ENTITY, TILE, Mark, PlainRow, entity_keys, key_bytes, mark_key, page_key, prefix, tile_bytes
 from modelyard.features.rows import CREATED, EVENT
 from modelyard.features.tiles import HEAD, ROWS_HEAD, NewRow, Part, State, advance, empty_block, packed, tile_us, unpacked
@@ -21,7 +21,7 @@ from modelyard.storage.online import OnlineStore
 Put = tuple[bytes, bytes]
 AT_ONCE = 20_000
 """Keys that are asked for at once."""
-FEW = 32
+FEW = 256
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,15 +55,13 @@ def planned(history: History, store: OnlineStore, upto_at: int) -> Change:
     If rows that were brought before are no longer those of the source, everything is written anew.
     """
     before = find_mark(store, history.view)
-    log = history.log
     if before is not None and not _holds(history, before):
         return _rebuilt(history, store, before, max(upto_at, before.upto_at))
     if before is not None and upto_at <= before.upto_at:
         return Change(before=before, after=before, puts=[], deletes=[], closing=[])
     after = _mark(history, upto_at)
     since = NEVER if before is None else before.upto_at
-    codes = _touched(history, log.seen(since), log.seen(upto_at), since, upto_at)
-    puts, deletes = _rows(history, store, codes, (since, upto_at))
+    puts, deletes = _rows(history, store, (since, upto_at))
     closing = _closing(history, before.entities if before else 0, after)
     return Change(before=before, after=after, puts=puts, deletes=deletes, closing=closing)
 
@@ -116,40 +114,34 @@ def _holds(history: History, mark: Mark) -> bool:
 
 def _mark(history: History, upto_at: int) -> Mark:
     log, count = history.log, history.log.seen(upto_at)
-    entities = int(np.searchsorted(history.first_seen[history.appearance], upto_at, side="right"))
+    entities = int(np.searchsorted(history.appeared, upto_at, side="right"))
     newest, check = (int(log.newest[count - 1]), int(log.checks[count - 1])) if count else (None, 0)
     return Mark(upto_at=upto_at, newest_event_at=newest, rows=count, entities=entities, source=history.source, check=check)
 
 
-def _touched(history: History, first: int, last: int, since: int, upto_at: int) -> Ints:
-    """The entities whose online value changes."""
-    if history.view.is_aggregation:
-        return np.unique(history.codes[first:last])
-    instants, codes = history.steps
-    low, high = np.searchsorted(instants, since, side="right"), np.searchsorted(instants, upto_at, side="right")
-    return np.unique(codes[low:high])
+def _rows(history: History, store: OnlineStore | None, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
+    """What a span of availability changes. Without a store, nothing is taken over from it."""
+    if not history.view.is_aggregation:
+        return _plain_rows(history, span), []
+    codes = np.unique(history.codes[history.log.seen(span[0]) : history.log.seen(span[1])])
+    return _aggregate_rows(history, store, codes, span) if len(codes) else ([], [])
 
 
-def _rows(history: History, store: OnlineStore | None, codes: Ints, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
-    """The touched entities' values as of the span's end. Without a store, nothing is taken over from it."""
-    if not len(codes):
-        return [], []
-    if history.view.is_aggregation:
-        return _aggregate_rows(history, store, codes, span)
-    return _plain_rows(history, codes, span[1]), []
-
-
-def _plain_rows(history: History, codes: Ints, upto_at: int) -> list[Put]:
-    line, view = history.timeline, history.view
-    places = line.rows[visible_until(line.entities, line.since, codes, np.full(len(codes), upto_at)) - 1]
+def _plain_rows(history: History, span: tuple[int, int]) -> list[Put]:
+    """The last value of each entity that got one in the span."""
+    view, (instants, codes, rows) = history.view, history.steps
+    low, high = np.searchsorted(instants, span, side="right").tolist()
     start, row = prefix(view.digest) + ENTITY, PlainRow(view)
-    if len(places) <= FEW:
+    # Of several values of one entity the last stays.
+    latest = dict(zip(codes[low:high].tolist(), rows[low:high].tolist(), strict=True))
+    if len(latest) <= FEW:
         # A few rows are picked one by one: to gather them together would take longer.
-        shown = [history.shown.row(place) for place in places.tolist()]
-        names = [history.names[code] for code in codes.tolist()]
+        shown = map(history.shown.row, latest.values())
+        names = map(history.names.__getitem__, latest)
         return [(start + name, row.packed(values[0], values[1], values[2:])) for name, values in zip(names, shown, strict=True)]
-    keys = entity_keys(view.entity, start, history.entities.keys[codes])
-    return list(zip(keys, row.all_packed(history.shown[places]), strict=True))
+    chosen = np.array(sorted(latest))
+    keys = entity_keys(view.entity, start, history.entities.keys[chosen])
+    return list(zip(keys, row.all_packed(history.shown[[latest[code] for code in chosen.tolist()]]), strict=True))
 
 
 def _aggregate_rows(history: History, store: OnlineStore | None, codes: Ints, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
@@ -228,8 +220,7 @@ def _closing(history: History, before: int, after: Mark) -> list[Put]:
 def _rebuilt(history: History, store: OnlineStore, before: Mark, upto_at: int) -> Change:
     """Everything as of `upto_at`, whatever the store holds, and the deletion of what is no longer there."""
     view, after = history.view, _mark(history, upto_at)
-    codes = np.sort(history.appearance[: after.entities])
-    puts, _ = _rows(history, None, codes, (NEVER, upto_at))
+    puts, _ = _rows(history, None, (NEVER, upto_at))
     closing = _closing(history, 0, after)
     written = {key for key, _ in puts + closing}
     deletes = [key for key in _stored_keys(store, view, before) if key not in written]
