@@ -73,8 +73,9 @@ class OnlineStore(Protocol):
 class LmdbStore:
     """An online store in a folder: one writer at a time, readers in any number of processes that never wait for it.
 
-    `put_many` and `delete_many` change all or nothing, also when the process is killed. A store may be shared by
-    threads, but is not carried over a fork, and a process opens a folder once.
+    `put_many` and `delete_many` change all or nothing, also when the process is killed. What `delete_many` has removed
+    stays away whatever happens; the last of several other writes may be undone where the machine, not the process, dies.
+    A store may be shared by threads, but is not carried over a fork, and a process opens a folder once.
     """
 
     at_once = 1_000_000  # what a transaction has changed is in memory until it ends
@@ -98,7 +99,7 @@ class LmdbStore:
         size = 0 if (path / "data.mdb").exists() else map_bytes
         try:
             environment = lmdb.open(
-                str(path), map_size=size, sync=durable, readahead=False, max_readers=READERS, max_spare_txns=1, mode=0o600
+                str(path), map_size=size, sync=durable, metasync=False, readahead=False, max_readers=READERS, max_spare_txns=1, mode=0o600
             )
             environment.reader_check()
         except lmdb.Error as error:
@@ -141,6 +142,8 @@ class LmdbStore:
     def delete_many(self, keys: Iterable[bytes]) -> None:
         """Removes all of the keys or, if it raises or the process dies, none."""
         self.put_many((), gone=keys)
+        if self._environment.flags()["sync"]:
+            self._environment.sync(True)
 
     @contextlib.contextmanager
     def alone(self, wait_s: float) -> Iterator[None]:
