@@ -1,11 +1,13 @@
 """Features over HTTP by the real gateway: requests a second and latencies, for one entity and a hundred, one connection and sixteen.
 
 Run: python bench/online.py [--seconds S] [--feast PYTHON]. The gateway runs as a process of its own over 100,000 entities with ten
-features in LMDB; wrk, which must be installed, asks for entities at random from the same cores, and how much of them it takes is told.
+features in LMDB. wrk asks for entities at random where it is installed, else a client in Python asks for the same ones again and
+again, both from the same cores; how much of them the client takes is told.
 `--feast` names the interpreter of an environment with Feast: its server then answers the same questions in the same run.
 """
 
 import argparse
+import asyncio
 import contextlib
 import os
 import re
@@ -20,12 +22,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import lightgbm
 import msgspec
 import numpy as np
 import polars as pl
-from serving import assigned, cpu_s, free_port, wait_for
+from serving import Asked, assigned, by_asyncio, cpu_s, free_port, wait_for
 
 from modelyard.core.clock import Instant, SystemClock
 from modelyard.core.digests import digest_of
@@ -39,7 +42,11 @@ from modelyard.storage.online import LmdbStore
 ENTITIES = 100_000
 FEATURES = tuple(f"f{number}" for number in range(1, 11))
 VIEW = FeatureView(
-    "fv", Entity("entity_id", dtype="int64"), Parquet("on.parquet", "event_timestamp"), features=dict.fromkeys(FEATURES, "float64"), ttl="30d"
+    "fv",
+    Entity("entity_id", dtype="int64"),
+    Parquet("on.parquet", "event_timestamp"),
+    features=dict.fromkeys(FEATURES, "float64"),
+    ttl="30d",
 )
 SIZES = ((1, 1), (1, 16), (100, 1), (100, 16))
 SCRIPT = """
@@ -63,7 +70,9 @@ src = FileSource(name="src", path="on.parquet", timestamp_field="event_timestamp
 fv = FeatureView(name="fv", entities=[e], ttl=timedelta(days=30), source=src, online=True,
                  schema=[Field(name=name, dtype=Float64) for name in {FEATURES!r}])
 """
-SETTINGS = "project: p\nprovider: local\nregistry: reg.db\nonline_store:\n  type: sqlite\n  path: on.db\nentity_key_serialization_version: 3\n"
+SETTINGS = (
+    "project: p\nprovider: local\nregistry: reg.db\nonline_store:\n  type: sqlite\n  path: on.db\nentity_key_serialization_version: 3\n"
+)
 
 
 def rows(at: Instant) -> pl.DataFrame:
@@ -126,24 +135,39 @@ def feast_server(folder: Path, python: str) -> Iterator[tuple[int, int]]:
 
 
 def asked(url: str, words: dict[str, str], connections: int, seconds: int, folder: Path) -> dict[str, Any]:
-    """What wrk measures, and the share of all cores that wrk itself takes meanwhile."""
+    """What the client measures, and the share of all cores that it takes itself meanwhile."""
+    used = _client_s()
+    by = _by_wrk if shutil.which("wrk") else _by_asyncio
+    found = by(url, words, connections, seconds, folder)
+    share = (_client_s() - used) / seconds / (os.cpu_count() or 1)
+    return {name: round(value, 2) for name, value in found.items()} | {"client_share_of_cores": round(share, 2)}
+
+
+def _client_s() -> float:
+    times = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in times)
+
+
+def _by_wrk(url: str, words: dict[str, str], connections: int, seconds: int, folder: Path) -> dict[str, float]:
     script = folder / "post.lua"
     script.write_text(SCRIPT % words)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), url]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in out:
         raise SystemExit(f"requests were refused:\n{out}")
-    now = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
     units = {"us": 0.001, "ms": 1.0, "s": 1000.0}
     found = {name: re.search(rf"{name}%\s+([\d.]+)(us|ms|s)", out) for name in ("50", "99")}
     rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
-    return {
-        "requests_per_s": round(float(rate[1])) if rate else 0,
-        **{f"p{name}_ms": round(float(match[1]) * units[match[2]], 2) for name, match in found.items() if match},
-        "client_share_of_cores": round(spent / seconds / (os.cpu_count() or 1), 2),
-    }
+    latencies = {f"p{name}_ms": float(match[1]) * units[match[2]] for name, match in found.items() if match}
+    return {"requests_per_s": float(rate[1]) if rate else 0.0, **latencies}
+
+
+def _by_asyncio(url: str, words: dict[str, str], connections: int, seconds: int, folder: Path) -> dict[str, float]:
+    """The same entities in each request; the client takes much of a core."""
+    parts = urlsplit(url)
+    chosen = np.random.default_rng(7).integers(0, ENTITIES, int(words["count"])).tolist()
+    content = words["head"] + ",".join(f"{words['before']}{entity}{words['after']}" for entity in chosen) + words["tail"]
+    return asyncio.run(by_asyncio(Asked(int(parts.port or 80), parts.path, content.encode()), connections, seconds))
 
 
 def asked_all(pid: int, url: str, words: dict[str, str], seconds: int, folder: Path) -> dict[str, Any]:
@@ -166,9 +190,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--feast", help="the interpreter of an environment that has Feast")
     given = parser.parse_args()
-    if not shutil.which("wrk"):
-        raise SystemExit("wrk is not installed: apt-get install wrk")
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {"client": "wrk" if shutil.which("wrk") else "asyncio"}
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as name:
         folder = Path(name)
         with gateway(folder) as (pid, port):

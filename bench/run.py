@@ -27,6 +27,7 @@ BENCHES: Mapping[str, tuple[str, ...]] = {
     "sdk": (),
     "pages": (),
     "features": ("--peers", "--sizes", "1m,10m"),
+    "online": (),
     "serving": ("--peers", "--out", "OUT"),
     "monitoring": ("--quick",),
     "formats": (),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelyard.core.clock import Instant
 from modelyard.core.digests import digest_of
-from modelyard.features.domain import BadLabels, Entity, FeatureSet, FeatureView, Parquet, Reason
+from modelyard.features.domain import BadLabels, DType, Entity, FeatureSet, FeatureView, Parquet, Reason, Value
 from modelyard.features.history import History
 from modelyard.features.layout import ENTITY, Mark, PlainRow, entity_keys, key_bytes, mark_key, prefix
 from modelyard.features.materialization import FEW, carry_out, planned
@@ -22,7 +22,7 @@ from modelyard.storage.online import LmdbStore
 
 TTL = 10_000_000
 NOW = 100_000_000
-NUMBERS = {"x": "float64", "n": "int64", "yes": "bool"}
+NUMBERS: dict[str, DType | type] = {"x": "float64", "n": "int64", "yes": "bool"}
 VIEWS = {
     "numbers": FeatureView("numbers", Entity("who", dtype="int64"), Parquet("none", "at"), features=NUMBERS, ttl="10s"),
     "texts": FeatureView("texts", Entity("who", dtype="int64"), Parquet("none", "at"), features={**NUMBERS, "label": "string"}, ttl="10s"),
@@ -44,7 +44,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LmdbStore]:
 @settings(max_examples=100)
 @given(ROWS, st.lists(st.none() | st.integers(-4, 9), max_size=30), st.sampled_from(["numbers", "texts"]), st.booleans())
 def test_rows_read_together_are_what_each_is_alone(
-    store: LmdbStore, rows: dict[int, tuple[int, int, tuple[object, ...]]], asked: list[int | None], name: str, part: bool
+    store: LmdbStore, rows: dict[int, tuple[int, int, tuple[Value, ...]]], asked: list[int | None], name: str, part: bool
 ) -> None:
     view = VIEWS[name]
     selection = view["yes", "x"] if part else view[*view.names]
@@ -80,7 +80,7 @@ def test_a_key_of_another_type_is_refused_among_many(store: LmdbStore, wrong: ob
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, NOW), VALUES), min_size=1, max_size=2 * FEW))
-def test_rows_packed_together_are_the_bytes_of_each_alone(rows: list[tuple[int, tuple[object, ...]]]) -> None:
+def test_rows_packed_together_are_the_bytes_of_each_alone(rows: list[tuple[int, tuple[Value, ...]]]) -> None:
     types = {EVENT: pl.Int64, CREATED: pl.Int64, "x": pl.Float64, "n": pl.Int64, "yes": pl.Boolean, "label": pl.String}
     frame = pl.DataFrame([(at, at, *values) for at, values in rows], schema=types, orient="row")
     for view in VIEWS.values():

@@ -157,7 +157,7 @@ class PlainRow:
         self._struct = struct.Struct(f"<qq{self._nulls}s" + "".join(TOKEN[kind] for kind in kinds))
         self._whole = bytes(self._nulls)
         self.dtype = None if self._texts else np.dtype([*_HEAD, ("nulls", "u1", (self._nulls,)), *_fields(kinds)])
-        """The same bytes to NumPy: `event_at`, `created_at`, `nulls` and a field per column, `v0` the first. None where texts make rows uneven."""
+        """The same bytes to NumPy: `event_at`, `created_at`, `nulls`, then `v0`, `v1` ... by column. None where texts make rows uneven."""
         self.nobody = self._struct.pack(2**63 - 1, 2**63 - 1, self._whole, *([0] * len(kinds)))
         """A row that no instant may see, to stand where there is none."""
 

@@ -13,7 +13,19 @@ from modelyard.features.domain import FeatureView
 from modelyard.features.exact import Ints
 from modelyard.features.history import NEVER, History
 from modelyard.features.join import CODE
-from modelyard.features.layout import ENTITIES_A_PAGE, ENTITY, TILE, Mark, PlainRow, entity_keys, key_bytes, mark_key, page_key, prefix, tile_bytes
+from modelyard.features.layout import (
+    ENTITIES_A_PAGE,
+    ENTITY,
+    TILE,
+    Mark,
+    PlainRow,
+    entity_keys,
+    key_bytes,
+    mark_key,
+    page_key,
+    prefix,
+    tile_bytes,
+)
 from modelyard.features.rows import CREATED, EVENT
 from modelyard.features.tiles import HEAD, ROWS_HEAD, NewRow, Part, State, advance, empty_block, packed, tile_us, unpacked
 from modelyard.storage.online import OnlineStore

@@ -158,7 +158,9 @@ class OnlineReader:
             asked.append((view, places, first, len(wanted)))
         contents = store.get_many(wanted)
         features: dict[str, list[Value]] = {}
-        ages_us, upto_at, missing = {}, {}, {}
+        ages_us: dict[str, list[int | None]] = {}
+        upto_at: dict[str, Instant | None] = {}
+        missing: dict[str, dict[int, Reason]] = {}
         for view, places, first, last in asked:
             name, mark = view.name, contents[first]
             upto_at[name] = None if mark is None else self._upto_at(name, mark)

@@ -19,7 +19,8 @@ BATCH, TOGETHER = 1000, 50
 TIMEOUT_S = 2.0
 LEASE_S = 30.0
 WRITER = "modelyard:writer"
-_Command = Callable[["redis.client.Pipeline"], object]
+_Command = tuple[str, tuple[Any, ...]]
+"""A method of Redis's client and what it is called with."""
 
 
 class RedisStore:
@@ -44,16 +45,15 @@ class RedisStore:
             return []
         if len(keys) <= BATCH:
             return cast(list[bytes | None], self._call(lambda: self._client.mget(keys)))
-        commands: list[_Command] = [lambda pipeline, part=part: pipeline.mget(part) for part in _parts(keys)]
-        return list(itertools.chain.from_iterable(self._pipeline(commands, transaction=len(keys) <= self.at_once)))
+        commands = [("mget", (part,)) for part in _parts(keys)]
+        return list(itertools.chain.from_iterable(self._pipeline(commands)))
 
     def put_many(self, items: Iterable[tuple[bytes, bytes]], *, gone: Iterable[bytes] = ()) -> None:
         """Writes the values, then removes the keys `gone`."""
         given, leaving = list(items), list(gone)
         check_keys(key for key, _ in given)
-        commands: list[_Command] = [lambda pipeline, part=part: pipeline.mset(dict(part)) for part in _parts(given)]
-        commands += [lambda pipeline, part=part: pipeline.unlink(*part) for part in _parts(leaving)]
-        self._pipeline(commands, transaction=True)
+        commands: list[_Command] = [("mset", (dict(part),)) for part in _parts(given)]
+        self._pipeline([*commands, *(("unlink", tuple(part)) for part in _parts(leaving))])
 
     def delete_many(self, keys: Iterable[bytes]) -> None:
         """Removes the keys."""
@@ -85,13 +85,13 @@ class RedisStore:
         """Closes the connections."""
         self._client.close()
 
-    def _pipeline(self, commands: "Sequence[_Command]", *, transaction: bool) -> list[Any]:
+    def _pipeline(self, commands: Sequence[_Command]) -> list[Any]:
         """The answers to the commands, some dozen sent together, so that neither side buffers much; each such lot is one transaction."""
         answers: list[Any] = []
         for some in _parts(commands, TOGETHER):
-            pipeline = self._client.pipeline(transaction=transaction)
-            for command in some:
-                command(pipeline)
+            pipeline = self._client.pipeline(transaction=True)
+            for name, arguments in some:
+                getattr(pipeline, name)(*arguments)
             answers += self._call(pipeline.execute)
         return answers
 
