@@ -174,12 +174,15 @@ def online_reads(folder: Path) -> dict[str, Any]:
     one, whole = OnlineReader(FeatureSet("one", [plain])), OnlineReader(FeatureSet("both", [plain, busy]))
     windows = OnlineReader(FeatureSet("windows", [busy]))
     keys = random.integers(0, 100_000, (10_000, 100)).tolist()
+    asked = [[{"entity_id": key} for key in some] for some in keys]
     origins = ("EWR", "JFK", "LGA")
     answer = {
         "materialize_100k_x_10_s": round(seconds["plain"], 2),
-        "one_entity_10_features": percentiles(lambda n: one.read(store, [{"entity_id": keys[n % 10_000][0]}], now), 20_000),
-        "100_entities_10_features": percentiles(lambda n: one.read(store, [{"entity_id": key} for key in keys[n % 10_000]], now), 2_000),
-        "one_entity_4_window_features": percentiles(lambda n: windows.read(store, [{"origin": origins[n % 3]}], Instant(now + n)), 20_000),
+        "one_entity_10_features": percentiles(lambda n: one.read_row(store, asked[n % 10_000][0], now), 20_000),
+        "100_entities_10_features": percentiles(lambda n: one.read(store, asked[n % 10_000], now), 2_000),
+        "one_entity_4_window_features": percentiles(
+            lambda n: windows.read_row(store, {"origin": origins[n % 3]}, Instant(now + n)), 20_000
+        ),
         "50_rows_both_views": percentiles(
             lambda n: whole.read(store, [{"entity_id": key, "origin": origins[key % 3]} for key in keys[n % 10_000][:50]], now), 2_000
         ),

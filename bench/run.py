@@ -28,6 +28,7 @@ BENCHES: Mapping[str, tuple[str, ...]] = {
     "pages": (),
     "features": ("--peers", "--sizes", "1m,10m"),
     "windows": ("--size", "10m"),
+    "online": (),
     "serving": ("--peers", "--out", "OUT"),
     "monitoring": ("--quick",),
     "formats": (),

@@ -62,10 +62,14 @@ def trained() -> lightgbm.Booster:
 
 def prepared(folder: Path) -> None:
     """Trains the model and writes the assignment of the gateway."""
-    save(trained(), folder / "trained", SIGNATURE)
+    assigned(folder, trained(), SIGNATURE, FeatureSet("bench_features", [VIEW]))
+
+
+def assigned(folder: Path, model: lightgbm.Booster, signature: Signature, features: FeatureSet) -> None:
+    """Writes the assignment of a gateway that serves `model` with those features."""
+    save(model, folder / "trained", signature)
     artifact, _ = put_folder(Blobs.open(f"file://{folder}/blobs"), folder / "trained")
-    features = FeatureSet("bench_features", [VIEW])
-    version = ServedVersion(number=1, format=Format.LIGHTGBM, artifact=artifact, signature=SIGNATURE, feature_set=features)
+    version = ServedVersion(number=1, format=Format.LIGHTGBM, artifact=artifact, signature=signature, feature_set=features)
     revision = Revision(
         model=MODEL, number=1, team_id=DEFAULT_TEAM, traffic=Traffic(champion=1), cause="bench", actor=PrincipalId("bench"),
         proposed_at=SystemClock().now(),

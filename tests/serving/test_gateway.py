@@ -170,6 +170,10 @@ def test_features_are_read_by_set(shared: Gateway) -> None:
     answer = shared.client.post("/features/late_features", json={"rows": [{"origin": "JFK"}]})
     assert answer.json()["rows"] == [{"wind": None, "rain": None}]
     assert answer.json()["ages_us"] == [{"weather": None}]
+    assert answer.json()["missing"] == {name: {"0": "not_materialized"} for name in ("wind", "rain")}
+    two = shared.client.post("/features/late_features", json={"rows": [{"origin": "JFK"}, {"origin": None}]}).json()
+    assert two["rows"] == 2 * answer.json()["rows"]
+    assert two["missing"]["rain"] == {"0": "not_materialized", "1": "not_materialized"}
     missing = shared.client.post("/features/other", json={"rows": [{"origin": "JFK"}]})
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "feature_set_not_found")
 

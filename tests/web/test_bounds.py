@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.core.errors import HTTP_STATUS
 from modelyard.serving.domain import BadRows
-from modelyard.serving.gateway.wire import body_of
+from modelyard.serving.gateway.wire import Incoming, body_of
 from modelyard.web.bounds import BodyIsSlow, Message, Paced, Receive, Scope, Send
 
 
@@ -110,4 +110,4 @@ def test_what_came_fast_is_no_credit_for_a_client_that_is_gone() -> None:
 def test_a_gateway_gives_up_a_body_of_which_nothing_comes() -> None:
     for parts in ([], [part(b"a")]):
         with pytest.raises(BadRows, match="did not come within"):
-            asyncio.run(body_of(told(iter(parts)), {}, within_s=0.01))
+            asyncio.run(body_of(Incoming({}, told(iter(parts))), within_s=0.01))

@@ -92,11 +92,16 @@ class History:
         return np.argsort(self.first_seen, kind="stable")
 
     @cached_property
-    def steps(self) -> tuple[Ints, Ints]:
-        """The instants of a plain view's timeline in order, and the entity of each."""
+    def steps(self) -> tuple[Ints, Ints, Ints]:
+        """The instants of a plain view's timeline in order, with the entity of each and the row that became its value."""
         order = np.argsort(self.timeline.since, kind="stable")
         codes = np.repeat(np.arange(self.entities.count), np.diff(self.entities.offsets))
-        return self.timeline.since[order], codes[order]
+        return self.timeline.since[order], codes[order], self.timeline.rows[order]
+
+    @cached_property
+    def appeared(self) -> Ints:
+        """Since when each entity is known, in order."""
+        return self.first_seen[self.appearance]
 
     @cached_property
     def codes(self) -> Ints:

@@ -5,10 +5,12 @@ Every key begins with the view's version, so that two versions never meet. Owns 
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
+import polars as pl
 
 from modelyard.core.digests import Digest
 from modelyard.features.domain import BadLabels, DType, Entity, Feature, FeatureView, Key, Value
@@ -17,6 +19,7 @@ ENTITY, TILE, MARK, PAGE = b"e", b"t", b"w", b"d"
 LONGEST_KEY = 256
 ENTITIES_A_PAGE = 1024
 TOKEN: dict[DType, str] = {"float64": "d", "int64": "q", "bool": "?", "string": "I"}
+ARRAY: dict[DType, str] = {"float64": "<f8", "int64": "<i8", "bool": "?"}
 BLANK: dict[DType, Any] = {"float64": 0.0, "int64": 0, "bool": False, "string": b""}
 
 
@@ -61,8 +64,8 @@ def key_bytes(entity: Entity) -> Callable[[Sequence[Any]], bytes]:
     """
     parts = [_key_part(key) for key in entity.keys]
     if len(parts) == 1:
-        only = parts[0]
-        return lambda values: _bounded(only(values[0]))
+        only = one_key_bytes(entity.keys[0])
+        return lambda values: only(values[0])
     is_text = [key.dtype == "string" for key in entity.keys]
 
     def made(values: Sequence[Any]) -> bytes:
@@ -73,13 +76,58 @@ def key_bytes(entity: Entity) -> Callable[[Sequence[Any]], bytes]:
     return made
 
 
+def one_key_bytes(key: Key) -> Callable[[Any], bytes]:
+    """`key_bytes` of an entity with that one key, by its value."""
+    part = _key_part(key)
+    return part if key.dtype == "int64" else lambda value: _bounded(part(value))
+
+
+def many_key_bytes(entity: Entity) -> Callable[[Collection[Any]], list[bytes]]:
+    """`key_bytes` for many entities: of one key's values, or tuples of several, all of the declared types. Raises BadLabels as it does."""
+    each = key_bytes(entity)
+    if len(entity.keys) > 1:
+        return lambda keys: [*map(each, keys)]
+    pack = struct.Struct(">q").pack
+
+    def numbers(keys: Collection[Any]) -> list[bytes]:
+        try:
+            return [*map(pack, keys)]
+        except struct.error:  # one of them is out of range: `each` says which
+            return [each((key,)) for key in keys]
+
+    def texts(keys: Collection[Any]) -> list[bytes]:
+        try:
+            found = [key.encode() for key in keys]
+        except UnicodeEncodeError:
+            return [each((key,)) for key in keys]
+        return found if max(map(len, found), default=0) <= LONGEST_KEY else [*map(_bounded, found)]
+
+    return numbers if entity.keys[0].dtype == "int64" else texts
+
+
+def entity_keys(entity: Entity, start: bytes, keys: pl.DataFrame) -> list[bytes]:
+    """`start` and the bytes of each entity of `keys`, which has the entity's key columns."""
+    names = [key.name for key in entity.keys]
+    if len(names) > 1 or entity.keys[0].dtype != "int64":
+        columns = keys[names[0]].to_list() if len(names) == 1 else keys.select(names).rows()
+        return [start + name for name in many_key_bytes(entity)(columns)]
+    made = np.empty((keys.height, len(start) + 8), np.uint8)
+    made[:, : len(start)] = np.frombuffer(start, np.uint8)
+    made[:, len(start) :] = keys[names[0]].to_numpy().astype(">i8").view(np.uint8).reshape(-1, 8)
+    found: list[bytes] = made.view(f"V{made.shape[1]}")[:, 0].tolist()
+    return found
+
+
 def _key_part(key: Key) -> Callable[[Any], bytes]:
     pack = struct.Struct(">q").pack
 
     def number(value: Any) -> bytes:
-        if type(value) is not int or not -(2**63) <= value < 2**63:
-            raise BadLabels(f"the key {key.name!r} is an int64, not {str(value)[:40]!r}", hint=f"send {key.name} as a whole number")
-        return pack(value)
+        if type(value) is int:
+            try:
+                return pack(value)
+            except struct.error:
+                pass  # out of range
+        raise BadLabels(f"the key {key.name!r} is an int64, not {str(value)[:40]!r}", hint=f"send {key.name} as a whole number")
 
     def text(value: Any) -> bytes:
         if type(value) is not str:
@@ -108,6 +156,10 @@ class PlainRow:
         self._blanks = [BLANK[kind] for kind in kinds]
         self._struct = struct.Struct(f"<qq{self._nulls}s" + "".join(TOKEN[kind] for kind in kinds))
         self._whole = bytes(self._nulls)
+        self.dtype = None if self._texts else np.dtype([*_HEAD, ("nulls", "u1", (self._nulls,)), *_fields(kinds)])
+        """The same bytes to NumPy: `event_at`, `created_at`, `nulls`, then `v0`, `v1` ... by column. None where texts make rows uneven."""
+        self.nobody = self._struct.pack(2**63 - 1, 2**63 - 1, self._whole, *([0] * len(kinds)))
+        """A row that no instant may see, to stand where there is none."""
 
     def packed(self, event_at: int, created_at: int, values: Sequence[Value]) -> bytes:
         """The row's bytes."""
@@ -123,12 +175,26 @@ class PlainRow:
         marks = nulls.to_bytes(self._nulls, "little")
         return self._struct.pack(event_at, created_at, marks, *kept) + b"".join(tail)
 
-    def unpacked(self, content: bytes) -> tuple[int, int, tuple[Value, ...]]:
-        """The event time, the creation time and the values of a row's bytes."""
+    def all_packed(self, times_and_values: pl.DataFrame) -> list[bytes]:
+        """The bytes of many rows: the event time, the creation time, then the values, as columns in this order."""
+        event_at, created_at, *columns = times_and_values.get_columns()
+        if self.dtype is None:
+            return [self.packed(row[0], row[1], row[2:]) for row in times_and_values.iter_rows()]
+        rows = np.zeros(times_and_values.height, self.dtype)
+        rows["event_at"], rows["created_at"] = event_at.to_numpy(), created_at.to_numpy()
+        for place, column in enumerate(columns):
+            if column.null_count():
+                rows["nulls"][:, place // 8] |= column.is_null().to_numpy().astype(np.uint8) << place % 8
+            rows[f"v{place}"] = column.fill_null(self._blanks[place]).to_numpy()
+        packed: list[bytes] = rows.view(f"V{self._struct.size}").tolist()
+        return packed
+
+    def unpacked(self, content: bytes) -> tuple[int, int, tuple[Value, ...], bool]:
+        """The event time, the creation time and the values of a row's bytes, and whether none of these is null."""
         found = self._struct.unpack_from(content)
-        event_at, created_at, marks = found[:3]
-        if not self._texts and marks == self._whole:
-            return event_at, created_at, found[3:]
+        marks = found[2]
+        if marks == self._whole and not self._texts:
+            return found[0], found[1], found[3:], True
         values = list(found[3:])
         if self._texts:
             start = self._struct.size
@@ -141,7 +207,14 @@ class PlainRow:
             for index in range(len(values)):
                 if nulls >> index & 1:
                     values[index] = None
-        return event_at, created_at, tuple(values)
+        return found[0], found[1], tuple(values), marks == self._whole
+
+
+_HEAD = [("event_at", "<i8"), ("created_at", "<i8")]
+
+
+def _fields(kinds: Sequence[DType]) -> list[tuple[str, str]]:
+    return [(f"v{place}", ARRAY[kind]) for place, kind in enumerate(kinds)]
 
 
 def _known(column: Feature) -> DType:

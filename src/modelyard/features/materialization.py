@@ -12,8 +12,20 @@ import polars as pl
 from modelyard.features.domain import FeatureView
 from modelyard.features.exact import Ints
 from modelyard.features.history import AVAILABLE, NEVER, History
-from modelyard.features.join import CODE, visible_until
-from modelyard.features.layout import ENTITIES_A_PAGE, ENTITY, TILE, Mark, PlainRow, key_bytes, mark_key, page_key, prefix, tile_bytes
+from modelyard.features.join import CODE
+from modelyard.features.layout import (
+    ENTITIES_A_PAGE,
+    ENTITY,
+    TILE,
+    Mark,
+    PlainRow,
+    entity_keys,
+    key_bytes,
+    mark_key,
+    page_key,
+    prefix,
+    tile_bytes,
+)
 from modelyard.features.records import Record
 from modelyard.features.rows import EVENT
 from modelyard.features.tiles import (
@@ -34,8 +46,8 @@ from modelyard.storage.online import OnlineStore
 
 Put = tuple[bytes, bytes]
 AT_ONCE = 20_000
-"""Keys that are written or asked for at once."""
-FEW = 32
+"""Keys that are asked for at once."""
+FEW = 256
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,49 +81,46 @@ def planned(history: History, store: OnlineStore, upto_at: int) -> Change:
     If rows that were brought before are no longer those of the source, everything is written anew.
     """
     before = find_mark(store, history.view)
-    log = history.log
     if before is not None and not _holds(history, before):
         return _rebuilt(history, store, before, max(upto_at, before.upto_at))
     if before is not None and upto_at <= before.upto_at:
         return Change(before=before, after=before, puts=[], deletes=[], closing=[])
     after = _mark(history, upto_at)
     since = NEVER if before is None else before.upto_at
-    codes = _touched(history, log.seen(since), log.seen(upto_at), since, upto_at)
-    puts, deletes = _rows(history, store, codes, (since, upto_at))
+    puts, deletes = _rows(history, store, (since, upto_at))
     closing = _closing(history, before.entities if before else 0, after)
     return Change(before=before, after=after, puts=puts, deletes=deletes, closing=closing)
 
 
 def carry_out(store: OnlineStore, changes: Sequence[Change]) -> None:
-    """Writes the changes: one by one what is made anew, and all others together.
+    """Writes the changes in one step, where the store can: whoever reads meanwhile sees all of them and their marks, or none.
 
-    The mark of what is made anew comes after everything, so that a call that is cut short is done over. Elsewhere
-    deletions come last: until the new values stand, somebody may need the rows that only the old ones reach.
+    A larger one is written in parts, the mark of what is made anew after everything, so that a call that is cut short is
+    done over. Elsewhere deletions come last: until the new values stand, somebody may need the rows that only the old ones reach.
     """
-    steady = [change for change in changes if not change.is_anew]
-    for change in changes:
-        if change.is_anew:
-            _put(store, change.puts)
-            _delete(store, change.deletes)
-            _put(store, change.closing)
-    puts = [put for change in steady for put in change.puts] + [put for change in steady for put in change.closing]
-    deletes = [key for change in steady for key in change.deletes]
-    if len(puts) + len(deletes) <= AT_ONCE:
+    puts = [put for change in changes for put in (*change.puts, *change.closing)]
+    deletes = [key for change in changes for key in change.deletes]
+    if len(puts) + len(deletes) <= store.at_once:
         if puts or deletes:
             store.put_many(puts, gone=deletes)
         return
-    _put(store, puts)
-    _delete(store, deletes)
+    for change in changes:
+        _put(store, change.puts)
+        if change.is_anew:
+            _delete(store, change.deletes)
+        _put(store, change.closing)
+        if not change.is_anew:
+            _delete(store, change.deletes)
 
 
 def _put(store: OnlineStore, puts: Sequence[Put]) -> None:
-    for start in range(0, len(puts), AT_ONCE):
-        store.put_many(puts[start : start + AT_ONCE])
+    for start in range(0, len(puts), store.at_once):
+        store.put_many(puts[start : start + store.at_once])
 
 
 def _delete(store: OnlineStore, keys: Sequence[bytes]) -> None:
-    for start in range(0, len(keys), AT_ONCE):
-        store.delete_many(keys[start : start + AT_ONCE])
+    for start in range(0, len(keys), store.at_once):
+        store.delete_many(keys[start : start + store.at_once])
 
 
 def list_entities(store: OnlineStore, view: FeatureView, mark: Mark, *, most: int | None = None) -> list[tuple[object, ...]]:
@@ -131,36 +140,34 @@ def _holds(history: History, mark: Mark) -> bool:
 
 def _mark(history: History, upto_at: int) -> Mark:
     log, count = history.log, history.log.seen(upto_at)
-    entities = int(np.searchsorted(history.first_seen[history.appearance], upto_at, side="right"))
+    entities = int(np.searchsorted(history.appeared, upto_at, side="right"))
     newest, check = (int(log.newest[count - 1]), int(log.checks[count - 1])) if count else (None, 0)
     return Mark(upto_at=upto_at, newest_event_at=newest, rows=count, entities=entities, source=history.source, check=check)
 
 
-def _touched(history: History, first: int, last: int, since: int, upto_at: int) -> Ints:
-    """The entities whose online value changes."""
-    if history.view.is_aggregation:
-        return np.unique(history.codes[first:last])
-    instants, codes = history.steps
-    low, high = np.searchsorted(instants, since, side="right"), np.searchsorted(instants, upto_at, side="right")
-    return np.unique(codes[low:high])
+def _rows(history: History, store: OnlineStore | None, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
+    """What a span of availability changes. Without a store, nothing is taken over from it."""
+    if not history.view.is_aggregation:
+        return _plain_rows(history, span), []
+    codes = np.unique(history.codes[history.log.seen(span[0]) : history.log.seen(span[1])])
+    return _aggregate_rows(history, store, codes, span) if len(codes) else ([], [])
 
 
-def _rows(history: History, store: OnlineStore | None, codes: Ints, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
-    """The touched entities' values as of the span's end. Without a store, nothing is taken over from it."""
-    if not len(codes):
-        return [], []
-    if history.view.is_aggregation:
-        return _aggregate_rows(history, store, codes, span)
-    return _plain_rows(history, codes, span[1]), []
-
-
-def _plain_rows(history: History, codes: Ints, upto_at: int) -> list[Put]:
-    line, view = history.timeline, history.view
-    places = line.rows[visible_until(line.entities, line.since, codes, np.full(len(codes), upto_at)) - 1]
-    start, names, row = prefix(view.digest) + ENTITY, history.names, PlainRow(view)
-    # A few rows are picked one by one: to gather them together would take longer.
-    shown = map(history.shown.row, places.tolist()) if len(places) <= FEW else history.shown[places].iter_rows()
-    return [(start + names[code], row.packed(values[0], values[1], values[2:])) for code, values in zip(codes.tolist(), shown, strict=True)]
+def _plain_rows(history: History, span: tuple[int, int]) -> list[Put]:
+    """The last value of each entity that got one in the span."""
+    view, (instants, codes, rows) = history.view, history.steps
+    low, high = np.searchsorted(instants, span, side="right").tolist()
+    start, row = prefix(view.digest) + ENTITY, PlainRow(view)
+    # Of several values of one entity the last stays.
+    latest = dict(zip(codes[low:high].tolist(), rows[low:high].tolist(), strict=True))
+    if len(latest) <= FEW:
+        # A few rows are picked one by one: to gather them together would take longer.
+        shown = map(history.shown.row, latest.values())
+        names = map(history.names.__getitem__, latest)
+        return [(start + name, row.packed(values[0], values[1], values[2:])) for name, values in zip(names, shown, strict=True)]
+    chosen = np.array(sorted(latest))
+    keys = entity_keys(view.entity, start, history.entities.keys[chosen])
+    return list(zip(keys, row.all_packed(history.shown[[latest[code] for code in chosen.tolist()]]), strict=True))
 
 
 def _aggregate_rows(history: History, store: OnlineStore | None, codes: Ints, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
@@ -234,8 +241,7 @@ def _closing(history: History, before: int, after: Mark) -> list[Put]:
 def _rebuilt(history: History, store: OnlineStore, before: Mark, upto_at: int) -> Change:
     """Everything as of `upto_at`, whatever the store holds, and the deletion of what is no longer there."""
     view, after = history.view, _mark(history, upto_at)
-    codes = np.sort(history.appearance[: after.entities])
-    puts, _ = _rows(history, None, codes, (NEVER, upto_at))
+    puts, _ = _rows(history, None, (NEVER, upto_at))
     closing = _closing(history, 0, after)
     written = {key for key, _ in puts + closing}
     deletes = [key for key in _stored_keys(store, view, before) if key not in written]

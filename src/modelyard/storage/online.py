@@ -38,6 +38,11 @@ class OnlineUnavailable(ModelyardError):
 class OnlineStore(Protocol):
     """Values by key, shared by processes. Keys have 1 to 511 bytes; a value is read whole, as one writer left it."""
 
+    @property
+    def at_once(self) -> int:
+        """How many keys `put_many` writes and removes in one step, for readers and for a kill: of such a write they see all or nothing."""
+        ...
+
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values in the order of `keys`, None for a key that is not there. Raises OnlineUnavailable."""
         ...
@@ -45,7 +50,7 @@ class OnlineStore(Protocol):
     def put_many(self, items: Iterable[tuple[bytes, bytes]], *, gone: Iterable[bytes] = ()) -> None:
         """Writes the values; of two for one key the later stays. Every process sees them when this returns.
 
-        The keys `gone` are removed, no sooner than the values stand.
+        The keys `gone` are removed, no sooner than the values stand; with up to `at_once` keys in all in the same step.
         """
         ...
 
@@ -68,9 +73,12 @@ class OnlineStore(Protocol):
 class LmdbStore:
     """An online store in a folder: one writer at a time, readers in any number of processes that never wait for it.
 
-    `put_many` and `delete_many` change all or nothing, also when the process is killed. A store may be shared by
-    threads, but is not carried over a fork, and a process opens a folder once.
+    `put_many` and `delete_many` change all or nothing, also when the process is killed. What `delete_many` has removed
+    stays away whatever happens; the last of several other writes may be undone where the machine, not the process, dies.
+    A store may be shared by threads, but is not carried over a fork, and a process opens a folder once.
     """
+
+    at_once = 1_000_000  # what a transaction has changed is in memory until it ends
 
     def __init__(self, environment: lmdb.Environment) -> None:
         self._environment = environment
@@ -91,7 +99,7 @@ class LmdbStore:
         size = 0 if (path / "data.mdb").exists() else map_bytes
         try:
             environment = lmdb.open(
-                str(path), map_size=size, sync=durable, readahead=False, max_readers=READERS, max_spare_txns=1, mode=0o600
+                str(path), map_size=size, sync=durable, metasync=False, readahead=False, max_readers=READERS, max_spare_txns=1, mode=0o600
             )
             environment.reader_check()
         except lmdb.Error as error:
@@ -134,6 +142,8 @@ class LmdbStore:
     def delete_many(self, keys: Iterable[bytes]) -> None:
         """Removes all of the keys or, if it raises or the process dies, none."""
         self.put_many((), gone=keys)
+        if self._environment.flags()["sync"]:
+            self._environment.sync(True)
 
     @contextlib.contextmanager
     def alone(self, wait_s: float) -> Iterator[None]:

@@ -14,14 +14,19 @@ from modelyard.storage.online import LOOK_EVERY_S, OnlineUnavailable, check_keys
 
 T = TypeVar("T")
 
-BATCH = 1000
+BATCH, TOGETHER = 1000, 50
+"""Keys of one command, and commands of one transaction: Redis does nothing else for some hundredths of a second meanwhile."""
 TIMEOUT_S = 2.0
 LEASE_S = 30.0
 WRITER = "modelyard:writer"
+_Command = tuple[str, tuple[Any, ...]]
+"""A method of Redis's client and what it is called with."""
 
 
 class RedisStore:
-    """An online store on a Redis server. Batches of 1,000 keys are written each as a whole; larger ones in such parts."""
+    """An online store on a Redis server. A write of up to 50,000 keys is one transaction, a larger one several in a row."""
+
+    at_once = BATCH * TOGETHER
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -40,18 +45,19 @@ class RedisStore:
             return []
         if len(keys) <= BATCH:
             return cast(list[bytes | None], self._call(lambda: self._client.mget(keys)))
-        return list(itertools.chain.from_iterable(self._pipeline(_parts(keys), lambda pipeline, part: pipeline.mget(part))))
+        commands = [("mget", (part,)) for part in _parts(keys)]
+        return list(itertools.chain.from_iterable(self._pipeline(commands)))
 
     def put_many(self, items: Iterable[tuple[bytes, bytes]], *, gone: Iterable[bytes] = ()) -> None:
-        """Writes the values, 1,000 at a time, then removes the keys `gone`."""
-        given = list(items)
+        """Writes the values, then removes the keys `gone`."""
+        given, leaving = list(items), list(gone)
         check_keys(key for key, _ in given)
-        self._pipeline(_parts(given), lambda pipeline, part: pipeline.mset(dict(part)))
-        self.delete_many(gone)
+        commands: list[_Command] = [("mset", (dict(part),)) for part in _parts(given)]
+        self._pipeline([*commands, *(("unlink", tuple(part)) for part in _parts(leaving))])
 
     def delete_many(self, keys: Iterable[bytes]) -> None:
-        """Removes the keys, 1,000 at a time."""
-        self._pipeline(_parts(list(keys)), lambda pipeline, part: pipeline.unlink(*part))
+        """Removes the keys."""
+        self.put_many((), gone=keys)
 
     @contextlib.contextmanager
     def alone(self, wait_s: float) -> Iterator[None]:
@@ -79,13 +85,13 @@ class RedisStore:
         """Closes the connections."""
         self._client.close()
 
-    def _pipeline(self, parts: Sequence[T], command: "Callable[[redis.client.Pipeline, T], object]") -> list[Any]:
-        """The answers to one command for each part, sent a few dozen together, so that neither side buffers much."""
+    def _pipeline(self, commands: Sequence[_Command]) -> list[Any]:
+        """The answers to the commands, some dozen sent together, so that neither side buffers much; each such lot is one transaction."""
         answers: list[Any] = []
-        for some in _parts(parts, 32):
-            pipeline = self._client.pipeline(transaction=False)
-            for part in some:
-                command(pipeline, part)
+        for some in _parts(commands, TOGETHER):
+            pipeline = self._client.pipeline(transaction=True)
+            for name, arguments in some:
+                getattr(pipeline, name)(*arguments)
             answers += self._call(pipeline.execute)
         return answers
 

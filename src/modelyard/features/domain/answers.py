@@ -124,3 +124,23 @@ class OnlineValues(msgspec.Struct, frozen=True, kw_only=True):
     ages_us: dict[str, list[int | None]]
     upto_at: dict[str, Instant | None]
     missing: dict[str, dict[int, Reason]]
+
+
+class OnlineRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read for one row: by feature its value, null where `missing` says why; else as `OnlineValues`."""
+
+    at: Instant
+    values: dict[str, Value]
+    ages_us: dict[str, int | None]
+    upto_at: dict[str, Instant | None]
+    missing: dict[str, Reason]
+
+    def as_values(self) -> OnlineValues:
+        """The same as columns of one row."""
+        return OnlineValues(
+            at=self.at,
+            columns={name: [value] for name, value in self.values.items()},
+            ages_us={name: [age_us] for name, age_us in self.ages_us.items()},
+            upto_at=self.upto_at,
+            missing={name: {0: reason} for name, reason in self.missing.items()},
+        )

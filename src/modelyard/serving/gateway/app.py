@@ -26,6 +26,7 @@ from modelyard.serving.gateway.station import Station
 from modelyard.serving.gateway.wire import (
     ClientGone,
     Headers,
+    Incoming,
     InternalError,
     Message,
     MethodNotAllowed,
@@ -37,11 +38,12 @@ from modelyard.serving.gateway.wire import (
     json_reply,
     send_reply,
 )
+from modelyard.web.bounds import WHOLE_BODY
 
 GC_THRESHOLDS = (20_000, 50, 100)
 
 Decode = Callable[[bytes, Headers, Handler], tuple[Asked, Callable[[Answer], Reply]]]
-Posted = Callable[[list[str], Caller, Headers, Receive], Awaitable[Reply]]
+Posted = Callable[[list[str], Caller, Incoming], Awaitable[Reply]]
 
 
 class App:
@@ -88,7 +90,7 @@ class App:
             hint = f"the gateway's log names the request {request_id}"
             reply = error_reply(InternalError("something failed here, not in your request", hint=hint), path)
         word = path.strip("/").partition("/")[0]
-        self._meters.answers.labels(word if word in FIRST_WORDS and reply.status != 404 else "unknown", str(reply.status)).inc()
+        self._meters.answered(word if word in FIRST_WORDS and reply.status != 404 else "unknown", reply.status).inc()
         await send_reply(send, reply, request_id)
 
     async def _live_until_stopped(self, receive: Receive, send: Send) -> None:
@@ -120,7 +122,7 @@ class App:
             raise MethodNotAllowed(f"{method} is not for {path[:80]!r}", hint="use POST")
         self._gate.enter(caller.principal)
         try:
-            return await route(parts, caller, headers, receive)
+            return await route(parts, caller, Incoming(headers, receive, WHOLE_BODY in scope.get("extensions", ())))
         finally:
             self._gate.leave(caller.principal)
 
@@ -131,11 +133,11 @@ class App:
             raise NoSuchEndpoint(f"no model {model[:80]!r} is served here", hint=nearest(model, known))
         return handler
 
-    async def _answered(self, handler: Handler, headers: Headers, receive: Receive, decode: Decode, version: int | None = None) -> Reply:
+    async def _answered(self, handler: Handler, request: Incoming, decode: Decode, version: int | None = None) -> Reply:
         started = time.perf_counter()
-        content = await body_of(receive, headers)
-        now = self._clock.asked_at(headers.get(AT))
-        asked, encode = decode(content, headers, handler)
+        content = await body_of(request)
+        now = self._clock.asked_at(request.headers.get(AT))
+        asked, encode = decode(content, request.headers, handler)
         answer = await handler.answer(asked, now, version)
         meter = self._meters.of(answer.model, answer.version)
         meter.requests.inc()
@@ -147,25 +149,26 @@ class App:
         self._station.requests += 1
         return reply
 
-    async def _predict(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
-        return await self._answered(self._handler(parts[1], caller), headers, receive, _plain)
+    async def _predict(self, parts: list[str], caller: Caller, request: Incoming) -> Reply:
+        return await self._answered(self._handler(parts[1], caller), request, _plain)
 
-    async def _invoke(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
-        return await self._answered(self._handler(parts[1], caller), headers, receive, _invocation)
+    async def _invoke(self, parts: list[str], caller: Caller, request: Incoming) -> Reply:
+        return await self._answered(self._handler(parts[1], caller), request, _invocation)
 
-    async def _infer(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
+    async def _infer(self, parts: list[str], caller: Caller, request: Incoming) -> Reply:
         handler = self._handler(parts[2], caller)
-        return await self._answered(handler, headers, receive, _inference, _version(parts) if len(parts) == 6 else None)
+        return await self._answered(handler, request, _inference, _version(parts) if len(parts) == 6 else None)
 
-    async def _features(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
-        mine = [handler for handler in self._live.values() if caller.may_use(handler.revision.team_id)]
-        content = await body_of(receive, headers)
-        return extras.features_reply(mine, parts[1], content, self._clock.asked_at(headers.get(AT)))
+    async def _features(self, parts: list[str], caller: Caller, request: Incoming) -> Reply:
+        mine = (handler for handler in self._live.values() if caller.may_use(handler.revision.team_id))
+        served = extras.find_set(mine, parts[1])
+        content = await body_of(request)
+        return served.reply(content, self._clock.asked_at(request.headers.get(AT)))
 
-    async def _labels(self, parts: list[str], caller: Caller, headers: Headers, receive: Receive) -> Reply:
+    async def _labels(self, parts: list[str], caller: Caller, request: Incoming) -> Reply:
         handler = self._handler(parts[1], caller)
-        content = await body_of(receive, headers)
-        frame = extras.label_frame(handler, content, self._clock.asked_at(headers.get(AT)), self._clock.wall())
+        content = await body_of(request)
+        frame = extras.label_frame(handler, content, self._clock.asked_at(request.headers.get(AT)), self._clock.wall())
         reply = await extras.log_labels(self._station.parts.log, frame)
         self._meters.labels.labels(parts[1]).inc(len(frame.values))
         return reply

@@ -1,8 +1,7 @@
 """What a gateway answers besides predictions: features read online, and labels that it takes into its log."""
 
 import asyncio
-import functools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -12,8 +11,9 @@ from modelyard.core.names import nearest
 from modelyard.features.domain import FeatureSetNotFound
 from modelyard.registry.domain import DType
 from modelyard.serving.domain import BadRows, Cell, NoSuchRevision
+from modelyard.serving.gateway.features import ServedSet
 from modelyard.serving.gateway.handler import Handler
-from modelyard.serving.gateway.rows import Form, check_count, checked_cells
+from modelyard.serving.gateway.rows import check_count, checked_cells
 from modelyard.serving.gateway.wire import Reply, json_reply
 from modelyard.serving.keys import key_text
 from modelyard.serving.log.frames import LabelFrame, encoded
@@ -37,26 +37,16 @@ class _Labels(msgspec.Struct, forbid_unknown_fields=True):
 _labels = msgspec.json.Decoder(_Labels)
 
 
-def features_reply(handlers: Sequence[Handler], name: str, content: bytes, now: Instant) -> Reply:
-    """The features of a set as they stand, row by row, with the ages of their views. Raises FeatureSetNotFound and BadRows."""
-    by_name = {
-        one.version.feature_set.name: one for handler in handlers for one in handler.loaded.values() if one.version.feature_set is not None
-    }
-    loaded = by_name.get(name)
-    if loaded is None or loaded.version.feature_set is None:
-        raise FeatureSetNotFound(f"no model here reads a feature set {name[:80]!r}", hint=nearest(name, by_name))
-    asked = _key_form(loaded.version.keys).decoded(content)
-    read = loaded.read(asked, now)
-    features = list(read.features)
-    rows = [dict(zip(features, row, strict=True)) for row in zip(*read.features.values(), strict=True)]
-    ages = [dict(zip(read.ages_us, row, strict=True)) for row in zip(*read.ages_us.values(), strict=True)]
-    digest = loaded.version.feature_set.digest
-    return json_reply({"set": name, "digest": digest, "at": now, "rows": rows, "ages_us": ages, "upto_at": read.upto_at})
-
-
-@functools.lru_cache(maxsize=64)
-def _key_form(keys: tuple[tuple[str, DType], ...]) -> Form:
-    return Form(dict(keys), {})
+def find_set(handlers: Iterable[Handler], name: str) -> ServedSet:
+    """The feature set of that name, as a champion reads it, or else a version beside one. Raises FeatureSetNotFound."""
+    known: list[str] = []
+    for handler in handlers:
+        for one in (handler.champion, *handler.loaded.values()):
+            if one.served_set is not None:
+                if one.served_set.name == name:
+                    return one.served_set
+                known.append(one.served_set.name)
+    raise FeatureSetNotFound(f"no model here reads a feature set {name[:80]!r}", hint=nearest(name, known))
 
 
 def label_frame(handler: Handler, content: bytes, now: Instant, wall: Instant) -> LabelFrame:

@@ -45,7 +45,15 @@ class Meters:
         self.revision_age = Gauge(
             "modelyard_gateway_revision_age_seconds", "Since the gateway switched to it.", ("model",), registry=self.registry
         )
+        self._answered: dict[tuple[str, int], Counter] = {}
         self._models: dict[tuple[str, int], ModelMeter] = {}
+
+    def answered(self, route: str, status: int) -> Counter:
+        """The counter of answers of that status, looked up once."""
+        found = self._answered.get((route, status))
+        if found is None:
+            found = self._answered[route, status] = self.answers.labels(route, str(status))
+        return found
 
     def of(self, model: str, version: int) -> ModelMeter:
         """The counters of a model under that champion."""

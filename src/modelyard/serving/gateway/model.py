@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 
 from modelyard.core.clock import Instant
-from modelyard.features.online import OnlineReader
 from modelyard.registry.domain import DType
 from modelyard.registry.encoding import encoder
 from modelyard.serving.domain import Cell, ServedVersion
+from modelyard.serving.gateway.features import ServedSet
 from modelyard.serving.gateway.rows import Asked, Columns
 from modelyard.serving.log.frames import CellKind, Field, Layout
 from modelyard.serving.log.writer import KnownLayout
@@ -64,8 +64,7 @@ class LoadedVersion:
         self.cost_s = 0.0
         self._predict = predictor.predict
         self._matrix = encoder(version.signature).matrix
-        self._reader = OnlineReader(version.feature_set) if version.feature_set else None
-        self._online = online
+        self.served_set = ServedSet(version.feature_set, online) if version.feature_set else None
         self._keys = tuple(name for name, _ in version.keys)
         self._request = tuple(name for name, _ in version.request)
         self._features = version.feature_set.names if version.feature_set else ()
@@ -79,11 +78,9 @@ class LoadedVersion:
 
     def read(self, asked: Asked, now: Instant) -> Read:
         """The online features of the asked rows. Raises OnlineUnavailable."""
-        if self._reader is None:
+        if self.served_set is None:
             return NOTHING_READ
-        names = self._keys
-        cells = zip(*(asked.columns[name] for name in names), strict=True)
-        values = self._reader.read(self._online, [dict(zip(names, row, strict=True)) for row in cells], now)
+        values = self.served_set.read(asked.columns, asked.rows, now)
         return Read(values.columns, values.ages_us, values.upto_at)
 
     def computed(self, asked: Asked, read: Read) -> Computed:

@@ -45,16 +45,18 @@ def template_of(method: str, parts: Sequence[str]) -> str | None:
     """
     first = parts[0] if parts else ""  # of the path `*` there is no part
     for words, template in _BY_SHAPE.get((method, first, len(parts)), ()):
-        if all(word == part or word.startswith("{") for word, part in zip(words, parts, strict=True)):
+        if not words or all(parts[place] == word for place, word in words):
             return template
     return None
 
 
-def _by_shape() -> dict[tuple[str, str, int], list[tuple[list[str], str]]]:
-    found: dict[tuple[str, str, int], list[tuple[list[str], str]]] = {}
+def _by_shape() -> dict[tuple[str, str, int], list[tuple[list[tuple[int, str]], str]]]:
+    # By method, first word and length: the other words of a template that are no parameters, and their places.
+    found: dict[tuple[str, str, int], list[tuple[list[tuple[int, str]], str]]] = {}
     for route in ROUTES:
         words = route.template.split("/")[1:]
-        found.setdefault((route.method, words[0], len(words)), []).append((words, route.template))
+        fixed = [(place, word) for place, word in enumerate(words) if place and not word.startswith("{")]
+        found.setdefault((route.method, words[0], len(words)), []).append((fixed, route.template))
     return found
 
 

@@ -91,6 +91,7 @@ def run_gateway(
         http=BoundedProtocol,
         ws="none",
         access_log=False,
+        proxy_headers=False,  # nobody here asks where a request came from
         log_config=None,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,

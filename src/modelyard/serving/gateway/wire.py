@@ -53,22 +53,37 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
 
 
-async def body_of(receive: Receive, headers: Headers, *, within_s: float = BODY_WITHIN_S) -> bytes:
+class Incoming(msgspec.Struct, frozen=True, gc=False):
+    """A request's headers and body; `is_whole` where the body is known to be here already."""
+
+    headers: Headers
+    receive: Receive
+    is_whole: bool = False
+
+
+async def body_of(request: Incoming, *, within_s: float = BODY_WITHIN_S) -> bytes:
     """The whole body. Raises TooLarge, BadRows where it does not come in time or is compressed, and ClientGone."""
+    headers = request.headers
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise BadRows("compressed bodies are not taken", hint="send the body as it is")
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > MOST_BODY_BYTES:
         raise _too_large()
+    if request.is_whole:
+        return await _whole(request.receive)
     try:
         async with asyncio.timeout(within_s):
-            first = await receive()
-            if first.get("more_body") or first["type"] == "http.disconnect":
-                return await _rest(receive, first)
-            content: bytes = first.get("body", b"")
-            return content
+            return await _whole(request.receive)
     except TimeoutError:
         raise BadRows(f"the body did not come within {within_s:.0f} s", hint="send it without pauses") from None
+
+
+async def _whole(receive: Receive) -> bytes:
+    first = await receive()
+    if first.get("more_body") or first["type"] == "http.disconnect":
+        return await _rest(receive, first)
+    content: bytes = first.get("body", b"")
+    return content
 
 
 async def _rest(receive: Receive, message: Message) -> bytes:
