@@ -97,15 +97,15 @@ def offsets_of(codes: Ints, count: int) -> Ints:
 
 
 class Grouped(Struct, frozen=True):
-    """Rows in the stable order by (code, time): their indices, codes and times."""
+    """Rows in an order by (code, time): their indices, codes and times."""
 
     order: Ints
     codes: Ints
     times: Ints
 
 
-def grouped(codes: Ints, times: Ints) -> Grouped:
-    """The rows in the stable order by (code, time)."""
+def grouped(codes: Ints, times: Ints, *, stable: bool = True) -> Grouped:
+    """The rows in the order by (code, time): the stable one, or, four times as fast where nothing is sorted yet, any."""
     if not len(codes):
         return Grouped(np.empty(0, np.int64), codes, times)
     first = int(times.min())
@@ -114,7 +114,7 @@ def grouped(codes: Ints, times: Ints) -> Grouped:
         order = np.lexsort((times, codes))
         return Grouped(order, codes[order], times[order])
     key = (codes << bits) | (times - first)
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key, kind="stable" if stable else "quicksort")
     key = key[order]
     return Grouped(order, key >> bits, (key & ((1 << bits) - 1)) + first)
 
@@ -146,7 +146,7 @@ def timeline(rows: pl.DataFrame, view: FeatureView, values: Values | None = None
     entities, codes = coded(rows.select(key.name for key in view.entity.keys))
     by_event = grouped(codes, rows[EVENT].to_numpy())
     created = rows[CREATED].to_numpy()
-    order = _settled(by_event, created, values or (lambda places: rows.select(view.source_columns)[places]))
+    order = settled(by_event, created, values or (lambda places: rows.select(view.source_columns)[places]))
     shown = grouped(by_event.codes, np.maximum(by_event.times, created[order]))
     # Positions in `order` rise with (entity, event, created), so their running maximum is the latest value so far.
     latest = np.maximum.accumulate(shown.order)
@@ -157,15 +157,15 @@ def timeline(rows: pl.DataFrame, view: FeatureView, values: Values | None = None
     is_new = np.ones(len(latest), bool)
     is_new[1:] = latest[1:] != latest[:-1]
     shown, latest = _kept(shown, latest, is_new)
-    settled = Entities(entities.keys, offsets_of(shown.codes, entities.count))
-    return Timeline(settled, shown.times, order[latest], by_event.times[latest])
+    known = Entities(entities.keys, offsets_of(shown.codes, entities.count))
+    return Timeline(known, shown.times, order[latest], by_event.times[latest])
 
 
 def _kept(shown: Grouped, latest: Ints, keep: npt.NDArray[np.bool_]) -> tuple[Grouped, Ints]:
     return Grouped(shown.order[keep], shown.codes[keep], shown.times[keep]), latest[keep]
 
 
-def _settled(by_event: Grouped, created: Ints, values: Values) -> Ints:
+def settled(by_event: Grouped, created: Ints, values: Values) -> Ints:
     """The rows' order with those of one entity and event time put by creation time, then by their values: the greatest is last."""
     same = (by_event.codes[1:] == by_event.codes[:-1]) & (by_event.times[1:] == by_event.times[:-1])
     if not same.any():

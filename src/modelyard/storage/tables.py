@@ -4,7 +4,9 @@ Owns names, commits and versions; `table_files` writes the files. Knows not what
 """
 
 import contextlib
+import shutil
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from modelyard.core.ids import uuid7
 from modelyard.core.names import checked_name
 from modelyard.storage.durable import DurableFolders, sync
 from modelyard.storage.objects import first_line, local_folder, open_objects
-from modelyard.storage.table_files import TableFiles, delta_schema
+from modelyard.storage.table_files import TableChange, TableFile, TableFiles, delta_schema, listed_files, removed, small_files
 
 # A folder that is named so holds no other table, so that cleaning one up never touches another.
 SUFFIX = ".delta"
@@ -34,6 +36,7 @@ RETENTION_HOURS = 168
 TRIES = 5
 KEY = "modelyard.key"
 MAINTENANCE = "modelyard.maintenance"
+NOTE = "modelyard.note"
 # Old versions stay readable: only `vacuum`, which is told what is pinned, takes anything away.
 CONFIGURATION: Mapping[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
@@ -110,6 +113,11 @@ class Tables:
         open_objects(url, tables._options)
         return tables
 
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The words by which the object store is opened; none for a folder."""
+        return self._options
+
     def uri(self, name: str) -> str:
         """Where a table lies, for any other program that reads Delta Lake. Raises InvalidInput for what is no name."""
         for part in name.split("/"):
@@ -136,7 +144,7 @@ class Tables:
             if frame.is_empty() and key is None:
                 return int(table.version())
             partitions = table.metadata().partition_columns
-            actions = self._files(name).write(frame.select(_schema(table).names()), partitions) if frame.height else []
+            actions = self.writer(name).write(frame.select(_schema(table).names()), partitions) if frame.height else []
             return self._commit(name, table, actions, key)
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
@@ -176,10 +184,10 @@ class Tables:
         with _translated(name):
             table = self._get(name, None)
             actions: list[AddAction | RemoveAction] = []
-            for group in _small_files(table, target_bytes):
+            for group in small_files(self.files(name), target_bytes):
                 added = self._merge(name, table, group)
                 actions += added
-                actions += [_removed(row, added[0].modification_time) for row in group.iter_rows(named=True)]
+                actions += [removed(one, at_ms=added[0].modification_time) for one in group]
             if actions:
                 mutex = Transaction(MAINTENANCE, (table.transaction_version(MAINTENANCE) or 0) + 1)
                 try:
@@ -189,6 +197,59 @@ class Tables:
                 table.update_incremental()
             self._checkpoint(name, table)
             return int(table.version())
+
+    def files(self, name: str, version: int | None = None) -> tuple[TableFile, ...]:
+        """The files that hold the rows, in no order. Raises TableMissing."""
+        with _translated(name):
+            return listed_files(self._get(name, version), self.uri(name))
+
+    def writer(self, name: str) -> TableFiles:
+        """Writes files for `exchange` to commit. Until then they are nobody's, and `vacuum` takes them away after a while."""
+        return TableFiles(Path(self.uri(name)) if self._root else None, self._objects(name))
+
+    def make(self, name: str, schema: pl.Schema, partition_by: Sequence[str] = ()) -> int:
+        """Makes the table unless there is one; its newest version. Raises InvalidInput for types that Delta does not keep."""
+        with _translated(name):
+            table = self._find(name, None) or self._create(name, delta_schema(schema), partition_by)
+            return int(table.version())
+
+    def exchange(self, name: str, change: TableChange) -> int:
+        """Commits files that were written, and takes away others, all or none; the version that this makes. Raises TableMissing.
+
+        The change must be one of the newest version: whoever comes second gets Conflict, and nothing of theirs counts.
+        """
+        with _translated(name):
+            table = self._get(name, None)
+            if table.version() != change.base:
+                raise Conflict(f"{name} is no longer what the change was made of", hint="look at it again, and repeat what is still to do")
+            gone = [removed(one, at_ms=round(time.time() * 1000)) for one in change.gone]
+            mark = str(uuid7())
+            mutex = Transaction(MAINTENANCE, (table.transaction_version(MAINTENANCE) or 0) + 1)
+            try:
+                self._write_log(table, [*change.added, *gone], mark, [mutex], change.note)
+            except CommitFailedError as error:
+                raise Conflict(f"another process changes {name}", hint="look at it again, and repeat what is still to do") from error
+            table.update_incremental()
+            version = self._version_of(name, mark, change.base + 1, table.version())
+            self._sync_log(name, version)
+            return version
+
+    def note(self, name: str, version: int) -> str | None:
+        """What the exchange that made `version` says of it; None where it was made otherwise."""
+        with _translated(name):
+            lines = obstore.get(self._objects(name), f"_delta_log/{version:020}.json").bytes().to_bytes().splitlines()
+        found = (entry.get("commitInfo", {}).get(NOTE) for entry in map(msgspec.json.decode, lines))
+        return next((str(one) for one in found if one is not None), None)
+
+    def drop(self, name: str) -> None:
+        """Removes a table with all its versions. Nobody may be writing to it; whoever reads it meets missing files."""
+        with _translated(name):
+            if self._root is not None:
+                shutil.rmtree(self.uri(name), ignore_errors=True)
+                return
+            store = self._objects(name)
+            for page in obstore.list(store):
+                obstore.delete(store, [one["path"] for one in page])
 
     def vacuum(self, name: str, *, pinned: Iterable[int] = (), retention_hours: int = RETENTION_HOURS) -> int:
         """Removes the files that neither the newest version nor a `pinned` one needs; how many those were.
@@ -267,9 +328,6 @@ class Tables:
         self._sync_log(name, 0)
         return self._get(name, None)
 
-    def _files(self, name: str) -> TableFiles:
-        return TableFiles(Path(self.uri(name)) if self._root else None, self._objects(name))
-
     def _objects(self, name: str) -> ObjectStore:
         return open_objects(f"file://{self.uri(name)}" if self._root else self.uri(name), self._options)
 
@@ -302,23 +360,25 @@ class Tables:
                 return version
         raise Corrupted(f"the log of the table {name} lacks the commit {mark}", hint="restore the table's folder from a backup")
 
-    def _write_log(self, table: DeltaTable, actions: Sequence[AddAction | RemoveAction], mark: str, marks: list[Transaction]) -> None:
+    def _write_log(  # noqa: PLR0913 - one commit, with all that it says
+        self, table: DeltaTable, actions: Sequence[AddAction | RemoveAction], mark: str, marks: list[Transaction], note: str | None = None
+    ) -> None:
         table.create_write_transaction(
             list(actions),
             "append",
             table.schema(),
             table.metadata().partition_columns,
-            commit_properties=CommitProperties(custom_metadata={KEY: mark}, app_transactions=marks),
+            commit_properties=CommitProperties(custom_metadata={KEY: mark} | ({} if note is None else {NOTE: note}), app_transactions=marks),
             post_commithook_properties=_NO_HOOKS,
         )
 
-    def _merge(self, name: str, table: DeltaTable, group: pl.DataFrame) -> list[AddAction]:
+    def _merge(self, name: str, table: DeltaTable, group: Sequence[TableFile]) -> list[AddAction]:
         schema, partitions = _schema(table), table.metadata().partition_columns
-        paths = [f"{self.uri(name)}/{path}" for path in group["path"]]
+        paths = [one.uri for one in group]
         frame = pl.scan_parquet(paths, storage_options=self._options or None, credential_provider=None, hive_partitioning=False).collect()
-        values = group["partition"][0] if partitions else {}
+        values = group[0].partition
         frame = frame.with_columns(pl.lit(values[column]).cast(schema[column]).alias(column) for column in partitions)
-        return self._files(name).write(frame.select(schema.names()), partitions, is_new_data=False)
+        return self.writer(name).write(frame.select(schema.names()), partitions, is_new_data=False)
 
     def _checkpoint(self, name: str, table: DeltaTable) -> None:
         table.create_checkpoint()
@@ -352,33 +412,6 @@ def _check_schema(name: str, table: DeltaTable, given: pl.Schema, partition_by: 
         problems.append(f"partitioned by {list(partition_by)}, the table by {partitions}")
     if problems:
         raise SchemaMismatch(f"the frame does not fit the table {name}: " + "; ".join(problems), hint="a changed schema is a new table")
-
-
-def _small_files(table: DeltaTable, target_bytes: int) -> Iterator[pl.DataFrame]:
-    """Groups of at least two files of one partition that together make about `target_bytes`, oldest first."""
-    files = pl.DataFrame(table.get_add_actions())
-    if files.is_empty():
-        return
-    partitions = table.metadata().partition_columns
-    files = files.filter(pl.col("size_bytes") < target_bytes // 2).sort("modification_time", "path")
-    parts = files.group_by(pl.col("partition"), maintain_order=True) if partitions else [((), files)]
-    for _, part in parts:
-        filled = pl.col("size_bytes").cum_sum() // target_bytes
-        for _, group in part.group_by(filled.alias("nth"), maintain_order=True):
-            if group.height > 1:
-                yield group
-
-
-def _removed(row: Mapping[str, object], at: int) -> RemoveAction:
-    values = row.get("partition") or {}
-    assert isinstance(values, Mapping)
-    return RemoveAction(
-        str(row["path"]),
-        data_change=False,
-        deletion_timestamp=at,
-        size=int(str(row["size_bytes"])),
-        partition_values={column: None if value is None else str(value) for column, value in values.items()},
-    )
 
 
 @contextlib.contextmanager

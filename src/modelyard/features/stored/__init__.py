@@ -1,0 +1,1 @@
+"""The stored history: a view's rows laid out once as a Delta table by entity hash, and the joins that read it bucket by bucket."""
