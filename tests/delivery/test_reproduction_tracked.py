@@ -121,7 +121,7 @@ def made(mine: Installation, run: RunId, swaps: Swaps = NO_SWAPS, hidden: tuple[
     assert held is not None
     folder = mine.settings.folder
     stores: dict[str, Any] = {"database": mine.database, "blobs": mine.blobs, "tables": mine.tables, "online": mine.online}
-    yard = Yard(**stores, folder=folder, log_key=mine.log_key, holder="tester", beat=lambda: None)
+    yard = Yard(**stores, histories=Histories(mine.tables), folder=folder, log_key=mine.log_key, holder="tester", beat=lambda: None)
     return rebuilt(yard, held, hidden or (folder,), read)
 
 

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, Literal, get_origin
 
 import msgspec
 
@@ -83,9 +83,13 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class FeaturesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Features. What others than this machine's own commands and admins declare is read from files below `roots` alone."""
+    """Features. What others than this machine's own commands and admins declare is read from files below `roots` alone.
+
+    The buckets of a large join are answered in `compute`: threads, or processes of their own.
+    """
 
     roots: tuple[str, ...] = ()
+    compute: Literal["threads", "processes"] = "threads"
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -76,6 +76,21 @@ def listed_files(table: DeltaTable, uri: str) -> tuple[TableFile, ...]:
     )
 
 
+def listed_actions(added: Sequence[AddAction], uri: str) -> tuple[TableFile, ...]:
+    """Files that were written for a table at `uri`, whether or not they are committed."""
+    return tuple(
+        TableFile(
+            one.path,
+            f"{uri}/{one.path}",
+            dict(one.partition_values),
+            one.size,
+            json.loads(one.stats)["numRecords"],
+            datetime.fromtimestamp(one.modification_time / 1000, UTC),
+        )
+        for one in added
+    )
+
+
 def _texts_of(values: Mapping[str, object] | None) -> dict[str, str | None]:
     return {column: None if value is None else str(value) for column, value in (values or {}).items()}
 
@@ -151,7 +166,8 @@ def _way_out(dtype: pl.DataType) -> str:
 class TableFiles:
     """Writes the files of one table, durably, under names that nobody uses yet. They count once a commit names them."""
 
-    def __init__(self, folder: Path | None, store: ObjectStore) -> None:
+    def __init__(self, folder: Path | None, store: ObjectStore | None) -> None:
+        """In a folder, or in an object store where there is no folder."""
         self._folder = folder
         self._store = store
         self._folders = DurableFolders(folder) if folder else None
@@ -187,6 +203,7 @@ class TableFiles:
     ) -> tuple[int, int]:
         """Writes one file; its size and when that was, in microseconds."""
         if self._folder is None or self._folders is None:
+            assert self._store is not None
             buffer = BytesIO()
             frame.write_parquet(buffer, compression=compression, statistics=statistics)
             obstore.put(self._store, name, buffer.getbuffer())

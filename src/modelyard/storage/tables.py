@@ -205,7 +205,7 @@ class Tables:
 
     def writer(self, name: str) -> TableFiles:
         """Writes files for `exchange` to commit. Until then they are nobody's, and `vacuum` takes them away after a while."""
-        return TableFiles(Path(self.uri(name)) if self._root else None, self._objects(name))
+        return TableFiles(Path(self.uri(name)), None) if self._root else TableFiles(None, self._objects(name))
 
     def make(self, name: str, schema: pl.Schema, partition_by: Sequence[str] = ()) -> int:
         """Makes the table unless there is one; its newest version. Raises InvalidInput for types that Delta does not keep."""
@@ -240,6 +240,16 @@ class Tables:
             lines = obstore.get(self._objects(name), f"_delta_log/{version:020}.json").bytes().to_bytes().splitlines()
         found = (entry.get("commitInfo", {}).get(NOTE) for entry in map(msgspec.json.decode, lines))
         return next((str(one) for one in found if one is not None), None)
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the tables in one folder, in order."""
+        with _translated(folder):
+            if self._root is not None:
+                found = [path.name for path in (self._root / folder).glob(f"*{SUFFIX}")]
+            else:
+                listed = obstore.list_with_delimiter(open_objects(self._url, self._options), f"{folder}/")
+                found = [path.rsplit("/", 1)[-1] for path in listed["common_prefixes"]]
+        return sorted(f"{folder}/{one.removesuffix(SUFFIX)}" for one in found if one.endswith(SUFFIX))
 
     def drop(self, name: str) -> None:
         """Removes a table with all its versions. Nobody may be writing to it; whoever reads it meets missing files."""

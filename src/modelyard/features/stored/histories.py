@@ -115,6 +115,11 @@ class Histories:
         """How many buckets of so many rows may be worked on at once, by the memory that is given."""
         return max(1, min(cores(), self._memory_bytes // (WORK_SHARE * 8 * width(view) * max(bucket_rows, 1))))
 
+    def answered(self, view: FeatureView, names: Sequence[str], asked: Questions, root: Path) -> tuple[pl.DataFrame, SourceUse]:
+        """The view's features `names` for each question, in their order, and what was read: all that the source holds now."""
+        history = self.ready(view, root)
+        return self.values(view, names, asked, history), history.use(view)
+
     def values(self, view: FeatureView, names: Sequence[str], asked: Questions, history: StoredHistory) -> pl.DataFrame:
         """The view's features `names` for each question, in their order, from a stored history."""
         laid, tables = history.laid, self.tables
