@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from modelyard.delivery.stages.yard import Yard
+from modelyard.features.stored import Histories
 from modelyard.ledger.service import LogKey
 from modelyard.storage.database import Database
-from modelyard.features.stored import Histories
 from modelyard.storage.online import LmdbStore
 from modelyard.storage.tables import Tables
 from tests.serving.control import registered

@@ -31,6 +31,7 @@ from modelyard.delivery.rebuilding.tracked import RecordedOutcome, repinned
 from modelyard.delivery.reproductions import claimed_reproduction, ended_reproduction, failed, start_run_reproduction
 from modelyard.delivery.sources import source_archive
 from modelyard.delivery.stages import Yard
+from modelyard.features.stored import Histories
 from modelyard.ledger.service import sequence_pending
 from modelyard.server.installation import Installation, opened
 from modelyard.storage.rows import digest_frame

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,7 +99,6 @@ def test_a_window_begins_behind_its_edge_and_ends_at_its_instant() -> None:
 
 def test_a_row_that_comes_after_its_window_has_passed_counts_in_no_shorter_window_but_in_a_longer_one() -> None:
     check([SourceRow("A", 0, 15 * US, (1.0, 1)), SourceRow("A", 12 * US, None, (5.0, 1))], [("A", at * US) for at in range(0, 220, 5)])
-
 
 
 @settings(max_examples=300)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from modelyard.core.errors import Conflict
 from modelyard.features.domain import Entity, FeatureView, Parquet
 from modelyard.features.join import Questions
-from modelyard.features.rows import EVENT, ROW
+from modelyard.features.rows import ROW
 from modelyard.features.stored import Histories, StoredHistory
 from modelyard.features.stored.answers import bucket_answers
 from modelyard.features.stored.hashing import bucket_of, entity_hashes
@@ -52,7 +52,9 @@ def from_layout(rows: pl.LazyFrame, asked: Questions, declared: FeatureView, buc
     with tempfile.TemporaryDirectory() as folder:
         made = rows.drop(ROW).collect()
         layout = layout_of(Path(folder), made, declared, buckets, runs)
-        return joined(declared, answer_types(declared, declared.names, made.schema), asked, layout, lambda tasks: map(bucket_answers, tasks))
+        return joined(
+            declared, answer_types(declared, declared.names, made.schema), asked, layout, lambda tasks: map(bucket_answers, tasks)
+        )
 
 
 def questions(labels: Sequence[tuple[Any, int]], declared: FeatureView) -> Questions:
@@ -151,8 +153,8 @@ def test_new_files_are_appended_and_a_changed_past_is_laid_out_anew(histories: H
     first = histories.ready(PLANES, root)
     write(root, "b.parquet", 100, 2)
     second = histories.ready(PLANES, root)
-    files = histories.tables.files(second.table, second.version)
-    assert {file.path for file in histories.tables.files(first.table, first.version)} < {file.path for file in files}
+    files = histories.tables.contents(second.table, second.version).files
+    assert {file.path for file in histories.tables.contents(first.table, first.version).files} < {file.path for file in files}
     assert (second.version, second.laid.rows, len(second.laid.files)) == (first.version + 1, 300, 2)
     assert answered(histories, root) == anew(root, tmp_path / "two")
     write(root, "a.parquet", 200, 3)
@@ -166,7 +168,7 @@ def test_a_file_that_was_only_touched_is_not_read_again(histories: Histories, tm
     first = histories.ready(PLANES, root)
     os.utime(root / "a.parquet", (1, 1))
     second = histories.ready(PLANES, root)
-    assert histories.tables.files(second.table, second.version) == histories.tables.files(first.table, first.version)
+    assert histories.tables.contents(second.table, second.version).files == histories.tables.contents(first.table, first.version).files
     assert histories.ready(PLANES, root).version == second.version
 
 
@@ -178,7 +180,11 @@ def test_what_was_appended_in_small_files_is_merged_and_the_old_version_still_an
     expected = answered(histories, root)
     assert tidied(histories, source_of(PLANES, root), most_runs=3)
     after = histories.ready(PLANES, root)
-    assert len(histories.tables.files(after.table)) == after.laid.buckets < len(histories.tables.files(before.table, before.version))
+    assert (
+        len(histories.tables.contents(after.table).files)
+        == after.laid.buckets
+        < len(histories.tables.contents(before.table, before.version).files)
+    )
     assert after.laid == before.laid
     assert answered(histories, root) == answered(histories, root, before) == expected
     assert not tidied(histories, source_of(PLANES, root), most_runs=3)

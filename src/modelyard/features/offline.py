@@ -112,17 +112,21 @@ def checked_keys(frame: pl.DataFrame, keys: tuple[Key, ...]) -> pl.DataFrame:
     return frame.select(key_expressions(keys, frame.schema))
 
 
+def is_large(view: FeatureView, root: Path) -> bool:
+    """Whether the view's rows are laid out rather than kept in memory. Raises SourceUnreadable."""
+    return row_count(source_files(view.source, root)) * width(view) * 8 > HISTORY_BYTES
+
+
 def _view_values(
     view: FeatureView, names: list[str], asked: Questions, root: Path, histories: Histories | None
 ) -> tuple[pl.DataFrame, SourceUse]:
-    count = row_count(source_files(view.source, root))
-    if count * width(view) * 8 > HISTORY_BYTES:
+    if is_large(view, root):
         if histories is not None:
             return histories.answered(view, names, asked, root)
         with tempfile.TemporaryDirectory(prefix="histories-") as folder:
             return Histories(Tables.open(f"file://{folder}")).answered(view, names, asked, root)
     history = load_history(view, root)
-    use = SourceUse(view=view.name, view_digest=view.digest, source=history.source, rows=count)
+    use = SourceUse(view=view.name, view_digest=view.digest, source=history.source, rows=row_count(source_files(view.source, root)))
     if view.is_aggregation:
         return aggregates_at(history.tape, view.outputs, asked), use
     return values_at(history.timeline, history.rows.select(view.names), asked, view.ttl_us), use

@@ -56,6 +56,18 @@ class TableFile(msgspec.Struct, frozen=True):
     written_at: datetime
 
 
+class TableContents(msgspec.Struct, frozen=True):
+    """A version of a table: the files that hold its rows, in no order, what the exchange that made it said, and how its store is opened.
+
+    There is no `note` where the version was made otherwise.
+    """
+
+    version: int
+    files: tuple[TableFile, ...]
+    note: str | None
+    options: Mapping[str, str]
+
+
 class TableChange(msgspec.Struct, frozen=True, kw_only=True):
     """What `Tables.exchange` commits to version `base`: files that were written, those that they replace, and a note beside them."""
 
@@ -71,7 +83,14 @@ def listed_files(table: DeltaTable, uri: str) -> tuple[TableFile, ...]:
     if found.is_empty():
         return ()
     return tuple(
-        TableFile(row["path"], f"{uri}/{row['path']}", _texts_of(row.get("partition")), row["size_bytes"], row["num_records"], row["modification_time"])
+        TableFile(
+            row["path"],
+            f"{uri}/{row['path']}",
+            _texts_of(row.get("partition")),
+            row["size_bytes"],
+            row["num_records"],
+            row["modification_time"],
+        )
         for row in found.iter_rows(named=True)
     )
 
@@ -112,9 +131,7 @@ def small_files(files: Sequence[TableFile], target_bytes: int) -> Iterator[list[
 
 def removed(file: TableFile, *, at_ms: int) -> RemoveAction:
     """What a commit says of a file that no longer counts, in milliseconds since 1970."""
-    return RemoveAction(
-        file.path, data_change=False, deletion_timestamp=at_ms, size=file.size_bytes, partition_values=dict(file.partition)
-    )
+    return RemoveAction(file.path, data_change=False, deletion_timestamp=at_ms, size=file.size_bytes, partition_values=dict(file.partition))
 
 
 def delta_schema(schema: pl.Schema) -> DeltaSchema:

@@ -5,18 +5,15 @@ Owns names, commits and versions; `table_files` writes the files. Knows not what
 
 import contextlib
 import shutil
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 import obstore
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
@@ -26,7 +23,17 @@ from modelyard.core.ids import uuid7
 from modelyard.core.names import checked_name
 from modelyard.storage.durable import DurableFolders, sync
 from modelyard.storage.objects import first_line, local_folder, open_objects
-from modelyard.storage.table_files import TableChange, TableFile, TableFiles, delta_schema, listed_files, removed, small_files
+from modelyard.storage.table_files import (
+    TableChange,
+    TableContents,
+    TableFile,
+    TableFiles,
+    delta_schema,
+    listed_files,
+    removed,
+    small_files,
+)
+from modelyard.storage.table_handles import Handles
 
 # A folder that is named so holds no other table, so that cleaning one up never touches another.
 SUFFIX = ".delta"
@@ -62,30 +69,6 @@ class TablesUnavailable(ModelyardError):
     kind = Kind.UNREACHABLE
 
 
-class _Table(DeltaTable):
-    """A Delta table that names its files as they are on disk: Polars takes the library's percent-encoded paths literally."""
-
-    def file_uris(self, *arguments: Any, **named: Any) -> list[str]:
-        """The paths of the files."""
-        return [_plain(path) for path in super().file_uris(*arguments, **named)]
-
-    @property
-    def table_uri(self) -> str:
-        """The path of the table."""
-        return _plain(super().table_uri)
-
-
-class _Kept(threading.local):
-    """A thread's open tables, each with what identifies its first commit. Brought up to date they cost a tenth of opening anew."""
-
-    def __init__(self) -> None:
-        self.tables: dict[str, tuple[_Table, object]] = {}
-
-
-def _plain(path: str) -> str:
-    return path if "://" in path.removeprefix("file://") else unquote(path)
-
-
 class Tables:
     """Tables under names such as `monitoring/predictions`. May be shared by threads; processes may append at the same time.
 
@@ -96,7 +79,7 @@ class Tables:
         self._url = url.rstrip("/")
         self._options = dict(options)
         self._root = local_folder(url)
-        self._kept = _Kept()
+        self._handles = Handles(self._options, is_local=self._root is not None)
 
     @classmethod
     def open(cls, url: str, options: Mapping[str, str] | None = None) -> "Tables":
@@ -112,11 +95,6 @@ class Tables:
                 tables._root.mkdir(parents=True, exist_ok=True)
         open_objects(url, tables._options)
         return tables
-
-    @property
-    def options(self) -> Mapping[str, str]:
-        """The words by which the object store is opened; none for a folder."""
-        return self._options
 
     def uri(self, name: str) -> str:
         """Where a table lies, for any other program that reads Delta Lake. Raises InvalidInput for what is no name."""
@@ -161,10 +139,6 @@ class Tables:
             table = self._find(name, None)
             return None if table is None else table.version()
 
-    def exists(self, name: str) -> bool:
-        """Whether there is such a table."""
-        return self.version(name) is not None
-
     def schema(self, name: str, version: int | None = None) -> pl.Schema:
         """The columns and their types. Raises TableMissing."""
         with _translated(name):
@@ -184,7 +158,7 @@ class Tables:
         with _translated(name):
             table = self._get(name, None)
             actions: list[AddAction | RemoveAction] = []
-            for group in small_files(self.files(name), target_bytes):
+            for group in small_files(listed_files(table, self.uri(name)), target_bytes):
                 added = self._merge(name, table, group)
                 actions += added
                 actions += [removed(one, at_ms=added[0].modification_time) for one in group]
@@ -198,10 +172,14 @@ class Tables:
             self._checkpoint(name, table)
             return int(table.version())
 
-    def files(self, name: str, version: int | None = None) -> tuple[TableFile, ...]:
-        """The files that hold the rows, in no order. Raises TableMissing."""
+    def contents(self, name: str, version: int | None = None) -> TableContents:
+        """The files that hold the rows of the newest version, or of `version`, and what its exchange said. Raises TableMissing."""
         with _translated(name):
-            return listed_files(self._get(name, version), self.uri(name))
+            table = self._get(name, version)
+            lines = obstore.get(self._objects(name), f"_delta_log/{table.version():020}.json").bytes().to_bytes().splitlines()
+            notes = (entry.get("commitInfo", {}).get(NOTE) for entry in map(msgspec.json.decode, lines))
+            note = next((str(one) for one in notes if one is not None), None)
+            return TableContents(table.version(), listed_files(table, self.uri(name)), note, self._options)
 
     def writer(self, name: str) -> TableFiles:
         """Writes files for `exchange` to commit. Until then they are nobody's, and `vacuum` takes them away after a while."""
@@ -233,13 +211,6 @@ class Tables:
             version = self._version_of(name, mark, change.base + 1, table.version())
             self._sync_log(name, version)
             return version
-
-    def note(self, name: str, version: int) -> str | None:
-        """What the exchange that made `version` says of it; None where it was made otherwise."""
-        with _translated(name):
-            lines = obstore.get(self._objects(name), f"_delta_log/{version:020}.json").bytes().to_bytes().splitlines()
-        found = (entry.get("commitInfo", {}).get(NOTE) for entry in map(msgspec.json.decode, lines))
-        return next((str(one) for one in found if one is not None), None)
 
     def names(self, folder: str) -> list[str]:
         """The names of the tables in one folder, in order."""
@@ -275,43 +246,12 @@ class Tables:
             return len(removed)
 
     def _find(self, name: str, version: int | None) -> DeltaTable | None:
-        uri = self.uri(name)
-        # Without this the library would make the folder of a table that is only asked for.
-        if self._root is not None and not (Path(uri) / "_delta_log").is_dir():
-            return None
         try:
-            if version is not None:
-                return _Table(uri, version=version, storage_options=self._options)
-            return self._newest(uri)
-        except TableNotFoundError:
-            return None
+            return self._handles.find(self.uri(name), version)
         except DeltaError as error:
             if version is not None and self._find(name, None) is not None:
                 raise TableMissing(f"the table {name} has no version {version}", hint=f"the newest is {self.version(name)}") from error
             raise
-
-    def _newest(self, uri: str) -> DeltaTable:
-        """This thread's own handle of a table, brought up to the newest version. Threads share none: a handle moves on in place."""
-        table, known = self._kept.tables.pop(uri, (None, None))
-        first = self._first_commit(uri)
-        if table is not None and known == first:
-            with contextlib.suppress(DeltaError):
-                table.update_incremental()
-                self._kept.tables[uri] = table, first
-                return table
-        table = _Table(uri, storage_options=self._options)
-        self._kept.tables[uri] = table, first
-        return table
-
-    def _first_commit(self, uri: str) -> tuple[int, int] | None:
-        """What tells a table from another one that was put in its place; None where nobody but this program has a hand in it."""
-        if self._root is None:
-            return None
-        try:
-            found = (Path(uri) / "_delta_log" / f"{0:020}.json").stat()
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns
 
     def _get(self, name: str, version: int | None) -> DeltaTable:
         table = self._find(name, version)
@@ -370,7 +310,7 @@ class Tables:
                 return version
         raise Corrupted(f"the log of the table {name} lacks the commit {mark}", hint="restore the table's folder from a backup")
 
-    def _write_log(  # noqa: PLR0913 - one commit, with all that it says
+    def _write_log(
         self, table: DeltaTable, actions: Sequence[AddAction | RemoveAction], mark: str, marks: list[Transaction], note: str | None = None
     ) -> None:
         table.create_write_transaction(
@@ -378,7 +318,9 @@ class Tables:
             "append",
             table.schema(),
             table.metadata().partition_columns,
-            commit_properties=CommitProperties(custom_metadata={KEY: mark} | ({} if note is None else {NOTE: note}), app_transactions=marks),
+            commit_properties=CommitProperties(
+                custom_metadata={KEY: mark} | ({} if note is None else {NOTE: note}), app_transactions=marks
+            ),
             post_commithook_properties=_NO_HOOKS,
         )
 

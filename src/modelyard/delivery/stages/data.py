@@ -44,7 +44,7 @@ def snapshot(yard: Yard, job: Job) -> Outcome:
         "digest": found.digest,
         "file": put_frame(yard.blobs, found.frame),
         "feature_set": None if job.declaration.features is None else job.declaration.features.digest,
-        "sources": [{"view": use.view, "view_digest": use.view_digest, "source": use.source, "rows": use.rows, "history": use.history} for use in found.sources],
+        "sources": [msgspec.to_builtins(use) for use in found.sources],
         "as_of": now,
     }
     return Done(facts=facts)

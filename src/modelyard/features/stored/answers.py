@@ -125,7 +125,7 @@ def _take_in(best: _Best, task: BucketTask, number: int, mine: _Winners) -> None
         kept[later] = new[later]
 
 
-def _is_greater(best: _Best, task: BucketTask, number: int, mine: _Winners, tied: Ints) -> npt.NDArray[np.bool_]:  # noqa: PLR0913 - one step of `_take_in`
+def _is_greater(best: _Best, task: BucketTask, number: int, mine: _Winners, tied: Ints) -> npt.NDArray[np.bool_]:
     """Whether this run's values are greater than the best, for questions whose winners are alike in both times."""
     names = dict.fromkeys(task.view.source_columns)
     ours = _gathered(task, np.full(len(tied), number), mine.places[tied], names)

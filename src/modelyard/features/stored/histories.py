@@ -43,9 +43,7 @@ class StoredHistory(msgspec.Struct, frozen=True, kw_only=True):
 
     def use(self, view: FeatureView) -> SourceUse:
         """What a join says that it read."""
-        return SourceUse(
-            view=view.name, view_digest=view.digest, source=self.laid.source, rows=self.laid.source_rows, history=self.version
-        )
+        return SourceUse(view=view.name, view_digest=view.digest, source=self.laid.source, rows=self.laid.source_rows, history=self.version)
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,11 +103,10 @@ class Histories:
     def standing(self, source: Source) -> StoredHistory | None:
         """The history as it is stored, though the source may have grown since."""
         name = source.table
-        version = self.tables.version(name)
-        note = None if version is None else self.tables.note(name, version)
-        if version is None or note is None:
+        found = None if self.tables.version(name) is None else self.tables.contents(name)
+        if found is None or found.note is None:
             return None
-        return StoredHistory(table=name, version=version, schema=source.schema, laid=msgspec.json.decode(note, type=Laid))
+        return StoredHistory(table=name, version=found.version, schema=source.schema, laid=msgspec.json.decode(found.note, type=Laid))
 
     def workers(self, view: FeatureView, bucket_rows: int) -> int:
         """How many buckets of so many rows may be worked on at once, by the memory that is given."""
@@ -122,8 +119,8 @@ class Histories:
 
     def values(self, view: FeatureView, names: Sequence[str], asked: Questions, history: StoredHistory) -> pl.DataFrame:
         """The view's features `names` for each question, in their order, from a stored history."""
-        laid, tables = history.laid, self.tables
-        layout = Layout(laid.buckets, tables.files(history.table, history.version), tables.options)
+        laid, found = history.laid, self.tables.contents(history.table, history.version)
+        layout = Layout(laid.buckets, found.files, found.options)
         workers, wanted = self.workers(view, laid.rows // laid.buckets), answer_types(view, names, history.schema)
         return joined(view, wanted, asked, layout, lambda tasks: answered_by(bucket_answers, tasks, self._compute, workers))
 
@@ -149,12 +146,10 @@ class Histories:
             source_rows=count + (before.source_rows if before else 0),
             files=tuple(sorted([*step.kept, *fresh], key=lambda file: places[file.path])),
         )
-        gone = self.tables.files(source.table, standing.version) if standing is not None and before is None else ()
+        gone = self.tables.contents(source.table, standing.version).files if standing is not None and before is None else ()
         return self.committed(source, made if standing is None else standing.version, (added, gone), laid)
 
-    def committed(
-        self, source: Source, base: int, files: tuple[Sequence[AddAction], Sequence[TableFile]], laid: Laid
-    ) -> StoredHistory:
+    def committed(self, source: Source, base: int, files: tuple[Sequence[AddAction], Sequence[TableFile]], laid: Laid) -> StoredHistory:
         """Commits the files that came and those that went. Raises Conflict where `base` is no longer the newest version."""
         change = TableChange(base=base, added=files[0], gone=files[1], note=msgspec.json.encode(laid).decode())
         version = self.tables.exchange(source.table, change)

@@ -1,4 +1,7 @@
-"""Where buckets are answered: in threads of this process, or in processes of their own. Owns the order of answers and how many run at once."""
+"""Where buckets are answered: in threads of this process, or in processes of their own.
+
+Owns the order of answers and how many run at once.
+"""
 
 import multiprocessing
 import os

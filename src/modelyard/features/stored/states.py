@@ -1,4 +1,7 @@
-"""What a stored history holds of its source, and what is to be done once the source is another. Pure but for digests of files that were touched."""
+"""What a stored history holds of its source, and what is to be done once the source is another.
+
+Pure, but for the digests of files that were touched.
+"""
 
 import os
 from collections.abc import Sequence
@@ -82,9 +85,7 @@ def is_same(before: LaidFile, file: SourceFile) -> bool:
 
 def laid_files(files: Sequence[SourceFile], digests: Sequence[Digest], root: Path) -> list[LaidFile]:
     """The files as a history notes them."""
-    return [
-        LaidFile(relative(file, root), file.size_bytes, file.changed_ns, digest) for file, digest in zip(files, digests, strict=True)
-    ]
+    return [LaidFile(relative(file, root), file.size_bytes, file.changed_ns, digest) for file, digest in zip(files, digests, strict=True)]
 
 
 def relative(file: SourceFile, root: Path) -> str:

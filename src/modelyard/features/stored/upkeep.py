@@ -1,6 +1,7 @@
 """What becomes of stored histories while nobody joins: small appends are merged, and the tables of versions that nobody uses removed."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 import polars as pl
 
@@ -24,12 +25,13 @@ def tidied(histories: Histories, source: Source, *, most_runs: int = MOST_RUNS) 
     if standing is None:
         return False
     runs: dict[str, list[TableFile]] = {}
-    for file in histories.tables.files(standing.table, standing.version):
+    contents = histories.tables.contents(standing.table, standing.version)
+    for file in contents.files:
         runs.setdefault(str(file.partition[BUCKET]), []).append(file)
     crowded = {bucket: files for bucket, files in runs.items() if len(files) > most_runs}
     if not crowded:
         return False
-    writer, options = histories.tables.writer(standing.table), dict(histories.tables.options) or None
+    writer, options = histories.tables.writer(standing.table), dict(contents.options) or None
     added = []
     for bucket, files in crowded.items():
         stored = pl.concat(pl.read_parquet(file.uri, hive_partitioning=False, storage_options=options) for file in files)
@@ -40,9 +42,12 @@ def tidied(histories: Histories, source: Source, *, most_runs: int = MOST_RUNS) 
     return True
 
 
-def forgotten(histories: Histories, used: Collection[str]) -> list[str]:
-    """Removes the tables of histories that are not among `used`; their names."""
-    unused = [name for name in histories.tables.names(FOLDER) if name not in used]
+def forgotten(histories: Histories, used: Collection[str], before: datetime) -> list[str]:
+    """Removes the tables of histories that are not among `used` and to which nothing was written since `before`; their names."""
+    tables = histories.tables
+    unused = [
+        name for name in tables.names(FOLDER) if name not in used and all(one.written_at < before for one in tables.contents(name).files)
+    ]
     for name in unused:
         histories.tables.drop(name)
     return unused
