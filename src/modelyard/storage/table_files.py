@@ -46,14 +46,14 @@ _SIMPLE: Mapping[pl.DataType, str] = {
 
 
 class TableFile(msgspec.Struct, frozen=True):
-    """A file of a table: its path within the table and where it lies, its partition's values, size, rows and when it was written."""
+    """A file of a table: its path there and where it lies, its partition's values, and when it was written (milliseconds since 1970)."""
 
     path: str
     uri: str
     partition: Mapping[str, str | None]
     size_bytes: int
     rows: int
-    written_at: datetime
+    written_ms: int
 
 
 class TableContents(msgspec.Struct, frozen=True):
@@ -104,7 +104,7 @@ def listed_actions(added: Sequence[AddAction], uri: str) -> tuple[TableFile, ...
             dict(one.partition_values),
             one.size,
             json.loads(one.stats)["numRecords"],
-            datetime.fromtimestamp(one.modification_time / 1000, UTC),
+            one.modification_time,
         )
         for one in added
     )
@@ -117,7 +117,7 @@ def _texts_of(values: Mapping[str, object] | None) -> dict[str, str | None]:
 def small_files(files: Sequence[TableFile], target_bytes: int) -> Iterator[list[TableFile]]:
     """Groups of at least two files of one partition that together make about `target_bytes`, oldest first."""
     parts: dict[tuple[tuple[str, str | None], ...], list[TableFile]] = {}
-    for one in sorted(files, key=lambda one: (one.written_at, one.path)):
+    for one in sorted(files, key=lambda one: (one.written_ms, one.path)):
         if one.size_bytes < target_bytes // 2:
             parts.setdefault(tuple(one.partition.items()), []).append(one)
     for part in parts.values():

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelyard.core.clock import SECOND, Instant, moment
 from modelyard.core.errors import ModelyardError
 from modelyard.features import store
 from modelyard.features.domain import AppliedView
@@ -34,9 +33,9 @@ def keep_histories(database: Database, histories: Histories, holder: str) -> int
         return 0
     try:
         tables = [_kept(histories, one) for one in used]
-        before = moment(Instant(now - KEPT_HOURS * 3600 * SECOND))
+        before_ms = now // 1000 - KEPT_HOURS * 3_600_000
         known = {name for name, _ in tables if name is not None}
-        gone = forgotten(histories, known, before) if len(known) == len(tables) else []
+        gone = forgotten(histories, known, before_ms) if len(known) == len(tables) else []
         return len(gone) + sum(is_changed for _, is_changed in tables)
     finally:
         # Given back, so that the next worker need not wait until it lapses.

@@ -1,7 +1,6 @@
 """What becomes of stored histories while nobody joins: small appends are merged, and the tables of versions that nobody uses removed."""
 
 from collections.abc import Collection
-from datetime import datetime
 
 import polars as pl
 
@@ -42,11 +41,11 @@ def tidied(histories: Histories, source: Source, *, most_runs: int = MOST_RUNS) 
     return True
 
 
-def forgotten(histories: Histories, used: Collection[str], before: datetime) -> list[str]:
-    """Removes the tables of histories that are not among `used` and to which nothing was written since `before`; their names."""
+def forgotten(histories: Histories, used: Collection[str], before_ms: int) -> list[str]:
+    """Removes the tables of histories that are not among `used` and to which nothing was written since `before_ms`; their names."""
     tables = histories.tables
     unused = [
-        name for name in tables.names(FOLDER) if name not in used and all(one.written_at < before for one in tables.contents(name).files)
+        name for name in tables.names(FOLDER) if name not in used and all(one.written_ms < before_ms for one in tables.contents(name).files)
     ]
     for name in unused:
         histories.tables.drop(name)
