@@ -188,6 +188,10 @@ def test_what_was_appended_in_small_files_is_merged_and_the_old_version_still_an
     assert after.laid == before.laid
     assert answered(histories, root) == answered(histories, root, before) == expected
     assert not tidied(histories, source_of(PLANES, root), most_runs=3)
+    assert histories.tables.vacuum(after.table, retention_hours=0) > 0
+    swept = histories.ready(PLANES, root)
+    assert histories.tables.contents(swept.table).files == histories.tables.contents(after.table, after.version).files
+    assert (swept.laid, answered(histories, root, swept)) == (after.laid, expected)
 
 
 def test_of_two_who_change_a_history_at_once_one_begins_again(histories: Histories, tmp_path: Path) -> None:

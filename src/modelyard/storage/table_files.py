@@ -57,9 +57,9 @@ class TableFile(msgspec.Struct, frozen=True):
 
 
 class TableContents(msgspec.Struct, frozen=True):
-    """A version of a table: the files that hold its rows, in no order, what the exchange that made it said, and how its store is opened.
+    """A version of a table: the files that hold its rows, in no order, what the last exchange up to it said, and how its store is opened.
 
-    There is no `note` where the version was made otherwise.
+    There is no `note` where there was none.
     """
 
     version: int

@@ -5,7 +5,6 @@ Owns names, commits and versions; `table_files` writes the files. Knows not what
 
 import contextlib
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -173,12 +172,12 @@ class Tables:
             return int(table.version())
 
     def contents(self, name: str, version: int | None = None) -> TableContents:
-        """The files that hold the rows of the newest version, or of `version`, and what its exchange said. Raises TableMissing."""
+        """The files that hold the rows of the newest version, or of `version`, and what the last exchange said. Raises TableMissing."""
         with _translated(name):
             table = self._get(name, version)
-            lines = obstore.get(self._objects(name), f"_delta_log/{table.version():020}.json").bytes().to_bytes().splitlines()
-            notes = (entry.get("commitInfo", {}).get(NOTE) for entry in map(msgspec.json.decode, lines))
-            note = next((str(one) for one in notes if one is not None), None)
+            # A vacuum leaves commits of its own, which change no rows.
+            notes = (self._said(name, number, NOTE) for number in range(table.version(), -1, -1))
+            note = next((one for one in notes if one is not None), None)
             return TableContents(table.version(), listed_files(table, self.uri(name)), note, self._options)
 
     def writer(self, name: str) -> TableFiles:
@@ -200,7 +199,10 @@ class Tables:
             table = self._get(name, None)
             if table.version() != change.base:
                 raise Conflict(f"{name} is no longer what the change was made of", hint="look at it again, and repeat what is still to do")
-            gone = [removed(one, at_ms=round(time.time() * 1000)) for one in change.gone]
+            at_ms = max(
+                (action.modification_time for action in change.added), default=max((one.written_ms for one in change.gone), default=0)
+            )
+            gone = [removed(one, at_ms=at_ms) for one in change.gone]
             mark = str(uuid7())
             mutex = Transaction(MAINTENANCE, (table.transaction_version(MAINTENANCE) or 0) + 1)
             try:
@@ -303,12 +305,16 @@ class Tables:
 
     def _version_of(self, name: str, mark: str, earliest: int, newest: int) -> int:
         """The version whose commit bears `mark`: `earliest`, or a little later where others came in between."""
-        store = self._objects(name)
         for version in range(earliest, newest + 1):
-            lines = obstore.get(store, f"_delta_log/{version:020}.json").bytes().to_bytes().splitlines()
-            if any(entry.get("commitInfo", {}).get(KEY) == mark for entry in map(msgspec.json.decode, lines)):
+            if self._said(name, version, KEY) == mark:
                 return version
         raise Corrupted(f"the log of the table {name} lacks the commit {mark}", hint="restore the table's folder from a backup")
+
+    def _said(self, name: str, version: int, word: str) -> str | None:
+        """What the commit that made `version` says under a word of ours."""
+        lines = obstore.get(self._objects(name), f"_delta_log/{version:020}.json").bytes().to_bytes().splitlines()
+        found = (entry.get("commitInfo", {}).get(word) for entry in map(msgspec.json.decode, lines))
+        return next((str(one) for one in found if one is not None), None)
 
     def _write_log(
         self, table: DeltaTable, actions: Sequence[AddAction | RemoveAction], mark: str, marks: list[Transaction], note: str | None = None
