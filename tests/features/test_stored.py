@@ -18,7 +18,7 @@ from modelyard.core.errors import Conflict
 from modelyard.features.domain import Entity, FeatureView, Parquet
 from modelyard.features.join import Questions
 from modelyard.features.rows import ROW
-from modelyard.features.stored import Histories, StoredHistory
+from modelyard.features.stored import Histories, StoredHistory, states
 from modelyard.features.stored.answers import bucket_answers
 from modelyard.features.stored.hashing import bucket_of, entity_hashes
 from modelyard.features.stored.histories import source_of
@@ -161,6 +161,20 @@ def test_new_files_are_appended_and_a_changed_past_is_laid_out_anew(histories: H
     third = histories.ready(PLANES, root)
     assert third.laid.rows == histories.tables.row_count(third.table) == 300
     assert answered(histories, root) == anew(root, tmp_path / "three")
+
+
+def test_a_history_that_outgrows_its_buckets_is_laid_out_in_more(
+    histories: Histories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(states, "BUCKET_BYTES", 200 * 4 * 8)
+    root = tmp_path / "data"
+    assert histories.ready(PLANES, root).laid.buckets == 1
+    write(root, "b.parquet", 600, 2)
+    assert histories.ready(PLANES, root).laid.buckets == 1
+    write(root, "c.parquet", 100, 3)
+    grown = histories.ready(PLANES, root)
+    assert (grown.laid.buckets, grown.laid.rows) == (8, 900)
+    assert answered(histories, root) == anew(root, tmp_path / "anew")
 
 
 def test_a_file_that_was_only_touched_is_not_read_again(histories: Histories, tmp_path: Path) -> None:

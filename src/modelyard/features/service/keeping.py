@@ -43,7 +43,10 @@ def keep_histories(database: Database, histories: Histories, holder: str) -> int
 
 
 def _kept(histories: Histories, one: AppliedView) -> tuple[str | None, bool]:
-    """Brings a large source's history up to date and merges its files; its table, if that can be told, and whether it was changed."""
+    """Brings a large source's history up to date, merges its files, removes old ones.
+
+    Its table, if that can be told, and whether there is another version now.
+    """
     root = Path(one.root)
     try:
         source = source_of(one.view, root)
@@ -52,6 +55,7 @@ def _kept(histories: Histories, one: AppliedView) -> tuple[str | None, bool]:
         before = histories.standing(source)
         now = histories.ready(one.view, root)
         is_merged = tidied(histories, source)
+        histories.tables.vacuum(source.table, retention_hours=KEPT_HOURS)
     except ModelyardError as error:
         LOG.warning("the history of %s could not be looked after: %s", one.view.name, error)
         return None, False

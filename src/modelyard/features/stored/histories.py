@@ -24,7 +24,7 @@ from modelyard.features.stored.ingest import Pieces, split, written
 from modelyard.features.stored.joining import Layout, joined
 from modelyard.features.stored.running import Compute, answered_by, cores
 from modelyard.features.stored.shape import BUCKET, FORMAT, answer_types, stored_schema, width
-from modelyard.features.stored.states import Laid, Step, buckets_for, laid_files, next_step, relative
+from modelyard.features.stored.states import Laid, Step, buckets_for, has_outgrown, laid_files, next_step, relative
 from modelyard.storage.table_files import TableChange, TableFile
 from modelyard.storage.tables import Tables
 
@@ -90,7 +90,7 @@ class Histories:
             for _ in range(TRIES):
                 source = source_of(view, root)
                 standing = self.standing(source)
-                step = next_step(None if standing is None else standing.laid, source.files, root, width(view))
+                step = next_step(None if standing is None else standing.laid, source.files, root)
                 if standing is not None and step is None:
                     return standing
                 assert step is not None
@@ -127,6 +127,8 @@ class Histories:
     def _carried_out(self, source: Source, standing: StoredHistory | None, step: Step) -> StoredHistory:
         """Carries the step out in one commit. What a call that was killed left is found by nobody, and the next one begins again."""
         view, root = source.view, source.root
+        if standing is not None and step.kept and has_outgrown(standing.laid, row_count(step.fresh) if step.fresh else 0, width(view)):
+            step = Step(fresh=source.files)
         before = standing.laid if standing is not None and step.kept else None
         count = row_count(step.fresh) if step.fresh else 0
         buckets = buckets_for(count, width(view)) if before is None else before.buckets

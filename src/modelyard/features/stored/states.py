@@ -53,7 +53,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     kept: tuple[LaidFile, ...] = ()
 
 
-def next_step(laid: Laid | None, files: Sequence[SourceFile], root: Path, width: int) -> Step | None:
+def next_step(laid: Laid | None, files: Sequence[SourceFile], root: Path) -> Step | None:
     """The step from what was laid out to the files as they are, `None` where nothing is to be done.
 
     A file that grew, changed or went away changes the past: everything begins anew. One that was only touched is told by its digest.
@@ -71,7 +71,7 @@ def next_step(laid: Laid | None, files: Sequence[SourceFile], root: Path, width:
             kept.append(msgspec.structs.replace(before, changed_ns=file.changed_ns))
         else:
             return anew
-    if known or (fresh and buckets_for(laid.rows, width) > GROWTH * laid.buckets):
+    if known:
         return anew
     return Step(fresh=tuple(fresh), kept=tuple(kept)) if fresh or tuple(kept) != laid.files else None
 
@@ -91,6 +91,11 @@ def laid_files(files: Sequence[SourceFile], digests: Sequence[Digest], root: Pat
 def relative(file: SourceFile, root: Path) -> str:
     """A file's path as seen from the view's root, so that a project may be moved."""
     return os.path.relpath(file.path, root)
+
+
+def has_outgrown(laid: Laid, rows: int, width: int) -> bool:
+    """Whether a history is to be laid out anew, in more buckets, when so many rows come to it."""
+    return buckets_for(laid.rows + rows, width) > GROWTH * laid.buckets
 
 
 def buckets_for(rows: int, width: int) -> int:

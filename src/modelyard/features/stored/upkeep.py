@@ -37,7 +37,6 @@ def tidied(histories: Histories, source: Source, *, most_runs: int = MOST_RUNS) 
         added.append(writer.write_one(laid_out(as_normalised(stored, source.view).rechunk(), source.view), {BUCKET: bucket}, "lz4"))
     gone = [file for files in crowded.values() for file in files]
     histories.committed(source, standing.version, (added, gone), standing.laid)
-    histories.tables.vacuum(standing.table, retention_hours=KEPT_HOURS)
     return True
 
 
