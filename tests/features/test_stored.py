@@ -29,9 +29,10 @@ from modelyard.storage.table_files import TableFiles, listed_actions
 from modelyard.storage.tables import Tables
 from tests.features import test_aggregates, test_join
 from tests.features.oracle import US, SourceRow, latest, same, source_rows, times
-from tests.features.test_join import NAMES, VALUES
+from tests.features.test_join import VALUES
 
-PAIRS = st.tuples(NAMES, st.integers(-2, 2))
+# Few entities, so that each has rows enough to be late, tied and spread over appends.
+PAIRS = st.tuples(st.sampled_from(["A", "é"]), st.integers(0, 1))
 BUCKETS = st.sampled_from([1, 2, 8])
 
 
@@ -65,18 +66,36 @@ def questions(labels: Sequence[tuple[Any, int]], declared: FeatureView) -> Quest
     return Questions.of(frame, np.array([at for _, at in labels], dtype=np.int64))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(source_rows(VALUES, PAIRS, most=40), st.lists(st.tuples(PAIRS, times(50)), max_size=20), BUCKETS, st.integers(1, 3), st.randoms())
 def test_neither_the_order_of_rows_nor_the_number_of_buckets_or_appends_changes_an_answer(
     rows: list[SourceRow], labels: list[tuple[Any, int]], buckets: int, runs: int, shuffler: Any
 ) -> None:
-    declared = test_join.view(test_join.TWO, ttl="30s")
     shuffler.shuffle(rows)
-    found = from_layout(test_join.frame(rows, declared), questions(labels, declared), declared, buckets, runs)
-    assert found.height == len(labels)
-    for (entity, at), answer in zip(labels, found.rows(), strict=True):
-        expected = latest(rows, entity, at, declared.ttl_us) or (None, None)
-        assert all(map(same, answer, expected)), (entity, at, answer, expected)
+    agrees(rows, labels, buckets, runs)
+
+
+def agrees(rows: list[SourceRow], labels: list[tuple[Any, int]], buckets: int, runs: int) -> None:
+    """Asserts that the stored history of `rows` gives what a loop over all rows gives, with a time to live and without."""
+    for ttl in (None, "30s"):
+        declared = test_join.view(test_join.TWO, ttl=ttl)
+        found = from_layout(test_join.frame(rows, declared), questions(labels, declared), declared, buckets, runs)
+        assert found.height == len(labels)
+        for (entity, at), answer in zip(labels, found.rows(), strict=True):
+            expected = latest(rows, entity, at, declared.ttl_us) or (None, None)
+            assert all(map(same, answer, expected)), (entity, at, answer, expected)
+
+
+@pytest.mark.parametrize(("buckets", "runs"), [(1, 1), (8, 1), (2, 3)])
+def test_late_and_tied_rows_of_few_entities_are_found_as_a_loop_finds_them(buckets: int, runs: int, random: np.random.Generator) -> None:
+    entities = [("A", 0), ("A", 1), ("é", 0)]
+    rows = []
+    for _ in range(300):
+        step = int(random.choice([1, 1, 10])) * US
+        event, late = int(random.integers(120)) * US // step * step, int(random.integers(40)) * US // step * step
+        values = (float(random.integers(3)), str(random.choice(["a", "b"])))
+        rows.append(SourceRow(entities[random.integers(3)], event, event + late, values))
+    agrees(rows, [(entities[n % 3], n * 5 * US) for n in range(40)], buckets, runs)
 
 
 @pytest.mark.parametrize(("buckets", "runs"), [(1, 1), (8, 1), (2, 3)])
