@@ -1,20 +1,22 @@
 """Times the feature store: point-in-time join, window aggregations, materialization, online reads. Prints one JSON object.
 
-    python bench/features.py [--sizes 1m,10m] [--data FOLDER] [--peers]
+    python bench/features.py [--sizes 1m,10m,50m] [--data FOLDER] [--only NAME,...] [--peers] [--feast PYTHON] [--limit-gib 3]
 
 The data are those of the join's peers: 100,000 entities, 5 features, 90 days, ties, late creations, a ttl of 7 days.
-`--peers` adds plain Polars and, where it is installed, DuckDB, on the same files and in the same run.
+`--peers` adds plain Polars and, where it is installed, DuckDB, on the same files and in the same run; `--feast` is an
+interpreter that has Feast. `--limit-gib` has every bench of a join killed that takes more memory, where control groups allow it.
 """
 
 import argparse
 import importlib.util
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from limits import limited
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import FixedClock, Instant, instant
@@ -34,9 +37,11 @@ from modelyard.features.materialization import carry_out, planned
 from modelyard.features.offline import instants_of, offline_values
 from modelyard.features.online import OnlineReader
 from modelyard.features.rows import CREATED, EVENT
+from modelyard.features.stored import Histories
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore
 from modelyard.storage.schema import METADATA
+from modelyard.storage.tables import Tables
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 DAY = 86_400_000_000
@@ -81,8 +86,28 @@ def peak_gib() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
 
 
+def ingest_history(folder: Path) -> dict[str, Any]:
+    """The raw files laid out as a stored history, which the joins from history read."""
+    shutil.rmtree(folder / "tables", ignore_errors=True)
+    seconds, found = timed(lambda: _histories(folder).ready(JOINED, folder))
+    size = sum(path.stat().st_size for path in (folder / "tables").rglob("*.parquet"))
+    return {"seconds": round(seconds, 2), "peak_gib": peak_gib(), "rows": found.laid.rows, "gib": round(size / 2**30, 2)}
+
+
+def join_from_history(folder: Path) -> dict[str, Any]:
+    """The join from the stored history, as every join but the first is done."""
+    labels = pl.read_parquet(folder / "labels.parquet")
+    wanted, at = FeatureSet("s", [JOINED]), instants_of(labels, "event_timestamp")
+    seconds, (frame, uses) = timed(lambda: offline_values(wanted, labels, at, {"f": folder}, histories=_histories(folder)))
+    return {"seconds": round(seconds, 2), "peak_gib": peak_gib(), "rows": frame.height, "history": uses[0].history}
+
+
+def _histories(folder: Path) -> Histories:
+    return Histories(Tables.open(f"file://{folder.absolute()}/tables"))
+
+
 def join_from_files(folder: Path) -> dict[str, Any]:
-    """The join as it is done first: from the raw files, within the memory that is given by default."""
+    """The first join in total: from the raw files, laid out on the way, within the memory that is given by default."""
     labels = pl.read_parquet(folder / "labels.parquet")
     seconds, (frame, _) = timed(
         lambda: offline_values(FeatureSet("s", [JOINED]), labels, instants_of(labels, "event_timestamp"), {"f": folder})
@@ -231,47 +256,62 @@ def _database(folder: Path, clock: FixedClock) -> Database:
     return database
 
 
-BENCHES: dict[str, Callable[[Path], dict[str, Any]]] = {
+JOINS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "ingest_history": ingest_history,
+    "join_from_history": join_from_history,
     "join_from_files": join_from_files,
     "join_from_timeline": join_from_timeline,
     "windows_from_files": windows_from_files,
-    "online_reads": online_reads,
-    "replay": replay,
 }
+OTHERS: dict[str, Callable[[Path], dict[str, Any]]] = {"online_reads": online_reads, "replay": replay}
 PEERS: dict[str, Callable[[Path], dict[str, Any]]] = {"polars_asof": join_by_polars, "duckdb_asof": join_by_duckdb}
 
 
-def run_alone(name: str, folder: Path) -> dict[str, Any]:
+def run_alone(command: Sequence[str], limit_gib: float | None = None) -> dict[str, Any]:
     """One bench in a process of its own, so that its peak of memory is its own."""
-    done = subprocess.run([sys.executable, __file__, "--one", name, "--data", str(folder)], capture_output=True, text=True, check=False)
-    return json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr[-400:]}
+    with limited(limit_gib) as before:
+        done = subprocess.run([*before, *command], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return {"failed": done.stderr[-400:] or f"ended with {done.returncode}"}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def joins(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The benches of joins of one size, peers included where they are asked for."""
+    peers = [name for name in PEERS if given.peers and (name != "duckdb_asof" or importlib.util.find_spec("duckdb"))]
+    commands = {name: [sys.executable, __file__, "--one", name, "--data", str(folder)] for name in (*JOINS, *peers)}
+    if given.feast:
+        commands["feast_duckdb"] = [given.feast, str(Path(__file__).with_name("feast_join.py")), str(folder)]
+    chosen = given.only.split(",") if given.only else list(commands)
+    return {name: run_alone(command, given.limit_gib) for name, command in commands.items() if name in chosen}
 
 
 def main() -> None:
-    """Runs all benches, or one."""
+    """Runs all benches, or some."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="1m,10m")
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--only")
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--feast")
+    parser.add_argument("--limit-gib", type=float)
     parser.add_argument("--one")
     given = parser.parse_args()
     if given.one:
-        print(json.dumps((BENCHES | PEERS)[given.one](given.data)))
+        print(json.dumps((JOINS | OTHERS | PEERS)[given.one](given.data)))
         return
     found: dict[str, Any] = {}
-    peers = [name for name in PEERS if given.peers and (name != "duckdb_asof" or importlib.util.find_spec("duckdb"))]
     with tempfile.TemporaryDirectory() as scratch:
         for size in given.sizes.split(","):
             folder = (given.data or Path(scratch)) / size
             if not (folder / "labels.parquet").exists():
                 folder.mkdir(parents=True, exist_ok=True)
                 make_join_data(folder, *SIZES[size])
-            for name in ("join_from_files", "join_from_timeline", "windows_from_files", *peers):
-                found[f"{name}_{size}"] = run_alone(name, folder)
-        for name in ("online_reads", "replay"):
+            found |= {f"{name}_{size}": answer for name, answer in joins(given, folder).items()}
+        for name in OTHERS if given.only is None else set(OTHERS) & set(given.only.split(",")):
             folder = Path(scratch) / name
             folder.mkdir()
-            found[name] = run_alone(name, folder)
+            found[name] = run_alone([sys.executable, __file__, "--one", name, "--data", str(folder)])
     print(json.dumps(found, indent=2))
 
 

@@ -49,6 +49,10 @@ def value_of(settings: msgspec.Struct, path: tuple[str, ...]) -> Any:
     return functools.reduce(getattr, path, settings)
 
 
+WORDS = {"features.compute": ("processes", "processes")}
+"""Settings that take some words only."""
+
+
 @pytest.mark.parametrize("path", list(keys_of(Settings)), ids=".".join)
 def test_each_setting_can_be_given_in_the_environment(path: tuple[str, ...]) -> None:
     default = value_of(Settings(), path)
@@ -60,7 +64,7 @@ def test_each_setting_can_be_given_in_the_environment(path: tuple[str, ...]) -> 
         tuple: ("one, two:80", ("one", "two:80")),
         dict: ('{"aws_region": "x"}', {"aws_region": "x"}),
     }
-    text, expected = given[type(default)]
+    text, expected = WORDS.get(".".join(path)) or given[type(default)]
     found = read_settings(None, {"MODELYARD_" + "__".join(path).upper(): text}, {})
     assert value_of(found, path) == expected != default
     others = [other for other in keys_of(Settings) if other != path]

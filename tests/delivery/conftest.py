@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.delivery.stages.yard import Yard
+from modelyard.features.stored import Histories
 from modelyard.ledger.service import LogKey
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore
@@ -23,6 +24,7 @@ def yard(database: Database, tmp_path: Path) -> Yard:
         database=database,
         blobs=world.blobs,
         tables=tables,
+        histories=Histories(tables),
         online=online,
         folder=tmp_path,
         log_key=LogKey.new("tests"),

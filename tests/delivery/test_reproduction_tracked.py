@@ -31,6 +31,7 @@ from modelyard.delivery.rebuilding.tracked import RecordedOutcome, repinned
 from modelyard.delivery.reproductions import claimed_reproduction, ended_reproduction, failed, start_run_reproduction
 from modelyard.delivery.sources import source_archive
 from modelyard.delivery.stages import Yard
+from modelyard.features.stored import Histories
 from modelyard.ledger.service import sequence_pending
 from modelyard.server.installation import Installation, opened
 from modelyard.storage.rows import digest_frame
@@ -121,7 +122,7 @@ def made(mine: Installation, run: RunId, swaps: Swaps = NO_SWAPS, hidden: tuple[
     assert held is not None
     folder = mine.settings.folder
     stores: dict[str, Any] = {"database": mine.database, "blobs": mine.blobs, "tables": mine.tables, "online": mine.online}
-    yard = Yard(**stores, folder=folder, log_key=mine.log_key, holder="tester", beat=lambda: None)
+    yard = Yard(**stores, histories=Histories(mine.tables), folder=folder, log_key=mine.log_key, holder="tester", beat=lambda: None)
     return rebuilt(yard, held, hidden or (folder,), read)
 
 

@@ -5,11 +5,10 @@ from fractions import Fraction
 import msgspec
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.features import buckets, exact
+from modelyard.features import exact
 from modelyard.features.aggregates import aggregates_at, tape
 from modelyard.features.domain import Aggregate, Entity, FeatureView, Parquet
 from modelyard.features.join import Questions
@@ -119,15 +118,6 @@ def test_a_row_that_comes_after_its_window_has_passed_counts_in_no_shorter_windo
         [SourceRow("A", 0, 15 * US, (1.0, 1, "a")), SourceRow("A", 12 * US, None, (5.0, 1, "b"))],
         [("A", at * US) for at in range(0, 220, 5)],
     )
-
-
-@pytest.mark.parametrize("bucket_rows", [1, 3])
-def test_the_number_of_buckets_changes_no_aggregate(bucket_rows: int, monkeypatch: pytest.MonkeyPatch, random: np.random.Generator) -> None:
-    rows = [SourceRow(f"e{random.integers(5)}", int(random.integers(300)) * US, None, (float(random.normal()), 1, "a")) for _ in range(200)]
-    keys, at = pl.DataFrame({"who": [f"e{n % 6}" for n in range(60)]}), np.arange(60) * 7 * US
-    at_once = aggregates_at(tape(frame(rows).collect(), view()), view().outputs, Questions.of(keys, at))
-    monkeypatch.setattr(buckets, "BUCKET_ROWS", bucket_rows)
-    assert buckets.aggregated_values(frame(rows), view(), Questions.of(keys, at), memory_bytes=10_000).equals(at_once)
 
 
 @settings(max_examples=300)

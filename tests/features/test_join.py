@@ -3,12 +3,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.features import buckets, join
-from modelyard.features.buckets import plain_values
+from modelyard.features import join
 from modelyard.features.domain import Entity, FeatureView, Parquet
 from modelyard.features.rows import CREATED, EVENT, ROW, normalised
 from tests.features.oracle import US, SourceRow, latest, same, source_rows, times
@@ -82,35 +80,6 @@ def test_the_join_agrees_with_a_loop_over_all_rows(rows: list[SourceRow], labels
 )
 def test_the_join_agrees_with_a_loop_for_keys_of_several_columns(rows: list[SourceRow], labels: list[tuple[Any, int]]) -> None:
     check(rows, labels, view(TWO))
-
-
-@settings(max_examples=60)
-@given(
-    source_rows(VALUES, st.integers(-3, 3), most=40),
-    st.lists(st.tuples(st.integers(-4, 4), times(50)), max_size=20),
-    st.randoms(use_true_random=False),
-    st.integers(1, 7),
-)
-def test_neither_the_order_of_rows_nor_the_number_of_buckets_changes_an_answer(
-    rows: list[SourceRow], labels: list[tuple[int, int]], shuffler: Any, bucket_rows: int
-) -> None:
-    declared = view(Entity("who", dtype="int64"), ttl="30s")
-    expected = joined(rows, labels, declared)
-    shuffler.shuffle(rows)
-    lazy = frame(rows, declared)
-    values = lazy.select(ROW, *declared.names).collect()
-
-    def fetch(numbers: pl.Series) -> pl.DataFrame:
-        return values.drop(ROW).select(pl.all().gather(numbers))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(buckets, "BUCKET_ROWS", bucket_rows)
-        keys = pl.DataFrame({"who": pl.Series([who for who, _ in labels], dtype=pl.Int64)})
-        at = np.array([at for _, at in labels], dtype=np.int64)
-        answer = plain_values(lazy, fetch, declared, join.Questions.of(keys, at), memory_bytes=500)
-    assert len(answer) == len(expected)
-    for left, right in zip(answer.rows(), expected, strict=True):
-        assert all(map(same, left, right))
 
 
 @given(source_rows(VALUES, NAMES), st.lists(st.tuples(NAMES, times(50), times(50)), max_size=20), st.sampled_from([None, "30s"]))

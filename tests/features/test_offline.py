@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from modelyard.features import history, service
 from modelyard.features.domain import BadLabels, Entity, FeatureSet, FeatureView, Parquet, SourceUnreadable
@@ -94,11 +95,11 @@ def test_a_source_that_has_lost_all_its_rows_gives_no_training_set(roots: Roots,
 def test_the_values_are_the_same_with_little_memory(roots: Roots, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resolved, frame = service.resolved_set(LATE, root), labels()
     plenty = offline_values(resolved, frame, instants_of(frame, "ask"), roots)
-    monkeypatch.setattr("modelyard.features.buckets.BUCKET_ROWS", 2)
-    monkeypatch.setattr("modelyard.features.offline.MEMORY_BYTES", 1)
+    monkeypatch.setattr("modelyard.features.offline.HISTORY_BYTES", 1)
     little = offline_values(resolved, frame, instants_of(frame, "ask"), roots)
     assert little[0].equals(plenty[0])
-    assert little[1] == plenty[1]
+    assert [replace(use, history=None) for use in little[1]] == list(plenty[1])
+    assert all(use.history is not None for use in little[1])
 
 
 def test_a_source_is_read_once_until_it_changes(root: Path) -> None:

@@ -18,11 +18,12 @@ from modelyard.serving import service
 from modelyard.serving.domain import Arm, FoundPrediction, NoSuchPrediction, PredictionQuery, Proposal
 from modelyard.serving.log.frames import PredictionFrame
 from modelyard.serving.service.log import Log, compact_segment, tidy
-from modelyard.serving.store import list_waiting, take_lease
+from modelyard.serving.store import list_waiting
 from modelyard.serving.tabular import LABELS, PREDICTIONS
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore
+from modelyard.storage.table_leases import take_lease
 from modelyard.storage.tables import Tables
 from tests.serving.control import ADA, GATE, listening, registered
 from tests.serving.world import LATE, ROW, WEATHER, Gateway, World, running, until

@@ -112,7 +112,7 @@ def test_every_type_comes_back_exactly_and_in_order(tables: Tables) -> None:
 def test_a_table_that_is_not_there_is_not_made_by_asking(tables: Tables, tmp_path: Path) -> None:
     """Version None; reading says what is missing; no folder appears."""
     assert tables.version(NAME) is None
-    assert not tables.exists(NAME)
+    assert tables.version(NAME) is None
     for ask in (tables.scan, tables.schema, tables.row_count, tables.compact, tables.vacuum):
         with pytest.raises(TableMissing, match=NAME):
             ask(NAME)
@@ -208,7 +208,7 @@ def test_what_delta_would_change_silently_is_refused(local: Tables, dtype: pl.Da
     """With the column and what to do."""
     with pytest.raises(InvalidInput, match=f"'x'.*{way_out}"):
         local.append(NAME, pl.DataFrame({"n": [1], "x": pl.Series([None], dtype=dtype)}))
-    assert not local.exists(NAME)
+    assert local.version(NAME) is None
 
 
 @pytest.mark.parametrize("name", ["", "/a", "a//b", "../a", "a/../b", "a.delta", "a.delta/b", "a b", "1a"])

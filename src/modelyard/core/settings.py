@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, Literal, get_origin
 
 import msgspec
 
@@ -86,13 +86,15 @@ class FeaturesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Features. What others than this machine's own commands and admins declare is read from files below `roots` alone.
 
     The like for object stores: from addresses below `addresses`, opened with `options` and what the environment says.
-    `connections` are the databases that declarations may name.
+    `connections` are the databases that declarations may name. The buckets of a large join are answered in `compute`:
+    threads, or processes of their own.
     """
 
     roots: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     options: dict[str, str] = {}
     connections: dict[str, str] = {}
+    compute: Literal["threads", "processes"] = "threads"
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

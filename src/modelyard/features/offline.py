@@ -3,6 +3,7 @@
 Owns the way from label rows to features. The online store is never asked: what it says is compared with this.
 """
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,26 +14,18 @@ import polars as pl
 from modelyard.core.digests import Digest
 from modelyard.core.names import nearest
 from modelyard.features.aggregates import aggregates_at
-from modelyard.features.buckets import MEMORY_BYTES, aggregated_values, plain_values
 from modelyard.features.domain import BadLabels, FeatureSet, FeatureView, Key, SourceUse, TableProfile
 from modelyard.features.domain.types import find_dtype
 from modelyard.features.history import load_history
 from modelyard.features.join import Ints, Questions, values_at
 from modelyard.features.profile import profiled
-from modelyard.features.rows import (
-    files_digest,
-    instant_expression,
-    key_expressions,
-    not_as_declared,
-    row_count,
-    source_files,
-    source_rows,
-    source_values,
-)
+from modelyard.features.rows import instant_expression, key_expressions, row_count, source_files
+from modelyard.features.stored import Histories, width
 from modelyard.storage.rows import digest_frame
+from modelyard.storage.tables import Tables
 
 HISTORY_BYTES = 2**28
-"""A larger source is joined bucket by bucket each time; a smaller one is kept in memory."""
+"""What values of 8 bytes a source may have to be kept in memory; the rows of a larger one are laid out once and joined from there."""
 
 Roots = Mapping[str, Path]
 """The folder that each view's source path is taken from, by the view's name."""
@@ -50,7 +43,9 @@ class TrainingRows(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[SourceUse, ...]
 
 
-def training_rows(feature_set: FeatureSet, labels: pl.DataFrame, as_of: str, roots: Roots) -> TrainingRows:
+def training_rows(
+    feature_set: FeatureSet, labels: pl.DataFrame, as_of: str, roots: Roots, histories: Histories | None = None
+) -> TrainingRows:
     """`labels` with the features that were visible at each row's instant in the column `as_of`.
 
     One row for each label row, in their order, whatever is found. Raises BadLabels, SourceUnreadable, SourceDrifted.
@@ -58,17 +53,24 @@ def training_rows(feature_set: FeatureSet, labels: pl.DataFrame, as_of: str, roo
     clash = [name for name in feature_set.names if name in labels.columns]
     if clash:
         raise BadLabels(f"the label rows have a column {clash[0]!r} already, which is a feature of the set", hint="rename or drop it")
-    features, sources = offline_values(feature_set, labels, instants_of(labels, as_of), roots)
+    features, sources = offline_values(feature_set, labels, instants_of(labels, as_of), roots, histories=histories)
     frame = pl.concat([labels, features], how="horizontal")
     return TrainingRows(frame=frame, digest=digest_frame(frame), profile=profiled(frame), feature_set=feature_set.digest, sources=sources)
 
 
-def offline_values(
-    feature_set: FeatureSet, keys: pl.DataFrame, at: Ints, roots: Roots, upto: Upto | None = None
+def offline_values(  # noqa: PLR0913 - the last says where large sources are laid out
+    feature_set: FeatureSet,
+    keys: pl.DataFrame,
+    at: Ints,
+    roots: Roots,
+    upto: Upto | None = None,
+    *,
+    histories: Histories | None = None,
 ) -> tuple[pl.DataFrame, tuple[SourceUse, ...]]:
     """The set's features for each row of `keys` at each instant, and what was read. Every type is that of the definition.
 
-    With `upto`, only what had become available by then is seen of a view, though the instant stays what it is.
+    With `upto`, only what had become available by then is seen of a view, though the instant stays what it is. Sources too large
+    for memory are laid out in `histories`, and stay there; without, in a temporary folder.
     """
     checked = checked_keys(keys, feature_set.keys)
     columns: dict[str, pl.Series] = {}
@@ -76,8 +78,9 @@ def offline_values(
     for view in feature_set.views:
         mine = checked.select(key.name for key in view.entity.keys)
         asked = Questions.of(mine, at, None if upto is None else upto.get(view.name))
-        values, uses[view.name] = _view_values(view, asked, roots[view.name])
-        columns |= {column.name: column for column in values.get_columns() if column.name in feature_set.names}
+        wanted = [name for name in view.names if name in feature_set.names]
+        values, uses[view.name] = _view_values(view, wanted, asked, roots[view.name], histories)
+        columns |= {name: values[name] for name in wanted}
     return pl.DataFrame([columns[name] for name in feature_set.names]), tuple(uses.values())
 
 
@@ -109,21 +112,21 @@ def checked_keys(frame: pl.DataFrame, keys: tuple[Key, ...]) -> pl.DataFrame:
     return frame.select(key_expressions(keys, frame.schema))
 
 
-def _view_values(view: FeatureView, asked: Questions, root: Path) -> tuple[pl.DataFrame, SourceUse]:
-    files = source_files(view.source, root)
-    count = row_count(files)
-    width = len(view.entity.keys) + len(view.value_names) + 2
-    if count * width * 8 <= min(HISTORY_BYTES, MEMORY_BYTES):
-        history = load_history(view, root)
-        use = SourceUse(view=view.name, view_digest=view.digest, source=history.source, rows=count)
-        if view.is_aggregation:
-            return aggregates_at(history.tape, view.outputs, asked), use
-        return values_at(history.timeline, history.rows.select(view.names), asked, view.ttl_us), use
-    use = SourceUse(view=view.name, view_digest=view.digest, source=files_digest(files), rows=count)
-    rows = source_rows(view, files)
-    try:
-        if view.is_aggregation:
-            return aggregated_values(rows, view, asked, MEMORY_BYTES), use
-        return plain_values(rows, lambda numbers: source_values(view, files, numbers), view, asked, MEMORY_BYTES), use
-    except pl.exceptions.PolarsError as error:
-        raise not_as_declared(view, error) from error
+def is_large(view: FeatureView, root: Path) -> bool:
+    """Whether the view's rows are laid out rather than kept in memory. Raises SourceUnreadable."""
+    return row_count(source_files(view.source, root)) * width(view) * 8 > HISTORY_BYTES
+
+
+def _view_values(
+    view: FeatureView, names: list[str], asked: Questions, root: Path, histories: Histories | None
+) -> tuple[pl.DataFrame, SourceUse]:
+    if is_large(view, root):
+        if histories is not None:
+            return histories.answered(view, names, asked, root)
+        with tempfile.TemporaryDirectory(prefix="histories-") as folder:
+            return Histories(Tables.open(f"file://{folder}")).answered(view, names, asked, root)
+    history = load_history(view, root)
+    use = SourceUse(view=view.name, view_digest=view.digest, source=history.source, rows=row_count(source_files(view.source, root)))
+    if view.is_aggregation:
+        return aggregates_at(history.tape, view.outputs, asked), use
+    return values_at(history.timeline, history.rows.select(view.names), asked, view.ttl_us), use

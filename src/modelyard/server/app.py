@@ -215,4 +215,12 @@ def _plain_routes(installation: Installation, registry: CollectorRegistry, pool:
 
     archives = [bundle_route(installation, pool), pdf_route(installation, pool), version_file_route(installation, pool)]
     archives += [runs_export_route(installation.database, pool), history_export_route(installation.database, pool)]
-    return [health, ready, metrics, openapi, source_route(installation), join_route(installation.database, pool), *archives]
+    return [
+        health,
+        ready,
+        metrics,
+        openapi,
+        source_route(installation),
+        join_route(installation.database, installation.histories, pool),
+        *archives,
+    ]

@@ -9,6 +9,7 @@ import msgspec
 from modelyard.core.clock import Clock, SystemClock
 from modelyard.core.settings import Settings
 from modelyard.features.sources.reach import open_reach
+from modelyard.features.stored import Histories
 from modelyard.governance.service import RoleKeys
 from modelyard.ledger.service import LogKey
 from modelyard.registry.service import Hooks
@@ -38,6 +39,11 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     def clock(self) -> Clock:
         """The installation's clock: the machine's, or the replay's in a folder made for replay."""
         return self.database.clock
+
+    @property
+    def histories(self) -> Histories:
+        """Where rows of large sources are laid out, and how they are joined."""
+        return Histories(self.tables, compute=self.settings.features.compute)
 
     def folder(self, name: str) -> Path:
         """A folder of the data folder, made where it is missing."""

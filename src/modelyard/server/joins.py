@@ -12,6 +12,7 @@ from modelyard.access.domain import Principal
 from modelyard.core.errors import InvalidInput
 from modelyard.features.domain import BadLabels
 from modelyard.features.service import get_set, historical_rows
+from modelyard.features.stored import Histories
 from modelyard.server.guard import principal_of
 from modelyard.storage.database import Database
 from modelyard.web.binding import pooled
@@ -33,7 +34,7 @@ JOIN = Transfer(
 )
 
 
-def join_route(database: Database, pool: ThreadPoolExecutor) -> HTTPRouteHandler:
+def join_route(database: Database, histories: Histories, pool: ThreadPoolExecutor) -> HTTPRouteHandler:
     """The route of JOIN."""
 
     async def join(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -42,13 +43,13 @@ def join_route(database: Database, pool: ThreadPoolExecutor) -> HTTPRouteHandler
         if not column:
             raise InvalidInput("the query names no column of instants", hint="?as_of=COLUMN")
         content = await request.body()
-        work = pooled(pool, lambda: joined(database, principal, (feature_set, column), content))
+        work = pooled(pool, lambda: joined(database, histories, principal, (feature_set, column), content))
         return Response(await work, media_type=PARQUET)
 
     return transfer_handler(JOIN, join)
 
 
-def joined(database: Database, principal: Principal, asked: tuple[str, str], content: bytes) -> bytes:
+def joined(database: Database, histories: Histories, principal: Principal, asked: tuple[str, str], content: bytes) -> bytes:
     """The rows of `content` with the features of a set as of a column, both named in `asked`. Raises BadLabels, FeatureSetNotFound."""
     name, column = asked
     with database.read() as snapshot:
@@ -57,7 +58,7 @@ def joined(database: Database, principal: Principal, asked: tuple[str, str], con
         labels = pl.read_parquet(content)
     except pl.exceptions.PolarsError as error:
         raise BadLabels(f"the body is no Parquet file: {error}", hint="send the label rows as Parquet") from error
-    rows = historical_rows(database, found.set, labels, column)
+    rows = historical_rows(database, found.set, labels, column, histories)
     stream = io.BytesIO()
     rows.frame.write_parquet(stream)
     return stream.getvalue()

@@ -18,12 +18,13 @@ from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
 from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended, given_back, is_claimable
 from modelyard.delivery.service import fire_schedules, follow_alerts
 from modelyard.delivery.stages import staged
-from modelyard.features.service import materialize_due
+from modelyard.features.service import keep_histories, materialize_due
 from modelyard.governance.service import tick as governance_tick
 from modelyard.ledger.service import tick as ledger_tick
 from modelyard.monitoring.service import measure_due
 from modelyard.monitoring.service import tick as monitoring_tick
 from modelyard.registry.service import Courier
+from modelyard.server.beside import Beside
 from modelyard.server.installation import Installation
 from modelyard.server.leases import Heart, WorkerStops, has_stopped
 from modelyard.server.reproducing import reproduce_once
@@ -40,6 +41,7 @@ LOG = logging.getLogger("modelyard.worker")
 LEDGER_S = 0.25
 SCHEDULES_EVERY_S = 1.0
 FEATURES_S = 10.0
+HISTORIES_S = 60.0
 ANSWERS_S = 60.0
 AUDIT_S = 60.0
 TICK_S = 2.0
@@ -156,11 +158,13 @@ def _ticks(installation: Installation, holder: str, courier: Courier) -> list[_T
         # Whoever moves a replay's clock has these looked after at its own instants, so that a slow machine tells the same story. A
         # look that meets a measurement of skew is left to the next tick, which in a replay is a day later.
         return always
+    histories = Beside("histories", lambda: keep_histories(database, installation.histories, holder))
     return [
         *always,
         _Tick("monitoring", TICK_S, lambda: any(astuple(monitoring_tick(database, installation.tables)))),
         _Tick("skew", TICK_S, lambda: measure_due(database, installation.tables)),
         _Tick("features", FEATURES_S, lambda: materialize_due(database, installation.online)),
+        _Tick("histories", HISTORIES_S, histories.turn),
         _Tick("alerts", SCHEDULES_EVERY_S, lambda: database.write(follow_alerts)),
         _Tick("webhooks", WEBHOOKS_S, courier.tick),
         _Tick("schedules", SCHEDULES_EVERY_S, lambda: database.write(fire_schedules)),

@@ -12,6 +12,7 @@ def yard_of(installation: Installation, holder: str, beat: Callable[[], None]) -
         database=installation.database,
         blobs=installation.blobs,
         tables=installation.tables,
+        histories=installation.histories,
         online=installation.online,
         folder=installation.settings.folder,
         log_key=installation.log_key,

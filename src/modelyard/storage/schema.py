@@ -36,6 +36,15 @@ IDEMPOTENCY_ANSWER = sa.Table(
     sa.Column("made_at", sa.BigInteger, nullable=False, index=True),
 )
 
+# Named when the prediction log alone had one.
+TABLE_LEASE = sa.Table(
+    "serving_table_lease",
+    METADATA,
+    sa.Column("table_name", sa.String(120), primary_key=True),
+    sa.Column("holder", sa.String(120), nullable=False),
+    sa.Column("until_at", sa.BigInteger, nullable=False),
+)
+
 
 def upsert(
     tx: Transaction,

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import obstore
 import polars as pl
+from deltalake import DeltaTable
 from deltalake import Schema as DeltaSchema
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 from obstore.store import ObjectStore
 
 from modelyard.core.errors import InvalidInput
@@ -41,6 +43,95 @@ _SIMPLE: Mapping[pl.DataType, str] = {
     pl.Date(): "date",
     UTC_MICROSECONDS: "timestamp",
 }
+
+
+class TableFile(msgspec.Struct, frozen=True):
+    """A file of a table: its path there and where it lies, its partition's values, and when it was written (milliseconds since 1970)."""
+
+    path: str
+    uri: str
+    partition: Mapping[str, str | None]
+    size_bytes: int
+    rows: int
+    written_ms: int
+
+
+class TableContents(msgspec.Struct, frozen=True):
+    """A version of a table: the files that hold its rows, in no order, what the last exchange up to it said, and how its store is opened.
+
+    There is no `note` where there was none.
+    """
+
+    version: int
+    files: tuple[TableFile, ...]
+    note: str | None
+    options: Mapping[str, str]
+
+
+class TableChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What `Tables.exchange` commits to version `base`: files that were written, those that they replace, and a note beside them."""
+
+    base: int
+    added: Sequence[AddAction] = ()
+    gone: Sequence[TableFile] = ()
+    note: str
+
+
+def listed_files(table: DeltaTable, uri: str) -> tuple[TableFile, ...]:
+    """The files of a table that lies at `uri`."""
+    found = pl.DataFrame(table.get_add_actions())
+    if found.is_empty():
+        return ()
+    return tuple(
+        TableFile(
+            row["path"],
+            f"{uri}/{row['path']}",
+            _texts_of(row.get("partition")),
+            row["size_bytes"],
+            row["num_records"],
+            row["modification_time"],
+        )
+        for row in found.iter_rows(named=True)
+    )
+
+
+def listed_actions(added: Sequence[AddAction], uri: str) -> tuple[TableFile, ...]:
+    """Files that were written for a table at `uri`, whether or not they are committed."""
+    return tuple(
+        TableFile(
+            one.path,
+            f"{uri}/{one.path}",
+            dict(one.partition_values),
+            one.size,
+            json.loads(one.stats)["numRecords"],
+            one.modification_time,
+        )
+        for one in added
+    )
+
+
+def _texts_of(values: Mapping[str, object] | None) -> dict[str, str | None]:
+    return {column: None if value is None else str(value) for column, value in (values or {}).items()}
+
+
+def small_files(files: Sequence[TableFile], target_bytes: int) -> Iterator[list[TableFile]]:
+    """Groups of at least two files of one partition that together make about `target_bytes`, oldest first."""
+    parts: dict[tuple[tuple[str, str | None], ...], list[TableFile]] = {}
+    for one in sorted(files, key=lambda one: (one.written_ms, one.path)):
+        if one.size_bytes < target_bytes // 2:
+            parts.setdefault(tuple(one.partition.items()), []).append(one)
+    for part in parts.values():
+        groups: dict[int, list[TableFile]] = {}
+        filled = 0
+        for one in part:
+            filled += one.size_bytes
+            groups.setdefault(filled // target_bytes, []).append(one)
+        yield from (group for group in groups.values() if len(group) > 1)
+
+
+def removed(file: TableFile, *, at_ms: int) -> RemoveAction:
+    """What a commit says of a file that no longer counts, in milliseconds since 1970."""
+    return RemoveAction(file.path, data_change=False, deletion_timestamp=at_ms, size=file.size_bytes, partition_values=dict(file.partition))
 
 
 def delta_schema(schema: pl.Schema) -> DeltaSchema:
@@ -92,7 +183,8 @@ def _way_out(dtype: pl.DataType) -> str:
 class TableFiles:
     """Writes the files of one table, durably, under names that nobody uses yet. They count once a commit names them."""
 
-    def __init__(self, folder: Path | None, store: ObjectStore) -> None:
+    def __init__(self, folder: Path | None, store: ObjectStore | None) -> None:
+        """In a folder, or in an object store where there is no folder."""
         self._folder = folder
         self._store = store
         self._folders = DurableFolders(folder) if folder else None
@@ -112,16 +204,30 @@ class TableFiles:
         self._sync(actions)
         return actions
 
-    def _put(self, name: str, frame: pl.DataFrame) -> tuple[int, int]:
+    def write_one(self, frame: pl.DataFrame, partition: Mapping[str, str], compression: Literal["lz4", "zstd"] = "zstd") -> AddAction:
+        """Writes one file of one partition, whose columns `frame` lacks; the log says of its rows only how many they are.
+
+        For files that are read whole: statistics would cost time to make and save none.
+        """
+        name = "/".join([*(f"{column}={value}" for column, value in partition.items()), f"{uuid7()}.parquet"])
+        size, modified = self._put(name, frame, compression, statistics=False)
+        action = AddAction(name, size, dict(partition), modified // 1000, True, json.dumps({"numRecords": frame.height}))
+        self._sync([action])
+        return action
+
+    def _put(
+        self, name: str, frame: pl.DataFrame, compression: Literal["lz4", "zstd"] = "zstd", *, statistics: bool = True
+    ) -> tuple[int, int]:
         """Writes one file; its size and when that was, in microseconds."""
         if self._folder is None or self._folders is None:
+            assert self._store is not None
             buffer = BytesIO()
-            frame.write_parquet(buffer)
+            frame.write_parquet(buffer, compression=compression, statistics=statistics)
             obstore.put(self._store, name, buffer.getbuffer())
             return len(buffer.getbuffer()), round(obstore.head(self._store, name)["last_modified"].timestamp() * 1e6)
         path = self._folder / name
         self._folders.make(path.parent)
-        frame.write_parquet(path)
+        frame.write_parquet(path, compression=compression, statistics=statistics)
         sync(path)
         found = path.stat()
         return found.st_size, found.st_mtime_ns // 1000

@@ -4,17 +4,15 @@ Owns names, commits and versions; `table_files` writes the files. Knows not what
 """
 
 import contextlib
-import threading
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 import obstore
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
@@ -24,7 +22,17 @@ from modelyard.core.ids import uuid7
 from modelyard.core.names import checked_name
 from modelyard.storage.durable import DurableFolders, sync
 from modelyard.storage.objects import first_line, local_folder, open_objects
-from modelyard.storage.table_files import TableFiles, delta_schema
+from modelyard.storage.table_files import (
+    TableChange,
+    TableContents,
+    TableFile,
+    TableFiles,
+    delta_schema,
+    listed_files,
+    removed,
+    small_files,
+)
+from modelyard.storage.table_handles import Handles
 
 # A folder that is named so holds no other table, so that cleaning one up never touches another.
 SUFFIX = ".delta"
@@ -34,6 +42,7 @@ RETENTION_HOURS = 168
 TRIES = 5
 KEY = "modelyard.key"
 MAINTENANCE = "modelyard.maintenance"
+NOTE = "modelyard.note"
 # Old versions stay readable: only `vacuum`, which is told what is pinned, takes anything away.
 CONFIGURATION: Mapping[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
@@ -59,30 +68,6 @@ class TablesUnavailable(ModelyardError):
     kind = Kind.UNREACHABLE
 
 
-class _Table(DeltaTable):
-    """A Delta table that names its files as they are on disk: Polars takes the library's percent-encoded paths literally."""
-
-    def file_uris(self, *arguments: Any, **named: Any) -> list[str]:
-        """The paths of the files."""
-        return [_plain(path) for path in super().file_uris(*arguments, **named)]
-
-    @property
-    def table_uri(self) -> str:
-        """The path of the table."""
-        return _plain(super().table_uri)
-
-
-class _Kept(threading.local):
-    """A thread's open tables, each with what identifies its first commit. Brought up to date they cost a tenth of opening anew."""
-
-    def __init__(self) -> None:
-        self.tables: dict[str, tuple[_Table, object]] = {}
-
-
-def _plain(path: str) -> str:
-    return path if "://" in path.removeprefix("file://") else unquote(path)
-
-
 class Tables:
     """Tables under names such as `monitoring/predictions`. May be shared by threads; processes may append at the same time.
 
@@ -93,7 +78,7 @@ class Tables:
         self._url = url.rstrip("/")
         self._options = dict(options)
         self._root = local_folder(url)
-        self._kept = _Kept()
+        self._handles = Handles(self._options, is_local=self._root is not None)
 
     @classmethod
     def open(cls, url: str, options: Mapping[str, str] | None = None) -> "Tables":
@@ -136,7 +121,7 @@ class Tables:
             if frame.is_empty() and key is None:
                 return int(table.version())
             partitions = table.metadata().partition_columns
-            actions = self._files(name).write(frame.select(_schema(table).names()), partitions) if frame.height else []
+            actions = self.writer(name).write(frame.select(_schema(table).names()), partitions) if frame.height else []
             return self._commit(name, table, actions, key)
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
@@ -152,10 +137,6 @@ class Tables:
         with _translated(name):
             table = self._find(name, None)
             return None if table is None else table.version()
-
-    def exists(self, name: str) -> bool:
-        """Whether there is such a table."""
-        return self.version(name) is not None
 
     def schema(self, name: str, version: int | None = None) -> pl.Schema:
         """The columns and their types. Raises TableMissing."""
@@ -176,10 +157,10 @@ class Tables:
         with _translated(name):
             table = self._get(name, None)
             actions: list[AddAction | RemoveAction] = []
-            for group in _small_files(table, target_bytes):
+            for group in small_files(listed_files(table, self.uri(name)), target_bytes):
                 added = self._merge(name, table, group)
                 actions += added
-                actions += [_removed(row, added[0].modification_time) for row in group.iter_rows(named=True)]
+                actions += [removed(one, at_ms=added[0].modification_time) for one in group]
             if actions:
                 mutex = Transaction(MAINTENANCE, (table.transaction_version(MAINTENANCE) or 0) + 1)
                 try:
@@ -189,6 +170,69 @@ class Tables:
                 table.update_incremental()
             self._checkpoint(name, table)
             return int(table.version())
+
+    def contents(self, name: str, version: int | None = None) -> TableContents:
+        """The files that hold the rows of the newest version, or of `version`, and what the last exchange said. Raises TableMissing."""
+        with _translated(name):
+            table = self._get(name, version)
+            # A vacuum leaves commits of its own, which change no rows.
+            notes = (self._said(name, number, NOTE) for number in range(table.version(), -1, -1))
+            note = next((one for one in notes if one is not None), None)
+            return TableContents(table.version(), listed_files(table, self.uri(name)), note, self._options)
+
+    def writer(self, name: str) -> TableFiles:
+        """Writes files for `exchange` to commit. Until then they are nobody's, and `vacuum` takes them away after a while."""
+        return TableFiles(Path(self.uri(name)), None) if self._root else TableFiles(None, self._objects(name))
+
+    def make(self, name: str, schema: pl.Schema, partition_by: Sequence[str] = ()) -> int:
+        """Makes the table unless there is one; its newest version. Raises InvalidInput for types that Delta does not keep."""
+        with _translated(name):
+            table = self._find(name, None) or self._create(name, delta_schema(schema), partition_by)
+            return int(table.version())
+
+    def exchange(self, name: str, change: TableChange) -> int:
+        """Commits files that were written, and takes away others, all or none; the version that this makes. Raises TableMissing.
+
+        The change must be one of the newest version: whoever comes second gets Conflict, and nothing of theirs counts.
+        """
+        with _translated(name):
+            table = self._get(name, None)
+            if table.version() != change.base:
+                raise Conflict(f"{name} is no longer what the change was made of", hint="look at it again, and repeat what is still to do")
+            at_ms = max(
+                (action.modification_time for action in change.added), default=max((one.written_ms for one in change.gone), default=0)
+            )
+            gone = [removed(one, at_ms=at_ms) for one in change.gone]
+            mark = str(uuid7())
+            mutex = Transaction(MAINTENANCE, (table.transaction_version(MAINTENANCE) or 0) + 1)
+            try:
+                self._write_log(table, [*change.added, *gone], mark, [mutex], change.note)
+            except CommitFailedError as error:
+                raise Conflict(f"another process changes {name}", hint="look at it again, and repeat what is still to do") from error
+            table.update_incremental()
+            version = self._version_of(name, mark, change.base + 1, table.version())
+            self._sync_log(name, version)
+            return version
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the tables in one folder, in order."""
+        with _translated(folder):
+            if self._root is not None:
+                found = [path.name for path in (self._root / folder).glob(f"*{SUFFIX}")]
+            else:
+                listed = obstore.list_with_delimiter(open_objects(self._url, self._options), f"{folder}/")
+                found = [path.rsplit("/", 1)[-1] for path in listed["common_prefixes"]]
+        return sorted(f"{folder}/{one.removesuffix(SUFFIX)}" for one in found if one.endswith(SUFFIX))
+
+    def drop(self, name: str) -> None:
+        """Removes a table with all its versions. Nobody may be writing to it; whoever reads it meets missing files."""
+        with _translated(name):
+            if self._root is not None:
+                shutil.rmtree(self.uri(name), ignore_errors=True)
+                return
+            store = self._objects(name)
+            for page in obstore.list(store):
+                obstore.delete(store, [one["path"] for one in page])
 
     def vacuum(self, name: str, *, pinned: Iterable[int] = (), retention_hours: int = RETENTION_HOURS) -> int:
         """Removes the files that neither the newest version nor a `pinned` one needs; how many those were.
@@ -204,43 +248,12 @@ class Tables:
             return len(removed)
 
     def _find(self, name: str, version: int | None) -> DeltaTable | None:
-        uri = self.uri(name)
-        # Without this the library would make the folder of a table that is only asked for.
-        if self._root is not None and not (Path(uri) / "_delta_log").is_dir():
-            return None
         try:
-            if version is not None:
-                return _Table(uri, version=version, storage_options=self._options)
-            return self._newest(uri)
-        except TableNotFoundError:
-            return None
+            return self._handles.find(self.uri(name), version)
         except DeltaError as error:
             if version is not None and self._find(name, None) is not None:
                 raise TableMissing(f"the table {name} has no version {version}", hint=f"the newest is {self.version(name)}") from error
             raise
-
-    def _newest(self, uri: str) -> DeltaTable:
-        """This thread's own handle of a table, brought up to the newest version. Threads share none: a handle moves on in place."""
-        table, known = self._kept.tables.pop(uri, (None, None))
-        first = self._first_commit(uri)
-        if table is not None and known == first:
-            with contextlib.suppress(DeltaError):
-                table.update_incremental()
-                self._kept.tables[uri] = table, first
-                return table
-        table = _Table(uri, storage_options=self._options)
-        self._kept.tables[uri] = table, first
-        return table
-
-    def _first_commit(self, uri: str) -> tuple[int, int] | None:
-        """What tells a table from another one that was put in its place; None where nobody but this program has a hand in it."""
-        if self._root is None:
-            return None
-        try:
-            found = (Path(uri) / "_delta_log" / f"{0:020}.json").stat()
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns
 
     def _get(self, name: str, version: int | None) -> DeltaTable:
         table = self._find(name, version)
@@ -267,9 +280,6 @@ class Tables:
         self._sync_log(name, 0)
         return self._get(name, None)
 
-    def _files(self, name: str) -> TableFiles:
-        return TableFiles(Path(self.uri(name)) if self._root else None, self._objects(name))
-
     def _objects(self, name: str) -> ObjectStore:
         return open_objects(f"file://{self.uri(name)}" if self._root else self.uri(name), self._options)
 
@@ -295,30 +305,38 @@ class Tables:
 
     def _version_of(self, name: str, mark: str, earliest: int, newest: int) -> int:
         """The version whose commit bears `mark`: `earliest`, or a little later where others came in between."""
-        store = self._objects(name)
         for version in range(earliest, newest + 1):
-            lines = obstore.get(store, f"_delta_log/{version:020}.json").bytes().to_bytes().splitlines()
-            if any(entry.get("commitInfo", {}).get(KEY) == mark for entry in map(msgspec.json.decode, lines)):
+            if self._said(name, version, KEY) == mark:
                 return version
         raise Corrupted(f"the log of the table {name} lacks the commit {mark}", hint="restore the table's folder from a backup")
 
-    def _write_log(self, table: DeltaTable, actions: Sequence[AddAction | RemoveAction], mark: str, marks: list[Transaction]) -> None:
+    def _said(self, name: str, version: int, word: str) -> str | None:
+        """What the commit that made `version` says under a word of ours."""
+        lines = obstore.get(self._objects(name), f"_delta_log/{version:020}.json").bytes().to_bytes().splitlines()
+        found = (entry.get("commitInfo", {}).get(word) for entry in map(msgspec.json.decode, lines))
+        return next((str(one) for one in found if one is not None), None)
+
+    def _write_log(
+        self, table: DeltaTable, actions: Sequence[AddAction | RemoveAction], mark: str, marks: list[Transaction], note: str | None = None
+    ) -> None:
         table.create_write_transaction(
             list(actions),
             "append",
             table.schema(),
             table.metadata().partition_columns,
-            commit_properties=CommitProperties(custom_metadata={KEY: mark}, app_transactions=marks),
+            commit_properties=CommitProperties(
+                custom_metadata={KEY: mark} | ({} if note is None else {NOTE: note}), app_transactions=marks
+            ),
             post_commithook_properties=_NO_HOOKS,
         )
 
-    def _merge(self, name: str, table: DeltaTable, group: pl.DataFrame) -> list[AddAction]:
+    def _merge(self, name: str, table: DeltaTable, group: Sequence[TableFile]) -> list[AddAction]:
         schema, partitions = _schema(table), table.metadata().partition_columns
-        paths = [f"{self.uri(name)}/{path}" for path in group["path"]]
+        paths = [one.uri for one in group]
         frame = pl.scan_parquet(paths, storage_options=self._options or None, credential_provider=None, hive_partitioning=False).collect()
-        values = group["partition"][0] if partitions else {}
+        values = group[0].partition
         frame = frame.with_columns(pl.lit(values[column]).cast(schema[column]).alias(column) for column in partitions)
-        return self._files(name).write(frame.select(schema.names()), partitions, is_new_data=False)
+        return self.writer(name).write(frame.select(schema.names()), partitions, is_new_data=False)
 
     def _checkpoint(self, name: str, table: DeltaTable) -> None:
         table.create_checkpoint()
@@ -352,33 +370,6 @@ def _check_schema(name: str, table: DeltaTable, given: pl.Schema, partition_by: 
         problems.append(f"partitioned by {list(partition_by)}, the table by {partitions}")
     if problems:
         raise SchemaMismatch(f"the frame does not fit the table {name}: " + "; ".join(problems), hint="a changed schema is a new table")
-
-
-def _small_files(table: DeltaTable, target_bytes: int) -> Iterator[pl.DataFrame]:
-    """Groups of at least two files of one partition that together make about `target_bytes`, oldest first."""
-    files = pl.DataFrame(table.get_add_actions())
-    if files.is_empty():
-        return
-    partitions = table.metadata().partition_columns
-    files = files.filter(pl.col("size_bytes") < target_bytes // 2).sort("modification_time", "path")
-    parts = files.group_by(pl.col("partition"), maintain_order=True) if partitions else [((), files)]
-    for _, part in parts:
-        filled = pl.col("size_bytes").cum_sum() // target_bytes
-        for _, group in part.group_by(filled.alias("nth"), maintain_order=True):
-            if group.height > 1:
-                yield group
-
-
-def _removed(row: Mapping[str, object], at: int) -> RemoveAction:
-    values = row.get("partition") or {}
-    assert isinstance(values, Mapping)
-    return RemoveAction(
-        str(row["path"]),
-        data_change=False,
-        deletion_timestamp=at,
-        size=int(str(row["size_bytes"])),
-        partition_values={column: None if value is None else str(value) for column, value in values.items()},
-    )
 
 
 @contextlib.contextmanager

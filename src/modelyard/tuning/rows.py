@@ -44,7 +44,7 @@ def read_rows(yard: Yard, study: Study) -> StudyRows:
     with yard.database.read() as state:
         declared, now = declared_as(state, study), state.now()
     declaration, root = declared.declaration, Path(declared.root)
-    found = learnable(declaration, root, now)
+    found = learnable(declaration, root, now, yard.histories)
     yard.beat()
     seen, held_back = split(found.frame, declaration)
     failed = [one for one in data_checks(seen, declaration, split_again) if not one["passed"]]

@@ -18,6 +18,7 @@ from modelyard.features.domain import DType, SourceUse
 from modelyard.features.domain.types import find_dtype
 from modelyard.features.offline import training_rows
 from modelyard.features.sources.queries import renew_queries
+from modelyard.features.stored import Histories
 from modelyard.storage.rows import digest_frame
 
 FEWEST_ROWS = 200
@@ -38,26 +39,26 @@ def snapshot(yard: Yard, job: Job) -> Outcome:
     """Reads the rows whose label is known by now, joins the features as they were visible, and stores the table by digest."""
     with yard.database.read() as state:
         now = state.now()
-    found = learnable(job.declaration, job.root, now)
+    found = learnable(job.declaration, job.root, now, yard.histories)
     yard.beat()
     facts: Facts = {
         "rows": found.frame.height,
         "digest": found.digest,
         "file": put_frame(yard.blobs, found.frame),
         "feature_set": None if job.declaration.features is None else job.declaration.features.digest,
-        "sources": [{"view": use.view, "view_digest": use.view_digest, "source": use.source, "rows": use.rows} for use in found.sources],
+        "sources": [msgspec.to_builtins(use) for use in found.sources],
         "as_of": now,
     }
     return Done(facts=facts)
 
 
-def learnable(declaration: ModelDeclaration, root: Path, now: Instant) -> Learnable:
+def learnable(declaration: ModelDeclaration, root: Path, now: Instant, histories: Histories | None = None) -> Learnable:
     """The snapshot that a declaration gives at `now`, its sources' paths taken from `root`: labelled rows, joined with features."""
     renew_queries((declaration.observations.source, *(view.source for view in declaration.views)))
     labels = labelled_rows(declaration, root, now)
     if declaration.features is None:
         return Learnable(frame=labels, digest=digest_frame(labels))
-    found = training_rows(declaration.features, labels, AS_OF, {view.name: root for view in declaration.views})
+    found = training_rows(declaration.features, labels, AS_OF, {view.name: root for view in declaration.views}, histories)
     return Learnable(frame=found.frame, digest=found.digest, sources=found.sources)
 
 

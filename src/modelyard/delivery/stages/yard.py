@@ -11,6 +11,7 @@ from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import Delivery, DeliveryDetail, Facts, ModelNotDeclared, StageName
 from modelyard.delivery.service import find_declared
+from modelyard.features.stored import Histories
 from modelyard.ledger.service import LogKey
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database
@@ -24,6 +25,7 @@ class Yard(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     blobs: Blobs
     tables: Tables
+    histories: Histories
     online: OnlineStore
     folder: Path
     log_key: LogKey

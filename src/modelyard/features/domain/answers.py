@@ -104,12 +104,16 @@ class ViewSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceUse(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read for a view: the version of its definition, and the digest and size of its source."""
+    """What was read for a view: the version of its definition, the digest and size of its source, and the stored history's version.
+
+    There is no `history` where the source itself was read.
+    """
 
     view: str
     view_digest: Digest
     source: Digest
     rows: int
+    history: int | None = None
 
 
 class OnlineValues(msgspec.Struct, frozen=True, kw_only=True):

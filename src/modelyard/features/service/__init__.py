@@ -15,6 +15,7 @@ from modelyard.features.service.definitions import (
     resolved_view,
     typed_like,
 )
+from modelyard.features.service.keeping import keep_histories
 from modelyard.features.service.reading import historical_rows, known_entity, read_features, recompute, roots_of, sample_online
 from modelyard.features.service.watching import list_consumers, list_freshness, put_consumer, remove_consumer, view_freshness
 
@@ -26,6 +27,7 @@ __all__ = [
     "get_set",
     "get_view",
     "historical_rows",
+    "keep_histories",
     "known_entity",
     "list_consumers",
     "list_freshness",

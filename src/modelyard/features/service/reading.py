@@ -16,6 +16,7 @@ from modelyard.features.online import OnlineReader
 from modelyard.features.profile import profiled
 from modelyard.features.rows import POLARS_TYPE
 from modelyard.features.service.definitions import get_set
+from modelyard.features.stored import Histories
 from modelyard.storage.database import Database, Snapshot
 from modelyard.storage.online import OnlineStore
 
@@ -44,17 +45,27 @@ def roots_of(snapshot: Snapshot, feature_set: FeatureSet) -> Roots:
     return found
 
 
-def historical_rows(database: Database, feature_set: FeatureSet, labels: pl.DataFrame, as_of: str) -> TrainingRows:
+def historical_rows(
+    database: Database, feature_set: FeatureSet, labels: pl.DataFrame, as_of: str, histories: Histories | None = None
+) -> TrainingRows:
     """`labels` with the features that were visible at each row's instant in `as_of`, with digest, profile and sources.
 
     Raises ViewNotFound, BadLabels, SourceUnreadable, SourceDrifted.
     """
     with database.read() as snapshot:
         roots = roots_of(snapshot, feature_set)
-    return training_rows(feature_set, labels, as_of, roots)
+    return training_rows(feature_set, labels, as_of, roots, histories)
 
 
-def recompute(database: Database, feature_set: FeatureSet, keys: pl.DataFrame, at: Ints, upto: Upto | None = None) -> pl.DataFrame:
+def recompute(  # noqa: PLR0913 - database and histories are where it reads
+    database: Database,
+    feature_set: FeatureSet,
+    keys: pl.DataFrame,
+    at: Ints,
+    upto: Upto | None = None,
+    *,
+    histories: Histories | None = None,
+) -> pl.DataFrame:
     """The offline features for each row of `keys` at each instant (int64 microseconds): what online reads are held against.
 
     `upto` says by view how far its source had been brought online when each row was read (as `OnlineValues.upto_at` did;
@@ -62,7 +73,7 @@ def recompute(database: Database, feature_set: FeatureSet, keys: pl.DataFrame, a
     """
     with database.read() as snapshot:
         roots = roots_of(snapshot, feature_set)
-    return offline_values(feature_set, keys, at, roots, upto=upto)[0]
+    return offline_values(feature_set, keys, at, roots, upto=upto, histories=histories)[0]
 
 
 def read_features(

@@ -15,6 +15,7 @@ from modelyard.access.domain import SYSTEM, Principal, Role
 from modelyard.core.clock import Instant
 from modelyard.features import service as features
 from modelyard.features.domain import FeatureSet, FeatureView, SourceDrifted, SourceUnreadable, ViewNotFound
+from modelyard.features.stored import Histories
 from modelyard.monitoring import store
 from modelyard.monitoring.domain import Alert, AlertKind, ModelNotMonitored, SkewDue, ViewSkew, Watched
 from modelyard.monitoring.rules.alerting import Over, Plan, planned, skew_found
@@ -136,7 +137,7 @@ def _counted(database: Database, tables: Tables, span: Span, most_rows: int = MO
         for (version,), rows in part.partition_by("version", as_dict=True).items():
             feature_set = sets.get(int(str(version)))
             if feature_set is not None:
-                _add(found, _compared(database, feature_set, span.model, rows))
+                _add(found, _compared(database, tables, feature_set, span.model, rows))
     return tuple(found[key] for key in sorted(found))
 
 
@@ -160,14 +161,14 @@ def _feature_sets(snapshot: Snapshot, model: ModelName) -> dict[int, FeatureSet]
     return {number: found for number, digest in digests.items() if digest is not None and (found := known[digest]) is not None}
 
 
-def _compared(database: Database, feature_set: FeatureSet, model: ModelName, rows: pl.DataFrame) -> list[ViewSkew]:
+def _compared(database: Database, tables: Tables, feature_set: FeatureSet, model: ModelName, rows: pl.DataFrame) -> list[ViewSkew]:
     at = rows.get_column("at").to_numpy()
     uptos = {view.name: rows.get_column(f"upto:{view.name}") for view in feature_set.views if f"upto:{view.name}" in rows.columns}
     known = {name: upto.fill_null(NEVER).to_numpy() for name, upto in uptos.items()}
     keys = rows.select(key.name for key in feature_set.keys)
     found = []
     try:
-        recomputed: pl.DataFrame | None = features.recompute(database, feature_set, keys, at, known)
+        recomputed: pl.DataFrame | None = features.recompute(database, feature_set, keys, at, known, histories=Histories(tables))
     except (SourceUnreadable, SourceDrifted, ViewNotFound):
         recomputed = None
     for view in feature_set.views:

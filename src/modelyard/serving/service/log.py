@@ -32,6 +32,7 @@ from modelyard.serving.log.segments import OPEN, SEALED, find_frames, sealed_fra
 from modelyard.serving.tabular import LABELS, PREDICTIONS
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Database, Snapshot, Transaction
+from modelyard.storage.table_leases import release_lease, take_lease
 from modelyard.storage.tables import Tables
 
 LEASE_S = 60.0
@@ -60,7 +61,7 @@ def tick(database: Database, blobs: Blobs, tables: Tables, holder: str) -> int:
     has_lease = False
     try:
         for logged in waiting:
-            has_lease = database.write(lambda tx: store.take_lease(tx, PREDICTIONS, holder, LEASE_S))
+            has_lease = database.write(lambda tx: take_lease(tx, PREDICTIONS, holder, LEASE_S))
             if not has_lease:
                 break
             compact_segment(Log(database, blobs, tables), logged)
@@ -70,7 +71,7 @@ def tick(database: Database, blobs: Blobs, tables: Tables, holder: str) -> int:
     finally:
         # Given back, so that the next worker need not wait until it lapses should this one die.
         if has_lease:
-            database.write(lambda tx: store.release_lease(tx, PREDICTIONS, holder))
+            database.write(lambda tx: release_lease(tx, PREDICTIONS, holder))
     return done
 
 

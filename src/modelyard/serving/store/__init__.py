@@ -25,8 +25,6 @@ from modelyard.serving.store.segments import (
     list_waiting,
     mark_compacted,
     put_segments,
-    release_lease,
-    take_lease,
 )
 
 __all__ = [
@@ -57,7 +55,5 @@ __all__ = [
     "put_version",
     "seal_before",
     "set_state",
-    "release_lease",
-    "take_lease",
     "update_endpoint",
 ]

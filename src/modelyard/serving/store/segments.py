@@ -1,11 +1,11 @@
-"""SQL of the prediction log's segments, and of the lease under which a table is maintained."""
+"""SQL of the prediction log's segments."""
 
 from collections.abc import Iterable
 
 import msgspec
 import sqlalchemy as sa
 
-from modelyard.core.clock import SECOND, Instant
+from modelyard.core.clock import Instant
 from modelyard.serving.domain import Contents, LoggedSegment, SealedSegment
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import METADATA, upsert
@@ -28,13 +28,6 @@ SEGMENT = sa.Table(
     sa.Column("compacted_at", sa.BigInteger, nullable=True, index=True),
     sa.Column("predictions_version", sa.BigInteger, nullable=True),
     sa.Column("labels_version", sa.BigInteger, nullable=True),
-)
-LEASE = sa.Table(
-    "serving_table_lease",
-    METADATA,
-    sa.Column("table_name", sa.String(120), primary_key=True),
-    sa.Column("holder", sa.String(120), nullable=False),
-    sa.Column("until_at", sa.BigInteger, nullable=False),
 )
 
 
@@ -82,21 +75,6 @@ def mark_compacted(tx: Transaction, segment: str, predictions_version: int | Non
     where = (SEGMENT.c.id == segment) & SEGMENT.c.compacted_at.is_(None)
     values = {"compacted_at": tx.wall(), "predictions_version": predictions_version, "labels_version": labels_version}
     return tx.connection.execute(sa.update(SEGMENT).where(where).values(values)).rowcount > 0
-
-
-def take_lease(tx: Transaction, table: str, holder: str, for_s: float) -> bool:
-    """Takes or prolongs the maintenance lease of a table; false where another holds it."""
-    now = tx.lease_time()
-    until = now + round(for_s * SECOND)
-    upsert(tx, LEASE, [{"table_name": table, "holder": holder, "until_at": 0}], ["table_name"])
-    where = (LEASE.c.table_name == table) & ((LEASE.c.holder == holder) | (LEASE.c.until_at <= now))
-    return tx.connection.execute(sa.update(LEASE).where(where).values(holder=holder, until_at=until)).rowcount > 0
-
-
-def release_lease(tx: Transaction, table: str, holder: str) -> None:
-    """Gives the maintenance lease of a table back, unless another has taken it meanwhile."""
-    where = (LEASE.c.table_name == table) & (LEASE.c.holder == holder)
-    tx.connection.execute(sa.update(LEASE).where(where).values(until_at=0))
 
 
 def _segment(row: sa.RowMapping) -> LoggedSegment:
