@@ -22,7 +22,7 @@ GROWTH = 4
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A part of a source that comes by itself: a Parquet file, or else all of it. `changed_ns` is 0 where its digest alone tells a change."""
+    """A part of a source that comes by itself: a Parquet file, or else all of it. `changed_ns` is 0 where its digest tells a change."""
 
     path: str
     size_bytes: int
