@@ -3,7 +3,7 @@
     python bench/windows.py [--size 10m] [--data FOLDER] [--duckdb PYTHON]
 
 The data are those of `bench/features.py`: events of 100,000 entities over 90 days. Beside it stands the plain as-of join of the same
-rows, both from the raw files and from rows in memory. The peer is DuckDB's range join, which knows no creation cut-off, run by
+rows, from the raw files, from history as it is stored, and from rows in memory. The peer is DuckDB's range join, which knows no creation cut-off, run by
 the interpreter `--duckdb` (this one, if it has DuckDB), each measurement in a process of its own.
 """
 
@@ -37,7 +37,9 @@ query = f'''SELECT l.place, {", ".join(columns)}
         AND f.event_timestamp <= l.event_timestamp AND f.event_timestamp > l.event_timestamp - INTERVAL 30 DAY
     GROUP BY l.place'''
 begun = time.perf_counter()
-rows = duckdb.connect().execute(query).to_arrow_table().num_rows
+connection = duckdb.connect()
+connection.execute("SET enable_progress_bar = false")
+rows = connection.execute(query).to_arrow_table().num_rows
 peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
 print(json.dumps({"seconds": round(time.perf_counter() - begun, 2), "peak_gib": peak, "rows": rows}))
 """
@@ -53,6 +55,8 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
     from modelyard.features.join import Questions, timeline, values_at
     from modelyard.features.offline import instants_of, offline_values
     from modelyard.features.rows import CREATED, EVENT
+    from modelyard.features.stored import Histories
+    from modelyard.storage.tables import Tables
 
     def windows(functions: tuple[str, ...]) -> FeatureView:
         source = Parquet("features.parquet", "event_timestamp", "created")
@@ -69,6 +73,14 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
         work = lambda: offline_values(FeatureSet("s", [view]), labels, at, {"w": folder})[0]  # noqa: E731
     elif kind == "join_files":
         work = lambda: offline_values(FeatureSet("s", [JOINED]), labels, at, {"f": folder})[0]  # noqa: E731
+    elif kind in ("stored", "join_stored"):
+        chosen_view = view if kind == "stored" else JOINED
+        histories = Histories(Tables.open(f"file://{folder / 'stored'}"))
+        begun = time.perf_counter()
+        histories.ready(chosen_view, folder)
+        told["ingest_seconds"] = round(time.perf_counter() - begun, 2)
+        asked = Questions.of(labels.select("entity_id"), at)
+        work = lambda: histories.answered(chosen_view, list(chosen_view.names), asked, folder)[0]  # noqa: E731
     else:
         rows = pl.read_parquet(folder / "features.parquet")
         event, created = (pl.col(one).to_physical() for one in ("event_timestamp", "created"))
@@ -111,7 +123,15 @@ def main() -> None:
         folder = given.data or Path(scratch)
         if not (folder / "labels.parquet").exists():
             make_join_data(folder, *SIZES[given.size])
-        names = ["join_files", "files", "join_memory", "memory", *([f"memory:{one}" for one in OTHERS] if given.each else [])]
+        names = [
+            "join_files",
+            "files",
+            "join_stored",
+            "stored",
+            "join_memory",
+            "memory",
+            *([f"memory:{one}" for one in OTHERS] if given.each else []),
+        ]
         me = [sys.executable, __file__, "--data", str(folder), "--alone"]
         told = {"size": given.size} | {name: alone([*me, name]) for name in names}
         if given.duckdb:

@@ -101,16 +101,25 @@ def aggregates_at(made: Tape, outputs: tuple[Output, ...], asked: Questions) -> 
     Null for an entity of which nothing had been seen by then. Of a window without values counts and sums are 0, all else is null.
     """
     codes = made.entities.codes(asked.keys)
+    # Neighbours ask about the same rows: what one has brought near, the next one finds there.
+    order = np.argsort(codes, kind="stable")
+    codes, asked = codes[order], asked.some(asked.keys, order)
     begun = visible_until(made.entities, made.begins, codes, asked.seen_at)
     seen = (codes >= 0) & (begun > np.where(codes >= 0, made.entities.offsets[codes], 0))
+    edges = {
+        window: visible_until(made.entities, made.events, codes, asked.at - window.length_us) for window in {one.window for one in outputs}
+    }
     summed = [output for output in outputs if output.function in SUMMED]
-    spans = {window: _span(made, (codes, begun, seen), asked, window) for window in {one.window for one in summed}}
+    spans = {window: _span(made, (codes, begun, seen), asked, (window, edges[window])) for window in {one.window for one in summed}}
     columns = {output.name: _summed(made.sums[output.column, output.window], output.function, spans[output.window]) for output in summed}
     others = tuple(output for output in outputs if output.function not in SUMMED)
     if others:
         assert made.lanes is not None  # the view's outputs have made it
-        columns |= ordered_at(made.lanes, others, asked, codes)
-    return pl.DataFrame([columns[output.name].alias(output.name).set(pl.Series(~seen), None) for output in outputs])
+        columns |= ordered_at(made.lanes, others, asked, codes, edges)
+    answers = pl.DataFrame([columns[output.name].alias(output.name).set(pl.Series(~seen), None) for output in outputs])
+    back = np.empty(len(order), np.int64)
+    back[order] = np.arange(len(order))
+    return answers.select(pl.all().gather(pl.Series(back)))
 
 
 def _summed(sums: Sums, function: str, span: Span) -> pl.Series:
@@ -127,12 +136,11 @@ def _summed(sums: Sums, function: str, span: Span) -> pl.Series:
     return pl.Series(total / np.maximum(counts, 1)).set(pl.Series(counts == 0), None)
 
 
-def _span(made: Tape, found: tuple[Ints, Ints, npt.NDArray[np.bool_]], asked: Questions, window: Window) -> Span:
+def _span(made: Tape, found: tuple[Ints, Ints, npt.NDArray[np.bool_]], asked: Questions, begins: tuple[Window, Ints]) -> Span:
     """What has begun by what was seen, less what has ended: the rows with an event up to the window's edge."""
     codes, begun, seen = found
-    edge = asked.at - window.length_us
-    ended = visible_until(made.entities, made.events, codes, edge)
-    reach = asked.seen_at - edge
+    window, ended = begins
+    reach = asked.seen_at - (asked.at - window.length_us)
     is_open = seen & (reach > 0)
     span = Span(np.where(is_open, begun, 0), np.where(is_open, ended, 0))
     # Who sees everything up to its instant is done. Where less was seen, a row may have ended that had not even begun.

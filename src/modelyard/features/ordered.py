@@ -101,15 +101,44 @@ class Found(Struct, frozen=True):
         return self.end - self.begin + np.bincount(self.questions, minlength=len(self.begin))
 
 
-def ordered_at(made: Lanes, outputs: tuple[Output, ...], asked: Questions, codes: Ints) -> dict[str, pl.Series]:
-    """The outputs' values for each question by their names, null where a window holds no value (0 distinct ones)."""
+class Edges(Struct, frozen=True):
+    """For each question where windows begin, up to where rows in time are all available, and up to where any may be."""
+
+    begins: dict[Window, Ints]
+    end: Ints
+    until: Ints
+
+    @classmethod
+    def of(cls, made: Lanes, begins: dict[Window, Ints], asked: Questions, codes: Ints) -> "Edges":
+        """The edges of questions whose windows begin there."""
+        until = visible_until(made.entities, made.events, codes, asked.seen_at)
+        return cls(begins, visible_until(made.entities, made.events, codes, asked.seen_at - made.bound), until)
+
+    def some(self, part: slice) -> "Edges":
+        """Those of some questions."""
+        return Edges({window: begin[part] for window, begin in self.begins.items()}, self.end[part], self.until[part])
+
+    @property
+    def widest(self) -> tuple[Ints, Ints, Ints]:
+        """Where the longest window begins, and the others, none of which lies before it."""
+        begin = self.begins[max(self.begins, key=lambda window: window.length_us)]
+        until = np.maximum(self.until, begin)
+        return begin, np.clip(self.end, begin, until), until
+
+
+def ordered_at(made: Lanes, outputs: tuple[Output, ...], asked: Questions, codes: Ints, begins: dict[Window, Ints]) -> dict[str, pl.Series]:
+    """The outputs' values for each question by their names, null where a window holds no value (0 distinct ones).
+
+    `begins` says where each window begins, in the rows by (entity, event).
+    """
     parts: dict[str, list[pl.Series]] = {output.name: [] for output in outputs}
     together: dict[tuple[str, str], list[Output]] = {}
     for output in outputs:
         together.setdefault((output.column, output.function), []).append(output)
     windows = {output.window for output in outputs}
-    for some in _slices(made, max(window.length_us for window in windows), asked, codes):
-        reaches = dict(_reaches(made, windows, asked.at[some], asked.seen_at[some], codes[some]))
+    edges = Edges.of(made, {window: begins[window] for window in windows}, asked, codes)
+    for some in _slices(made, edges):
+        reaches = dict(_reaches(made, edges.some(some), asked.seen_at[some]))
         for (name, function), mine in together.items():
             lane = made.lanes[name]
             # All windows at once: what is done for every row is done once.
@@ -137,46 +166,29 @@ def _found(lane: Lane, late: Ints, reaches: Sequence[Reach]) -> Found:
     )
 
 
-def _slices(made: Lanes, longest: int, asked: Questions, codes: Ints) -> Iterator[slice]:
+def _slices(made: Lanes, edges: Edges) -> Iterator[slice]:
     """The questions in parts, none with many more single rows than are looked at together."""
-    sizes = np.concatenate([[0], np.cumsum(_single_sizes(made, longest, asked.at, asked.seen_at, codes))])
-    first = 0
-    while first < len(codes):
+    begin, end, until = edges.widest
+    single = np.searchsorted(made.late, end) - np.searchsorted(made.late, begin) + until - end
+    sizes = np.concatenate([[0], np.cumsum(single)])
+    first, count = 0, len(begin)
+    while first < count:
         last = max(first + 1, int(np.searchsorted(sizes, sizes[first] + PAIRS_AT_ONCE, side="right")) - 1)
         last = min(last, first + QUESTIONS_AT_ONCE)
         yield slice(first, last)
         first = last
-    if not len(codes):
+    if not count:
         yield slice(0, 0)
 
 
-def _single_sizes(made: Lanes, longest: int, at: Ints, seen_at: Ints, codes: Ints) -> Ints:
-    begin, end, until = _edges(made, longest, at, seen_at, codes)
-    return np.searchsorted(made.late, end) - np.searchsorted(made.late, begin) + until - end
-
-
-def _edges(made: Lanes, length: int, at: Ints, seen_at: Ints, codes: Ints) -> tuple[Ints, Ints, Ints]:
-    """Where a window begins, up to where rows in time are all available, and up to where any may be."""
-    begin = visible_until(made.entities, made.events, codes, at - length)
-    until = np.maximum(visible_until(made.entities, made.events, codes, seen_at), begin)
-    end = np.clip(visible_until(made.entities, made.events, codes, seen_at - made.bound), begin, until)
-    return begin, end, until
-
-
-def _reaches(made: Lanes, windows: set[Window], at: Ints, seen_at: Ints, codes: Ints) -> Iterator[tuple[Window, Reach]]:
-    longest = max(window.length_us for window in windows)
-    begin, end, until = _edges(made, longest, at, seen_at, codes)
-    late_begin, late_end = np.searchsorted(made.late, begin), np.searchsorted(made.late, end)
-    late_questions, late_places = _expanded(late_begin, late_end)
+def _reaches(made: Lanes, edges: Edges, seen_at: Ints) -> Iterator[tuple[Window, Reach]]:
+    begin, end, until = edges.widest
+    late_questions, late_places = _expanded(np.searchsorted(made.late, begin), np.searchsorted(made.late, end))
     questions, places = _expanded(end, until)
     questions, places = np.append(late_questions, questions), np.append(made.late[late_places], places)
     is_there = made.available[places] <= seen_at[questions]
     questions, places = questions[is_there], places[is_there]
-    for window in windows:
-        if window.length_us == longest:
-            yield window, Reach(begin, end, questions, places)
-            continue
-        edge = visible_until(made.entities, made.events, codes, at - window.length_us)
+    for window, edge in edges.begins.items():
         is_inside = places >= edge[questions]
         yield window, Reach(np.minimum(edge, end), end, questions[is_inside], places[is_inside])
 
