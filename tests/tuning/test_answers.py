@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from modelyard.core.clusters import refusal
 from modelyard.core.digests import digest_bytes
-from modelyard.tuning.cluster.addresses import refusal
 from modelyard.tuning.cluster.messages import DIFFERS, RESULT, Order
 from modelyard.tuning.cluster.node import Training
 from modelyard.tuning.cluster.remote import unpacked

@@ -87,14 +87,15 @@ class FeaturesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     The like for object stores: from addresses below `addresses`, opened with `options` and what the environment says.
     `connections` are the databases that declarations may name. The buckets of a large join are answered in `compute`:
-    threads, or processes of their own.
+    threads, processes of their own, or the Ray cluster at `ray`.
     """
 
     roots: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     options: dict[str, str] = {}
     connections: dict[str, str] = {}
-    compute: Literal["threads", "processes"] = "threads"
+    compute: Literal["threads", "processes", "ray"] = "threads"
+    ray: str = ""
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 The column is split by one bit of its ranks after another, from the highest on, zeros before ones; how many zeros lie before a
 place carries a range from one level to the next. Only one level is held at a time. Source: Grossi, Gupta, Vitter,
-High-order entropy-compressed text indexes, SODA 2003; laid out as in Claude, Navarro, The wavelet matrix, SPIRE 2012.
+High-order entropy-compressed text indexes, SODA 2003; laid out as a wavelet matrix, SPIRE 2012.
 """
 
 from collections.abc import Iterator

@@ -19,12 +19,12 @@ from rich.table import Table
 import modelyard
 from modelyard.access.rules import is_loopback
 from modelyard.core.clock import SystemClock
+from modelyard.core.clusters import is_installed, refusal
 from modelyard.core.errors import ModelyardError
 from modelyard.core.settings import FILE, Settings, read_settings
 from modelyard.server.data_folder import CLI, GATEWAY, noted_addresses
 from modelyard.storage.database import Database
 from modelyard.storage.migrations import current_version, revisions
-from modelyard.tuning.cluster.addresses import is_installed, refusal
 
 LEAST_FREE_BYTES = 1_000_000_000
 LEAST_FREE_SHARE = 0.05
@@ -92,7 +92,9 @@ def examined(data: str | None) -> Iterator[Finding]:
     yield _answering("server", f"{server}/readyz", "yard up, or yard server")
     yield _answering("gateway", f"{gateway}/readyz", "yard up, or yard gateway")
     if settings.worker.ray:
-        yield _ray(settings.worker.ray)
+        yield _ray("worker.ray", settings.worker.ray, "trials train")
+    if settings.features.compute == "ray":
+        yield _ray("features.ray", settings.features.ray, "buckets of joins are answered")
     if not settings.login and not is_loopback(settings.server.host):
         yield Finding(what="login", state="bad", found=f"nobody is asked who they are at {settings.server.host}", todo="bind to 127.0.0.1")
 
@@ -173,16 +175,16 @@ def _schema(current: str | None) -> Finding:
     )
 
 
-def _ray(address: str) -> Finding:
-    """Whether trials find what they need, as far as that shows without joining the cluster."""
+def _ray(setting: str, address: str, work: str) -> Finding:
+    """Whether `work` finds what it needs, as far as that shows without joining the cluster."""
     if not is_installed():
         return Finding(
-            what="ray", state="bad", found="worker.ray is set, and Ray is not installed", todo='pip install "modelyard[server,ray]"'
+            what="ray", state="bad", found=f"{setting} is to be used, and Ray is not installed", todo='pip install "modelyard[server,ray]"'
         )
     if said := refusal(address):
-        todo = "start it, or mend worker.ray; empty means that trials train on this machine"
+        todo = f"start it, or mend {setting}: without it this machine does the work"
         return Finding(what="ray", state="bad", found=f"{address}: {said}", todo=todo)
-    return Finding(what="ray", state="good", found=f"trials train on the cluster at {address}")
+    return Finding(what="ray", state="good", found=f"{work} on the cluster at {address}")
 
 
 def _answering(what: str, url: str, start: str) -> Finding:

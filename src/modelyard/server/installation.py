@@ -43,7 +43,7 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def histories(self) -> Histories:
         """Where rows of large sources are laid out, and how they are joined."""
-        return Histories(self.tables, compute=self.settings.features.compute)
+        return Histories(self.tables, compute=self.settings.features.compute, ray=self.settings.features.ray)
 
     def folder(self, name: str) -> Path:
         """A folder of the data folder, made where it is missing."""

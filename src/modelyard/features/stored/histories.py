@@ -20,6 +20,7 @@ from modelyard.features.domain import FeatureView, SourceUnreadable, SourceUse
 from modelyard.features.join import Questions
 from modelyard.features.rows import ROW, OpenSource, check_types, normalised, not_as_declared, source_files, source_rows
 from modelyard.features.stored.answers import bucket_answers
+from modelyard.features.stored.cluster import answered_on_ray
 from modelyard.features.stored.ingest import Pieces, split, written
 from modelyard.features.stored.joining import Layout, joined
 from modelyard.features.stored.running import Compute, answered_by, cores
@@ -81,8 +82,9 @@ _laying_out: dict[str, threading.Lock] = {}
 class Histories:
     """Stored histories in some tables, and how they are joined. May be shared by threads; other processes may use the same tables."""
 
-    def __init__(self, tables: Tables, *, compute: Compute = "threads", memory_bytes: int = 2**30) -> None:
+    def __init__(self, tables: Tables, *, compute: Compute = "threads", ray: str = "", memory_bytes: int = 2**30) -> None:
         self.tables = tables
+        self._ray = ray
         self._compute = compute
         self._memory_bytes = memory_bytes
 
@@ -129,6 +131,8 @@ class Histories:
         laid, found = history.laid, self.tables.contents(history.table, history.version)
         layout = Layout(laid.buckets, found.files, found.options)
         workers, wanted = self.workers(view, laid.rows // laid.buckets), answer_types(view, names, history.schema)
+        if self._compute == "ray":
+            return joined(view, wanted, asked, layout, lambda tasks: answered_on_ray(tasks, self._ray))
         return joined(view, wanted, asked, layout, lambda tasks: answered_by(bucket_answers, tasks, self._compute, workers))
 
     def _carried_out(self, source: Source, standing: StoredHistory | None, step: Step) -> StoredHistory:

@@ -12,7 +12,8 @@ from typing import Literal, TypeVar
 
 from modelyard.core.processes import PARENT, die_with_parent
 
-Compute = Literal["threads", "processes"]
+Compute = Literal["threads", "processes", "ray"]
+"""`ray` is not begun here: its answers come over `cluster.py`."""
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 

@@ -17,9 +17,9 @@ import msgspec
 import ray
 from ray.exceptions import RayError
 
+from modelyard.core.clusters import refusal
 from modelyard.core.digests import Digest, digest_bytes
 from modelyard.core.processes import die_with_parent
-from modelyard.tuning.cluster.addresses import refusal
 from modelyard.tuning.cluster.messages import ANSWER, AWAY, LOST, ORDER, OWN, ROWS, SOURCE, STOPPED, Errand, Order
 from modelyard.tuning.cluster.node import Training
 

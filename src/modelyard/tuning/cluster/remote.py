@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
+from modelyard.core.clusters import is_installed
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import ErrorBody
 from modelyard.core.processes import end_child, words_for_child
 from modelyard.delivery.domain import TrainingFailed
 from modelyard.delivery.environments import OUTSIDE_WORDS, PYTHON, EnvironmentFailed, environment_digest, locked_requirements
 from modelyard.delivery.training import TRAIN_TIMEOUT_S, job_of
-from modelyard.tuning.cluster.addresses import is_installed
 from modelyard.tuning.cluster.messages import (
     ANSWER,
     AWAY,

@@ -1,4 +1,4 @@
-"""A cluster's address, as `worker.ray` has it, and whether somebody answers there. Owns no connection."""
+"""The address of a Ray cluster, as `worker.ray` and `features.ray` have it, and whether somebody answers there. Owns no connection."""
 
 import importlib.util
 import socket
