@@ -51,6 +51,9 @@ from modelyard.tracking.service import get_run
 from modelyard.web.parts import Link
 from tests.delivery.reproducing import asked, reproduced, settings_of, shipped, standing, write_project
 
+# Each worker would deliver models of its own.
+pytestmark = pytest.mark.xdist_group("reproduction")
+
 FLIGHTS = "flights.parquet"
 
 

@@ -11,6 +11,9 @@ import pytest
 from demo.sources import package_folder
 from tests.servers import free_port
 
+# Each worker would replay days of its own.
+pytestmark = pytest.mark.xdist_group("demo")
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 FLIGHTS = 336_776
 

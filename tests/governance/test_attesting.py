@@ -27,6 +27,9 @@ from modelyard.tracking.domain import DEFAULT_EXPERIMENT, NewRun
 from modelyard.tracking.service import create_run, ensure_default
 from tests.governance.shipping import CREWS, LATE, decide
 
+# Each worker would let a model through of its own.
+pytestmark = pytest.mark.xdist_group("let through")
+
 SIGNED = {MODEL_SIGNATURE, ATTESTATIONS[Attested.TRAINING], ATTESTATIONS[Attested.EVALUATION]}
 DECIDED = SIGNED | {ATTESTATIONS[Attested.APPROVAL], ATTESTATIONS[Attested.GATE]}
 

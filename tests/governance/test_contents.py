@@ -24,6 +24,9 @@ from modelyard.server.installation import Installation
 from tests.conftest import START
 from tests.governance.shipping import ADA, EVE, LATE
 
+# Each worker would let a model through of its own.
+pytestmark = pytest.mark.xdist_group("let through")
+
 LOCK = b"""
 [[package]]
 name = "mine"

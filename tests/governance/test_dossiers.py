@@ -23,6 +23,9 @@ from modelyard.server.installation import Installation
 from tests.governance.bundles import remanifest
 from tests.governance.shipping import ADA, BOB, CREWS, EVE, LATE, PLAIN, decide, ship, waiting_version
 
+# Each worker would let a model through of its own.
+pytestmark = pytest.mark.xdist_group("let through")
+
 MAX = Principal(id=PrincipalId("usr_max"), name="max", kind="person", roles={TeamId("other"): Role.ADMIN})
 AUDITOR = Principal(id=PrincipalId("usr_aud"), name="aud", kind="person", roles={DEFAULT_TEAM: Role.AUDITOR})
 

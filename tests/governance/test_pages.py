@@ -31,6 +31,9 @@ from tests.conftest import fresh_postgresql
 from tests.governance.shipping import ADA, LATE, declare, ship, write_project
 from tests.servers import PostgreSQL
 
+# Each worker would let a model through of its own.
+pytestmark = pytest.mark.xdist_group("office")
+
 HTML, JSON = {"Accept": "text/html"}, {"Accept": "application/json"}
 PASSWORD = "four plain words suffice"
 VERSION = "/models/late/versions/1"
