@@ -125,17 +125,15 @@ def visible_until(entities: Entities, times: Ints, codes: Ints, at: Ints) -> Int
     `times` are in the order by (code, time). An unknown entity's answer is where its rows would be: 0.
     """
     known = codes >= 0
-    low = np.where(known, entities.offsets[codes], 0)
+    found = np.where(known, entities.offsets[codes], 0)
     high = np.where(known, entities.offsets[codes + 1], 0)
-    longest = int((high - low).max(initial=0))
-    last = max(len(times) - 1, 0)
-    for _ in range(longest.bit_length()):
-        middle = (low + high) >> 1
-        below = times[np.minimum(middle, last)] <= at
-        open_ = low < high
-        low = np.where(open_ & below, middle + 1, low)
-        high = np.where(open_ & ~below, middle, high)
-    return low
+    step = (1 << int((high - found).max(initial=0)).bit_length()) >> 1
+    while step:
+        # Steps that would go too far go to the end, where a row that is too late says no to them.
+        probe = np.minimum(found + step, high)
+        found = np.where(times[probe - 1] <= at, probe, found)
+        step >>= 1
+    return found
 
 
 def timeline(rows: pl.DataFrame, view: FeatureView, values: Values | None = None) -> Timeline:
