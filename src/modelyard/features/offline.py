@@ -18,6 +18,7 @@ from modelyard.features.domain import BadLabels, FeatureSet, FeatureView, Key, S
 from modelyard.features.domain.types import find_dtype
 from modelyard.features.history import load_history
 from modelyard.features.join import Ints, Questions, values_at
+from modelyard.features.on_demand import on_demand_columns
 from modelyard.features.profile import profiled
 from modelyard.features.rows import (
     files_digest,
@@ -68,7 +69,8 @@ def offline_values(
 ) -> tuple[pl.DataFrame, tuple[SourceUse, ...]]:
     """The set's features for each row of `keys` at each instant, and what was read. Every type is that of the definition.
 
-    With `upto`, only what had become available by then is seen of a view, though the instant stays what it is.
+    `keys` has the fields of the request beside them that the set's on-demand features read. With `upto`, only what had
+    become available by then is seen of a view, though the instant stays what it is.
     """
     checked = checked_keys(keys, feature_set.keys)
     columns: dict[str, pl.Series] = {}
@@ -78,7 +80,9 @@ def offline_values(
         asked = Questions.of(mine, at, None if upto is None else upto.get(view.name))
         values, uses[view.name] = _view_values(view, asked, roots[view.name])
         columns |= {column.name: column for column in values.get_columns() if column.name in feature_set.names}
-    return pl.DataFrame([columns[name] for name in feature_set.names]), tuple(uses.values())
+    read = pl.DataFrame([columns[name] for name in feature_set.read.names])
+    computed = on_demand_columns(feature_set, read, keys) if feature_set.on_demand else []
+    return read.with_columns(computed), tuple(uses.values())
 
 
 def instants_of(frame: pl.DataFrame, column: str) -> Ints:

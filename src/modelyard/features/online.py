@@ -11,6 +11,7 @@ import msgspec
 from modelyard.core.clock import Instant
 from modelyard.features.domain import FeatureSelection, FeatureSet, OnlineValues, Reason
 from modelyard.features.layout import ENTITY, Mark, PlainRow, key_bytes, mark_key, prefix
+from modelyard.features.on_demand import OnlineFunctions
 from modelyard.features.parts import Found, Part
 from modelyard.features.windows import WindowPart
 from modelyard.storage.online import OnlineStore
@@ -107,9 +108,12 @@ class OnlineReader:
         self.set = feature_set
         self._views = [_View(selection) for selection in feature_set.features]
         self._mark = msgspec.msgpack.Decoder(Mark)
+        self._functions = OnlineFunctions(feature_set) if feature_set.on_demand else None
 
     def read(self, store: OnlineStore, rows: Sequence[Row], at: Instant) -> OnlineValues:
         """The values for each row, by the entity keys in it, as of `at`. A key that is missing or null is nobody's.
+
+        What is computed on demand reads the row's other fields, too: of the types that the set declares for its `request`.
 
         Raises BadLabels for a key of a wrong type and OnlineUnavailable where the store does not answer.
         """
@@ -129,6 +133,8 @@ class OnlineReader:
             values.upto_at[view.name] = None if mark is None else Instant(self._mark.decode(mark).upto_at)
             found = view.absent(count) if mark is None else view.found(contents[first + 1 : last], count, at)
             _spread(view, [found[place] for place in places], values)
+        if self._functions is not None:
+            self._functions.add(values, rows)
         return values
 
 

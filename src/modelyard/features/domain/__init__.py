@@ -3,6 +3,7 @@
 from modelyard.features.domain.aggregations import Aggregate, Output, percentile_of
 from modelyard.features.domain.answers import (
     AppliedFeatures,
+    AppliedOnDemand,
     AppliedSet,
     AppliedView,
     FeatureConsumer,
@@ -18,11 +19,14 @@ from modelyard.features.domain.errors import (
     BadLabels,
     FeatureSetNotFound,
     InvalidDeclaration,
+    NotColumnwise,
+    OnDemandNotFound,
     SourceDrifted,
     SourceUnreadable,
     UnknownFeature,
     ViewNotFound,
 )
+from modelyard.features.domain.on_demand import OnDemand
 from modelyard.features.domain.profiles import Bins, CategoryCount, ColumnProfile, TableProfile
 from modelyard.features.domain.sets import FeatureSet
 from modelyard.features.domain.types import DType, DTypeLike, Value, dtype_of, duration_text, duration_us
@@ -31,6 +35,7 @@ from modelyard.features.domain.views import Feature, FeatureSelection, FeatureVi
 __all__ = [
     "Aggregate",
     "AppliedFeatures",
+    "AppliedOnDemand",
     "AppliedSet",
     "AppliedView",
     "BadLabels",
@@ -49,6 +54,9 @@ __all__ = [
     "InvalidDeclaration",
     "Key",
     "Materialization",
+    "NotColumnwise",
+    "OnDemand",
+    "OnDemandNotFound",
     "OnlineValues",
     "Output",
     "Parquet",

@@ -45,7 +45,8 @@ def features_reply(handlers: Sequence[Handler], name: str, content: bytes, now: 
     loaded = by_name.get(name)
     if loaded is None or loaded.version.feature_set is None:
         raise FeatureSetNotFound(f"no model here reads a feature set {name[:80]!r}", hint=nearest(name, by_name))
-    asked = _key_form(loaded.version.keys).decoded(content)
+    fields = tuple((field.name, field.dtype or "float64") for field in loaded.version.feature_set.request)
+    asked = _row_form(loaded.version.keys, fields).decoded(content)
     read = loaded.read(asked, now)
     features = list(read.features)
     rows = [dict(zip(features, row, strict=True)) for row in zip(*read.features.values(), strict=True)]
@@ -55,8 +56,8 @@ def features_reply(handlers: Sequence[Handler], name: str, content: bytes, now: 
 
 
 @functools.lru_cache(maxsize=64)
-def _key_form(keys: tuple[tuple[str, DType], ...]) -> Form:
-    return Form(dict(keys), {})
+def _row_form(keys: tuple[tuple[str, DType], ...], fields: tuple[tuple[str, DType], ...]) -> Form:
+    return Form(dict(keys), dict(fields))
 
 
 def label_frame(handler: Handler, content: bytes, now: Instant, wall: Instant) -> LabelFrame:

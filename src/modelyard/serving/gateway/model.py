@@ -67,6 +67,8 @@ class LoadedVersion:
         self._reader = OnlineReader(version.feature_set) if version.feature_set else None
         self._online = online
         self._keys = tuple(name for name, _ in version.keys)
+        fields = version.feature_set.request if version.feature_set else ()
+        self._read_by = (*self._keys, *(field.name for field in fields))
         self._request = tuple(name for name, _ in version.request)
         self._features = version.feature_set.names if version.feature_set else ()
         self._views = tuple(view.name for view in version.feature_set.views) if version.feature_set else ()
@@ -78,10 +80,10 @@ class LoadedVersion:
         return self.cost_s > INLINE_S
 
     def read(self, asked: Asked, now: Instant) -> Read:
-        """The online features of the asked rows. Raises OnlineUnavailable."""
+        """The online features of the asked rows, and what is computed of them on demand. Raises OnlineUnavailable."""
         if self._reader is None:
             return NOTHING_READ
-        names = self._keys
+        names = self._read_by
         cells = zip(*(asked.columns[name] for name in names), strict=True)
         values = self._reader.read(self._online, [dict(zip(names, row, strict=True)) for row in cells], now)
         return Read(values.columns, values.ages_us, values.upto_at)
