@@ -24,6 +24,7 @@ NAMES = [
     "model",
     "numbers",
     "on",
+    "on_demand",
     "performance",
     "quality",
     "report",
