@@ -27,6 +27,7 @@ NAMES = [
     "model",
     "numbers",
     "on",
+    "on_demand",
     "performance",
     "quality",
     "report",

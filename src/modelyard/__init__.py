@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from modelyard.features.domain import Aggregate, Csv, Delta, Entity, FeatureView, Parquet, Sql, Window
     from modelyard.monitoring.domain import drift, performance, quality
     from modelyard.sdk.declarations import canary, constant, gate, model, on, rows
+    from modelyard.sdk.on_demand import on_demand
     from modelyard.sdk.reporting import report, report_iteration
     from modelyard.sdk.tracking.run import Run
     from modelyard.sdk.tracking.starting import start
@@ -37,6 +38,7 @@ __all__ = [
     "model",
     "numbers",
     "on",
+    "on_demand",
     "performance",
     "quality",
     "report",
@@ -52,6 +54,7 @@ _HOMES = (
     ("modelyard.sdk.declarations", ("canary", "constant", "gate", "model", "on", "rows")),
     ("modelyard.sdk.tracking.run", ("Run",)),
     ("modelyard.sdk.tracking.starting", ("start",)),
+    ("modelyard.sdk.on_demand", ("on_demand",)),
     ("modelyard.sdk.reporting", ("report", "report_iteration")),
     ("modelyard.sdk.training", ("numbers",)),
     ("modelyard.sdk.tuning", ("choice", "integers", "loguniform", "uniform")),

@@ -9,9 +9,11 @@ import pytest
 
 from modelyard.access.domain import SYSTEM, Role
 from modelyard.cli import features as features_commands
+from modelyard.cli.features import _entity
 from modelyard.cli.labels import Columns, _batches, _rows
+from modelyard.core.errors import InvalidInput
 from modelyard.features import service as features
-from modelyard.features.domain import Entity, FeatureSet, FeatureView, Parquet
+from modelyard.features.domain import Entity, Feature, FeatureSet, FeatureView, OnDemand, Parquet
 from tests.cli.conftest import Yard
 from tests.server.conftest import Running
 
@@ -62,6 +64,17 @@ def test_values_online_are_asked_for_by_key_or_by_name(yard: Yard, applied: pl.D
     assert "not materialized" in yard("features", "get", "cli_features", "JFK").out
     assert "did you mean origin?" in yard("features", "get", "cli_features", "orign=JFK").err
     assert "origin=JFK" in yard("features", "get", "cli_features").err
+
+
+def test_fields_that_on_demand_features_read_are_written_as_keys_are() -> None:
+    inputs = (Feature("wind", "float64"), Feature("hops", "int64"), Feature("hub", "bool"), Feature("gust", "float64"))
+    felt = OnDemand("felt", inputs, "float64", "def felt(wind, hops, hub, gust): return np.where(hub, wind * hops, gust)")
+    found = FeatureSet("cli_features", [VIEW, felt])
+    assert _entity(found, "JFK") == {"origin": "JFK"}
+    assert _entity(found, "origin=JFK,hops=3,hub=true,gust=0.5") == {"origin": "JFK", "hops": 3, "hub": True, "gust": 0.5}
+    for text, words in (("origin=JFK,hub=yes", "hub is bool"), ("origin=JFK,gust=x", "gust is float64"), ("hops=3", "has no origin")):
+        with pytest.raises(InvalidInput, match=words):
+            _entity(found, text)
 
 
 def test_labels_go_by_id_or_by_keys_with_their_time_in_microseconds() -> None:

@@ -1,4 +1,4 @@
-"""Who is told of a declaration: the viewers of its team; to others it is missing, by name and in what a wrong name is near."""
+"""Who is told of a declaration: the viewers of its team; to others it is missing. What a plan says of on-demand features."""
 
 from pathlib import Path
 
@@ -6,8 +6,13 @@ import msgspec
 import pytest
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal, PrincipalId, Role, TeamId
+from modelyard.core.clock import Instant
+from modelyard.delivery.declaration import DeclaredModel
 from modelyard.delivery.domain import ModelNotDeclared, NewDelivery
 from modelyard.delivery.service import declare_model, get_declared, plan_model, start_delivery
+from modelyard.delivery.stages.data import learnable
+from modelyard.features.domain import Feature, FeatureSet, OnDemand, OnDemandNotFound
+from modelyard.features.service import list_on_demand_versions
 from modelyard.storage.database import Database
 from tests.delivery.declaring import declared, write_sources
 
@@ -42,3 +47,41 @@ def test_a_plan_tells_other_teams_nothing_of_what_is_declared(database: Database
         assert "owner" in plan_model(snapshot, VIEWER, changed).changes[0].detail
         planned = plan_model(snapshot, OTHER, changed).changes
     assert (planned[0].kind, {one.kind for one in planned[1:]}) == ("add", {"read"})
+
+
+def felt(source: str = "return wind / distance", *, name: str = "felt") -> OnDemand:
+    inputs = (Feature("wind", "float64"), Feature("distance", "int64"))
+    return OnDemand(name, inputs, "float64", f"def {name}(wind, distance): {source}")
+
+
+def computing(folder: Path, *functions: OnDemand) -> DeclaredModel:
+    """The declaration, with on-demand features behind what it reads."""
+    body = declared(folder)
+    assert body.declaration.features is not None
+    features = FeatureSet("late", [*body.declaration.features.features, *functions])
+    return msgspec.structs.replace(body, declaration=msgspec.structs.replace(body.declaration, features=features))
+
+
+def test_a_plan_says_which_functions_are_new_changed_and_gone(database: Database, folder: Path) -> None:
+    def changes(*functions: OnDemand) -> list[tuple[str, str]]:
+        with database.read() as snapshot:
+            planned = plan_model(snapshot, VIEWER, computing(folder, *functions)).changes
+        return [(one.kind, one.name) for one in planned if one.what == "on-demand feature"]
+
+    assert changes(felt()) == [("add", "felt")]
+    declare_model(database, SYSTEM, computing(folder, felt()))
+    assert changes(felt()) == []
+    assert changes(felt("return distance / wind"), felt(name="other")) == [("change", "felt"), ("add", "other")]
+    assert changes() == [("remove", "felt")]
+    declare_model(database, SYSTEM, computing(folder, felt("return distance / wind")))
+    with database.read() as snapshot:
+        assert [one.number for one in list_on_demand_versions(snapshot, VIEWER, "felt")] == [2, 1]
+        with pytest.raises(OnDemandNotFound):
+            list_on_demand_versions(snapshot, OTHER, "felt")
+
+
+def test_training_rows_have_what_is_computed_on_demand(folder: Path) -> None:
+    body = computing(folder, felt("return np.where(distance == 2, np.nan, wind / distance)"))
+    found = learnable(body.declaration, folder, Instant(2**62))
+    assert found.frame["felt"].to_list() == [1.0, None, 1.0]
+    assert found.digest != learnable(computing(folder, felt()).declaration, folder, Instant(2**62)).digest

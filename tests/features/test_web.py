@@ -14,7 +14,7 @@ from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal
 from modelyard.core.clock import Instant
 from modelyard.features import domain, service
 from modelyard.features.api import OPERATIONS
-from modelyard.features.domain import AppliedFeatures, FeatureView
+from modelyard.features.domain import AppliedFeatures, Feature, FeatureSet, FeatureView, OnDemand
 from modelyard.features.pages import PAGES, definition_of
 from modelyard.features.sections import Parities, Parity
 from modelyard.storage.database import Database, Snapshot
@@ -128,3 +128,19 @@ def test_a_views_page_says_whether_its_reads_were_those_of_its_source(client: Cl
     assert "Identical" in weather
     assert '<td class="num">330,000</td>' in weather
     assert "No day measured yet" in delays
+
+
+def test_the_page_of_an_on_demand_feature_shows_its_function_and_who_trusts_it(client: Client, database: Database, root: Path) -> None:
+    inputs = (Feature("wind_speed", "float64"), Feature("hops", "int64"), Feature("origin", "string"))
+    felt = OnDemand("felt", inputs, "float64", "def felt(wind_speed, hops, origin): return np.sqrt(wind_speed) * hops", "How it feels.")
+    service.apply_features(database, SYSTEM, [FeatureSet("late", [WEATHER, felt])], root)
+    assert 'href="/features/on-demand/felt"' in client.get("/features", headers=HTML).text
+    text = client.get("/features/on-demand/felt", headers=HTML).text
+    for words in ("How it feels.", "return np.sqrt(wind_speed) * hops", "np.sqrt", "4,096", 'href="/features/weather"', felt.digest):
+        assert words in text
+    twin = client.get("/features/on-demand/felt", headers={"accept": "application/json"}).json()
+    assert [one["origin"] for one in twin["inputs"]] == ["the view weather", "the request", "a key of the request"]
+    assert client.get("/api/v1/on-demand-features").json()[0]["digest"] == felt.digest
+    assert client.get("/api/v1/on-demand-features/fel/versions").json()["error"]["hint"] == "did you mean felt?"
+    read = client.post("/api/v1/features/late", json={"rows": [{"origin": "JFK", "hops": 2}]}).json()
+    assert read["missing"]["felt"] == {"0": "not_materialized"}

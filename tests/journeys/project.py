@@ -17,16 +17,23 @@ from tests.servers import free_port
 REPOSITORY = Path(__file__).resolve().parents[2]
 YARD = [sys.executable, "-m", "modelyard.cli.main"]
 MODELS = """
+import numpy as np
 import polars as pl
 from lightgbm import LGBMClassifier
 from modelyard import Entity, FeatureView, Parquet, Window, canary, constant, drift, gate, model, numbers, performance, quality, rows
+from modelyard import on_demand
 
 airport = Entity("origin")
 weather = FeatureView("weather", airport, Parquet("weather.parquet", timestamp="at"), features=["wind"], ttl="3h")
 delays = FeatureView("delays", airport, Parquet("departures.parquet", timestamp="at"),
                      aggregate={"delay": ["mean", "count"]}, windows=[Window("1h"), Window("7d")])
 
-@model(owner="ops", risk="limited", purpose="Warn of late flights.", features=[weather, delays["delay_mean_1h", "delay_mean_7d"]],
+@on_demand
+def delay_a_mile(delay_mean_7d: float, distance: int, origin: str) -> float:
+    return np.where(origin == "JFK", 2.0, 1.0) * delay_mean_7d / distance
+
+@model(owner="ops", risk="limited", purpose="Warn of late flights.",
+       features=[weather, delays["delay_mean_1h", "delay_mean_7d"], delay_a_mile],
        rows=rows("flights.parquet", timestamp="scheduled_at", known="landed_at"), request={"distance": pl.Int64, "hour": pl.Int64},
        as_of="2h before scheduled_at", label="late", gates=[gate("metrics.roc_auc >= 0.55"), gate("metrics.roc_auc < GATE")],
        rollout=canary(50, bake="1s"), monitors=[drift(), quality(), performance("roc_auc", drop=0.05)], fallback=constant(0.25))

@@ -17,7 +17,16 @@ def states(shipped: dict[str, object]) -> dict[str, str]:
     return {stage["name"]: stage["state"] for stage in stages}
 
 
-PAGES = ("/models/late", "/models/late/versions/1", "/serving/late", "/monitoring/late", "/features/weather", "/deliveries", "/approvals")
+PAGES = (
+    "/models/late",
+    "/models/late/versions/1",
+    "/serving/late",
+    "/monitoring/late",
+    "/features/weather",
+    "/features/on-demand/felt",
+    "/deliveries",
+    "/approvals",
+)
 
 
 def check_pages(mine: Mine) -> None:
@@ -35,10 +44,11 @@ def check_commands(mine: Mine) -> None:
     assert isinstance(endpoints, list)
     assert endpoints[0]["live"]["revision"]["traffic"]["champion"] == 1
     assert (status["alerts"], status["approvals"]) == ([], [])
-    read = mine.yard("features", "get", "late", "JFK")
+    read = mine.yard("features", "get", "late", "origin=JFK,distance=500")
     columns = read["columns"]
     assert isinstance(columns, dict)
     assert columns["delay_mean_7d"][0] is not None, read
+    assert columns["delay_a_mile"] == [2.0 * columns["delay_mean_7d"][0] / 500], read
     joined = mine.yard("features", "join", "late", "flights.parquet", "--as-of", "scheduled_at", "--out", "joined.parquet")
     assert joined["rows"] == 4000
     assert mine.yard("log", "labels", "late", "flights.parquet")["accepted"] == 4000
@@ -94,6 +104,8 @@ def test_one_command_takes_a_model_from_raw_data_to_an_answer(mine: Mine) -> Non
         answer = gateway.post("/predict/late", json={"rows": rows}).json()
         assert (answer["model"], answer["version"]) == ("late", 1)
         assert all(0.0 <= one["value"] <= 1.0 for one in answer["predictions"])
+        read = gateway.post("/features/late", json={"rows": [{"origin": "LGA", "distance": 900}]}).json()["rows"][0]
+        assert read["delay_a_mile"] == read["delay_mean_7d"] / 900
         verified = control.post("/api/v1/ledger/verification", json={"known": []}).json()
     assert verified["findings"] == [], verified
     check_pages(mine)

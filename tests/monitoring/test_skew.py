@@ -2,14 +2,17 @@
 
 import msgspec
 import numpy as np
+import polars as pl
 import pytest
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant
 from modelyard.features import service as features
-from modelyard.features.domain import FeatureSet, FeatureView
+from modelyard.features.domain import Feature, FeatureSet, FeatureView, OnDemand
 from modelyard.monitoring.domain import AlertKind, ModelNotMonitored, ViewSkew, drift
 from modelyard.monitoring.service import Span, list_alerts, list_open_alerts, list_skew, measure_due, measure_skew
+from modelyard.monitoring.service.skew import _computed_by_day
+from modelyard.serving.domain import Arm
 from tests.conftest import START
 from tests.monitoring.world import DAY, LATE, SET, World, drawn
 
@@ -82,6 +85,19 @@ def test_reads_of_a_set_that_was_superseded_are_compared(measured: World) -> Non
     measured.database.write(lambda tx: features.apply_set(tx, SYSTEM, narrower))
     (found,) = measure_skew(measured.database, measured.tables, span())
     assert (found.view, found.compared) == ("weather", 2)
+
+
+def test_what_was_computed_on_demand_is_computed_anew_from_its_logged_inputs() -> None:
+    source = "def felt(wind, hops): return np.log1p(np.abs(wind)) / hops"
+    felt = OnDemand("felt", (Feature("wind", "float64"), Feature("hops", "int64")), "float64", source)
+    logged = [None, 0.5, float(np.log1p(3.0)), float(np.nextafter(np.log1p(3.0), 9.0)), None, None]
+    rows = pl.DataFrame({
+        "origin": ["JFK"] * 6, "at": [START + hour * HOUR for hour in range(6)], "arm": [Arm.CHAMPION.value] * 5 + [Arm.FALLBACK.value],
+        "wind": [1.0, float(np.expm1(0.5)), 3.0, 3.0, 3.0, None], "hops": [None, 1, 1, 1, 0, 2], "upto:weather": [START] * 5 + [None],
+        "felt": logged,
+    }, schema_overrides={"felt": pl.Float64})  # fmt: skip
+    (found,) = _computed_by_day(FeatureSet("late", [*SET.features, felt]), LATE, rows)
+    assert (found.view, found.compared, found.different, found.unverifiable) == ("on-demand/felt", 5, 1, 0)
 
 
 def test_a_long_span_is_compared_in_parts(measured: World) -> None:

@@ -13,12 +13,12 @@ from modelyard.cli.labels import read_table
 from modelyard.cli.output import Json, console, plain, print_json, print_table
 from modelyard.core.errors import InvalidInput
 from modelyard.core.names import nearest
-from modelyard.features.domain import FeatureSet, Key, OnlineValues
+from modelyard.features.domain import DType, FeatureSet, Key, OnlineValues
 from modelyard.sdk.client import Client
 
 BATCH_ROWS = 500_000
 BATCH_BYTES = 32_000_000
-Cell = str | int | None
+Cell = str | int | float | bool | None
 
 
 class Joined(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,8 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
 def get(feature_set: Annotated[str, Parameter(name="SET")], /, *keys: str, json: Json = False) -> int:
     """The values of a feature set online, now, with their ages.
 
-    Each KEY is an entity: its key alone where the set has one, else `name=value` for each, joined by commas.
+    Each KEY is an entity: its key alone where the set has one, else `name=value` for each, joined by commas. So are the
+    fields of a request that on-demand features read; what is left out is null.
 
     Example: yard features get flights_features origin=JFK,dest=LAX
     """
@@ -124,28 +125,33 @@ def _entity(feature_set: FeatureSet, text: str) -> dict[str, Cell]:
     keys = {key.name: key for key in feature_set.keys}
     if "=" not in text and len(keys) == 1:
         (only,) = keys.values()
-        return {only.name: _cell(only, text)}
+        return {only.name: _cell(only.name, only.dtype, text)}
     row: dict[str, Cell] = {}
+    known = {key.name: key.dtype for key in feature_set.keys} | {field.name: field.dtype or "float64" for field in feature_set.request}
     for part in text.split(","):
         name, separator, value = part.partition("=")
-        if name not in keys or not separator:
+        if name not in known or not separator:
             raise InvalidInput(
-                f"{part[:80]!r} names no key of {feature_set.name}", hint=nearest(name, keys) if separator else _example(feature_set.keys)
+                f"{part[:80]!r} names no key of {feature_set.name}", hint=nearest(name, known) if separator else _example(feature_set.keys)
             )
-        row[name] = _cell(keys[name], value)
+        row[name] = _cell(name, known[name], value)
     missing = [name for name in keys if name not in row]
     if missing:
         raise InvalidInput(f"{text[:80]!r} has no {missing[0]}", hint=f"write {_example(feature_set.keys)}")
     return row
 
 
-def _cell(key: Key, text: str) -> Cell:
-    if key.dtype == "string":
+def _cell(name: str, dtype: DType, text: str) -> Cell:
+    if dtype == "string":
         return text
+    kind, example = _WRITTEN[dtype]
     try:
-        return int(text)
-    except ValueError as error:
-        raise InvalidInput(f"{key.name} is {key.dtype}, and {text[:40]!r} is no whole number", hint=_example((key,))) from error
+        return {"true": True, "false": False}[text.lower()] if dtype == "bool" else int(text) if dtype == "int64" else float(text)
+    except (ValueError, KeyError) as error:
+        raise InvalidInput(f"{name} is {dtype}, and {text[:40]!r} is no {kind}", hint=f"{name}={example}") from error
+
+
+_WRITTEN: dict[DType, tuple[str, str]] = {"int64": ("whole number", "7"), "float64": ("number", "0.5"), "bool": ("flag", "true")}
 
 
 def _example(keys: tuple[Key, ...]) -> str:
@@ -157,19 +163,18 @@ def _print_values(feature_set: FeatureSet, rows: list[dict[str, Cell]], values: 
         lines = []
         for selection in feature_set.features:
             age = values.ages_us[selection.view.name][place]
-            for name in selection.names:
-                value = values.columns[name][place]
-                reason = values.missing.get(name, {}).get(place)
-                shown = (
-                    f"[yellow]{reason.value.replace('_', ' ')}[/]"
-                    if reason
-                    else f"{value:g}"
-                    if isinstance(value, float)
-                    else plain(str(value))
-                )
-                lines.append((name, shown, selection.view.name, "" if age is None else _age(age)))
+            told = "" if age is None else _age(age)
+            lines += [(name, _shown(values, name, place), selection.view.name, told) for name in selection.names]
+        lines += [(one.name, _shown(values, one.name, place), "on demand", "") for one in feature_set.on_demand]
         title = ", ".join(f"{name} {value}" for name, value in row.items())
         print_table(("\n" if place else "") + plain(title), ("feature", "value#", "view", "age#"), lines)
+
+
+def _shown(values: OnlineValues, name: str, place: int) -> str:
+    value, reason = values.columns[name][place], values.missing.get(name, {}).get(place)
+    if reason:
+        return f"[yellow]{reason.value.replace('_', ' ')}[/]"
+    return f"{value:g}" if isinstance(value, float) else plain(str(value))
 
 
 def _age(age_us: int) -> str:

@@ -170,6 +170,7 @@ class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
                 hint="0 asks for equal bits; 1e-9 lets sums be rounded otherwise",
             )
         self._check_times()
+        self._check_on_demand()
         inputs = self.inputs
         if not inputs:
             raise InvalidModel(f"{self.name} reads nothing", hint='give it features, or request={"amount": float}')
@@ -200,6 +201,22 @@ class ModelDeclaration(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.name} reads feature views, and its rows have no times to read them at",
                 hint='rows(path, timestamp="...", known="...") and as_of="...", or a model without views',
             )
+
+    def _check_on_demand(self) -> None:
+        fields = {field.name: field.dtype for field in self.request}
+        for need in () if self.features is None else self.features.request:
+            found = fields.get(need.name)
+            if found is None:
+                known = (*fields, *self.inputs, *(key.name for key in self.keys))
+                raise InvalidModel(
+                    f"an on-demand feature of {self.name} reads {need.name!r}, which is no feature, key or request field",
+                    hint=nearest(need.name, known),
+                )
+            if found != need.dtype and (found, need.dtype) != ("int64", "float64"):
+                raise InvalidModel(
+                    f"an on-demand feature of {self.name} reads {need.name} as {need.dtype}, and requests bring it as {found}",
+                    hint="let both say the same type",
+                )
 
     @property
     def views(self) -> tuple[FeatureView, ...]:

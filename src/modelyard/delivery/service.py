@@ -41,8 +41,8 @@ from modelyard.delivery.reproductions import list_run_reproductions as list_run_
 from modelyard.delivery.reproductions import list_version_reproductions as list_version_reproductions
 from modelyard.delivery.reproductions import start_reproduction as start_reproduction
 from modelyard.delivery.reproductions import start_run_reproduction as start_run_reproduction
-from modelyard.features.domain import FeatureView
-from modelyard.features.service import apply_set, apply_view, resolved_set, typed_like
+from modelyard.features.domain import FeatureView, OnDemand
+from modelyard.features.service import Proofs, apply_on_demand, apply_set, apply_view, proofs_of, resolved_set, typed_like
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import advance, cursor, list_events, record
 from modelyard.monitoring.domain import AlertKind
@@ -66,7 +66,7 @@ def declare_model(database: Database, principal: Principal, body: DeclaredModel)
 
     Types that a declaration leaves open are read from the sources. The same declaration again changes nothing, except that a
     person stands behind what this machine's own commands had declared from then on. Raises BadExpression and InvalidModel
-    for gates and schedules that mean nothing, SourceUnreadable, and NotAllowed.
+    for gates and schedules that mean nothing, SourceUnreadable, NotColumnwise, and NotAllowed.
     """
     declaration = body.declaration
     require(principal, Role.CONTRIBUTOR, TeamId(declaration.team))
@@ -76,10 +76,11 @@ def declare_model(database: Database, principal: Principal, body: DeclaredModel)
         resolved = resolved_set(declaration.features, Path(body.root))
         declaration = msgspec.structs.replace(declaration, features=resolved)
     body = msgspec.structs.replace(body, declaration=with_typed_rows(declaration, Path(body.root)))
-    return database.write(lambda tx: _declared(tx, principal, body))
+    proofs = {} if declaration.features is None else proofs_of(declaration.features)
+    return database.write(lambda tx: _declared(tx, principal, body, proofs))
 
 
-def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> AppliedModel:
+def _declared(tx: Transaction, principal: Principal, body: DeclaredModel, proofs: Proofs) -> AppliedModel:
     declaration, team = body.declaration, TeamId(body.declaration.team)
     before = find_declared(tx, declaration.name)
     if before is not None:
@@ -96,6 +97,8 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel) -> App
     for view in declaration.views:
         apply_view(tx, principal, view, body.root, team)
     if declaration.features is not None:
+        for function in declaration.features.on_demand:
+            apply_on_demand(tx, principal, function, proofs, team)
         apply_set(tx, principal, declaration.features, team)
     _make_current(tx, principal, applied)
     data = {"digest": applied.digest, "declaration": declaration.digest, "source": body.source}
@@ -164,11 +167,27 @@ def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) ->
         for view in declaration.views
         if known.get(view.name) != view.digest
     ]
+    changes += _computed_changes(before.declared.declaration if before else None, declaration)
     return ModelPlan(model=declaration.name, changes=tuple(changes))
 
 
 def _said(view: FeatureView) -> str:
     return f"{view.digest[7:19]}, {view.source.kind}, {view.source.place}"
+
+
+def _computed_changes(before: ModelDeclaration | None, after: ModelDeclaration) -> list[Change]:
+    """What a plan says of on-demand features: one whose function changed is a new version of it, and of the set."""
+    then, now = ({one.name: one.digest for one in _computed(declaration)} for declaration in (before, after))
+    found = [
+        Change(kind="change" if name in then else "add", what="on-demand feature", name=name, detail=digest[7:19])
+        for name, digest in now.items()
+        if then.get(name) != digest
+    ]
+    return found + [Change(kind="remove", what="on-demand feature", name=name) for name in then if name not in now]
+
+
+def _computed(declaration: ModelDeclaration | None) -> tuple[OnDemand, ...]:
+    return declaration.features.on_demand if declaration is not None and declaration.features is not None else ()
 
 
 def _differing(before: ModelDeclaration, after: ModelDeclaration) -> list[str]:

@@ -1,4 +1,4 @@
-"""The feature store's operations: views, sets, freshness, materialization, online reads. Decides nothing."""
+"""The feature store's operations: views, sets, on-demand features, freshness, materialization, online reads. Decides nothing."""
 
 from modelyard.features import service
 from modelyard.web.operations import Operation, operation
@@ -11,6 +11,8 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("GET", "/feature-views/{view}/consumers", service.list_consumers, name="list_feature_view_consumers"),
     operation("GET", "/feature-sets", service.list_sets, name="list_feature_sets"),
     operation("GET", "/feature-sets/{feature_set}", service.get_set, name="get_feature_set"),
+    operation("GET", "/on-demand-features", service.list_on_demand, name="list_on_demand_features"),
+    operation("GET", "/on-demand-features/{feature}/versions", service.list_on_demand_versions, name="list_on_demand_feature_versions"),
     operation("GET", "/feature-materializations", service.list_materializations, name="list_feature_materializations"),
     operation("POST", "/feature-materializations", service.materialize, name="materialize_features"),
     operation("POST", "/features/{feature_set}", service.read_features),

@@ -18,6 +18,7 @@ from modelyard.features.domain import BadLabels, FeatureSet, FeatureView, Key, S
 from modelyard.features.domain.types import find_dtype
 from modelyard.features.history import load_history
 from modelyard.features.join import Ints, Questions, values_at
+from modelyard.features.on_demand import on_demand_columns
 from modelyard.features.profile import profiled
 from modelyard.features.rows import instant_expression, key_expressions, row_count, source_files
 from modelyard.features.stored import Histories, width
@@ -69,8 +70,9 @@ def offline_values(  # noqa: PLR0913 - the last says where large sources are lai
 ) -> tuple[pl.DataFrame, tuple[SourceUse, ...]]:
     """The set's features for each row of `keys` at each instant, and what was read. Every type is that of the definition.
 
-    With `upto`, only what had become available by then is seen of a view, though the instant stays what it is. Sources too large
-    for memory are laid out in `histories`, and stay there; without, in a temporary folder.
+    `keys` has the fields of the request beside them that the set's on-demand features read. With `upto`, only what had
+    become available by then is seen of a view, though the instant stays what it is. Sources too large for memory are laid
+    out in `histories`, and stay there; without, in a temporary folder.
     """
     checked = checked_keys(keys, feature_set.keys)
     columns: dict[str, pl.Series] = {}
@@ -81,7 +83,9 @@ def offline_values(  # noqa: PLR0913 - the last says where large sources are lai
         wanted = [name for name in view.names if name in feature_set.names]
         values, uses[view.name] = _view_values(view, wanted, asked, roots[view.name], histories)
         columns |= {name: values[name] for name in wanted}
-    return pl.DataFrame([columns[name] for name in feature_set.names]), tuple(uses.values())
+    read = pl.DataFrame([columns[name] for name in feature_set.read.names])
+    computed = on_demand_columns(feature_set, read, keys) if feature_set.on_demand else []
+    return read.with_columns(computed), tuple(uses.values())
 
 
 def instants_of(frame: pl.DataFrame, column: str) -> Ints:

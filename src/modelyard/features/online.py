@@ -11,6 +11,7 @@ import msgspec
 from modelyard.core.clock import Instant
 from modelyard.features.domain import FeatureSelection, FeatureSet, OnlineRow, OnlineValues, Reason, Value
 from modelyard.features.layout import Mark, key_bytes, many_key_bytes, mark_key, one_key_bytes
+from modelyard.features.on_demand import OnlineFunctions
 from modelyard.features.parts import Block, Found, Part, block_of
 from modelyard.features.plain import PlainPart
 from modelyard.features.windows import WindowPart
@@ -105,6 +106,8 @@ class OnlineReader:
         self.set = feature_set
         self._views = [_View(selection) for selection in feature_set.features]
         self._keys = tuple(dict.fromkeys(name for view in self._views for name in view.keys))
+        self._functions = OnlineFunctions(feature_set) if feature_set.on_demand else None
+        self._asked = (*self._keys, *(field.name for field in feature_set.request))
         self._decoder = msgspec.msgpack.Decoder(Mark)
         # A mark changes once a materialization and is read by every request.
         self._known: dict[str, tuple[bytes, Instant]] = {view.name: (b"", Instant(0)) for view in self._views}
@@ -112,9 +115,11 @@ class OnlineReader:
     def read(self, store: OnlineStore, rows: Sequence[Row], at: Instant) -> OnlineValues:
         """The values for each row, by the entity keys in it, as of `at`. A key that is missing or null is nobody's.
 
+        What is computed on demand reads the row's other fields, too: of the types that the set declares for its `request`.
+
         Raises BadLabels for a key of a wrong type and OnlineUnavailable where the store does not answer.
         """
-        return self.read_columns(store, {name: [row.get(name) for row in rows] for name in self._keys}, len(rows), at)
+        return self.read_columns(store, {name: [row.get(name) for row in rows] for name in self._asked}, len(rows), at)
 
     def read_row(self, store: OnlineStore, row: Row, at: Instant) -> OnlineRow:
         """`read` for one row."""
@@ -142,12 +147,13 @@ class OnlineReader:
             values.update(zip(view.names, found.values))  # noqa: B905  # as many as names, and `strict` would cost a tenth of a read
             if found.reason is not None:
                 missing.update({feature: found.reason for feature in view.names if values[feature] is None})
-        return OnlineRow(at=at, values=values, ages_us=ages_us, upto_at=upto_at, missing=missing)
+        found_row = OnlineRow(at=at, values=values, ages_us=ages_us, upto_at=upto_at, missing=missing)
+        return found_row if self._functions is None else self._functions.added(found_row, row)
 
     def read_columns(self, store: OnlineStore, columns: Mapping[str, Sequence[Any]], count: int, at: Instant) -> OnlineValues:
         """`read` for `count` rows that come as columns, the keys' among them."""
         if count == 1:
-            return self.read_row(store, {name: columns[name][0] for name in self._keys}, at).as_values()
+            return self.read_row(store, {name: columns[name][0] for name in self._asked}, at).as_values()
         wanted: list[bytes] = []
         asked = []
         for view in self._views:
@@ -171,7 +177,10 @@ class OnlineReader:
                 for feature, column in zip(view.names, block.columns, strict=True):
                     if column[row] is None:
                         missing.setdefault(feature, {})[row] = reason
-        return OnlineValues(at=at, columns=features, ages_us=ages_us, upto_at=upto_at, missing=missing)
+        values = OnlineValues(at=at, columns=features, ages_us=ages_us, upto_at=upto_at, missing=missing)
+        if self._functions is not None:
+            self._functions.add(values, columns, count)
+        return values
 
     def _upto_at(self, view: str, mark: bytes) -> Instant:
         known = self._known[view]

@@ -1,4 +1,4 @@
-"""The feature store's pages: the catalogue of views, and one view with what it holds online. Owns their contexts."""
+"""The feature store's pages: the catalogue, a view with what it holds online, an on-demand feature. Owns their contexts."""
 
 from collections import Counter
 
@@ -7,13 +7,17 @@ import msgspec
 from modelyard.access.domain import Principal, PrincipalId
 from modelyard.access.service import principal_names
 from modelyard.core.clock import Instant
+from modelyard.core.digests import Digest
 from modelyard.features import service
 from modelyard.features.domain import (
+    AppliedOnDemand,
+    AppliedSet,
     AppliedView,
     ColumnProfile,
     Csv,
     Delta,
     FeatureConsumer,
+    FeatureSet,
     FeatureView,
     Materialization,
     Reason,
@@ -50,6 +54,7 @@ class CataloguePage(msgspec.Struct, frozen=True, kw_only=True):
     """The context of `features/catalogue.html`."""
 
     views: tuple[ViewRow, ...]
+    on_demand: tuple[AppliedOnDemand, ...]
     features: int
     entities: int
     stale: int
@@ -89,12 +94,63 @@ class ViewPage(msgspec.Struct, frozen=True, kw_only=True):
     paste: str
 
 
+class InputRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What an on-demand feature reads, and where that is found; `href` is the page of a view."""
+
+    name: str
+    dtype: str
+    origin: str
+    href: str = ""
+
+
+class OnDemandPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The context of `features/on_demand.html`. `names` says who applied a version, `current` which versions sets have now."""
+
+    applied: AppliedOnDemand
+    inputs: tuple[InputRow, ...]
+    calls: tuple[str, ...]
+    readers: tuple[tuple[AppliedSet, FeatureConsumer | None], ...]
+    versions: tuple[AppliedOnDemand, ...]
+    current: tuple[Digest, ...]
+    names: dict[PrincipalId, str]
+    parities: tuple[Parity, ...]
+
+
+def show_on_demand(snapshot: Snapshot, principal: Principal, parities: Parities, feature: str) -> OnDemandPage:
+    """An on-demand feature: its function, what it reads, who decided that it may be run, and what has it."""
+    versions = service.list_on_demand_versions(snapshot, principal, feature)
+    readers = service.list_on_demand_readers(snapshot, principal, feature)
+    applied = versions[0]
+    return OnDemandPage(
+        applied=applied,
+        inputs=tuple(_input(name, dtype, readers[0][0].set if readers else None) for name, dtype in applied.function.dtypes.items()),
+        calls=tuple(service.called(applied.function)),
+        readers=tuple(readers),
+        versions=tuple(versions),
+        current=tuple({function.digest for found, _ in readers for function in found.set.on_demand if function.name == feature}),
+        names=principal_names(snapshot, {one.applied_by for one in versions}),
+        parities=parities.of(snapshot, principal, f"on-demand/{feature}"),
+    )
+
+
+def _input(name: str, dtype: str, within: FeatureSet | None) -> InputRow:
+    for part in () if within is None else within.features:
+        if name in part.names:
+            return InputRow(name=name, dtype=dtype, origin=f"the view {part.view.name}", href=f"{PATH}/{part.view.name}")
+    if within is not None and name in {one.name for one in within.on_demand}:
+        return InputRow(name=name, dtype=dtype, origin="computed on demand", href=f"{PATH}/on-demand/{name}")
+    if within is not None and name in {key.name for key in within.keys}:
+        return InputRow(name=name, dtype=dtype, origin="a key of the request")
+    return InputRow(name=name, dtype=dtype, origin="the request" if within is not None else "no set has it now")
+
+
 def show_catalogue(snapshot: Snapshot, principal: Principal) -> CataloguePage:
     """Every view that the viewer may see, stale ones first."""
     found = service.list_views(snapshot, principal)
     rows = [ViewRow(applied=one.applied, state=state_of(one.freshness), freshness=one.freshness, consumers=one.consumers) for one in found]
     return CataloguePage(
         views=tuple(sorted(rows, key=lambda row: (not row.freshness.is_stale, row.applied.view.name))),
+        on_demand=tuple(service.list_on_demand(snapshot, principal)),
         features=sum(len(row.applied.view.names) for row in rows),
         entities=len({row.applied.view.entity.name for row in rows}),
         stale=sum(row.freshness.is_stale for row in rows),
@@ -140,6 +196,7 @@ def show_view(snapshot: Snapshot, principal: Principal, online: OnlineStore, par
 
 PAGES: tuple[Page, ...] = (
     page(PATH, show_catalogue, "features/catalogue.html", nav=Nav("Build", "Features", 10)),
+    page(f"{PATH}/on-demand/{{feature}}", show_on_demand, "features/on_demand.html"),
     page(f"{PATH}/{{view}}", show_view, "features/view.html"),
 )
 

@@ -6,7 +6,7 @@ from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Delivery, DeliveryDetail, DeliveryId, DeliveryState, NewDelivery, NewReproduction, Reproduction, ReproductionId
-from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, OnlineValues, ViewFreshness, ViewSummary
+from modelyard.features.domain.answers import AppliedOnDemand, AppliedSet, AppliedView, FeatureConsumer, Materialization, OnlineValues, ViewFreshness, ViewSummary
 from modelyard.fleet.domain import Portfolio, Questions, Trace
 from modelyard.governance.domain import Attestation, Dossier, DossierId, ModelCard, Trust
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
@@ -393,6 +393,16 @@ class Client(Transport):
         answer: list[ModelMonitoring] = self.call("GET", "/monitoring", {}, list[ModelMonitoring])
         return answer
 
+    def list_on_demand_feature_versions(self, feature: str) -> list[AppliedOnDemand]:
+        """All versions of an on-demand feature, the newest first. Raises OnDemandNotFound with the nearest name."""
+        answer: list[AppliedOnDemand] = self.call("GET", "/on-demand-features/{feature}/versions", {"path": {"feature": feature}}, list[AppliedOnDemand])
+        return answer
+
+    def list_on_demand_features(self) -> list[AppliedOnDemand]:
+        """The on-demand features that the principal may see, by name, each in its newest version."""
+        answer: list[AppliedOnDemand] = self.call("GET", "/on-demand-features", {}, list[AppliedOnDemand])
+        return answer
+
     def list_open_alerts(self) -> list[Alert]:
         """The open alerts that the caller may see, worst kind first, then newest."""
         answer: list[Alert] = self.call("GET", "/open-alerts", {}, list[Alert])
@@ -508,8 +518,8 @@ class Client(Transport):
         answer: InclusionProof = self.call("GET", "/ledger/entries/{index}/proof", {"path": {"index": index}, "query": {"size": size}}, InclusionProof)
         return answer
 
-    def read_features(self, feature_set: str, rows: list[dict[str, str | int | None]]) -> OnlineValues:
-        """The set's values online, now, for the entities of each row. Raises FeatureSetNotFound, BadLabels, OnlineUnavailable."""
+    def read_features(self, feature_set: str, rows: list[dict[str, str | int | float | bool | None]]) -> OnlineValues:
+        """The set's values online, now, for the entities of each row, and what its functions make of them and of the row. Raises FeatureSetNotFound, BadLabels, OnlineUnavailable."""
         answer: OnlineValues = self.call("POST", "/features/{feature_set}", {"path": {"feature_set": feature_set}, "body": {"rows": rows}}, OnlineValues)
         return answer
 

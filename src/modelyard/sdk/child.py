@@ -19,9 +19,12 @@ from modelyard.core.errors import ErrorBody, ModelyardError
 from modelyard.core.processes import die_with_parent
 from modelyard.delivery.declaration import InvalidModel, ModelDeclaration
 from modelyard.delivery.search_space import Reports
+from modelyard.features.domain import OnDemand
+from modelyard.features.parity import proved
 from modelyard.registry.domain import Format, Signature
 from modelyard.registry.formats import save
 from modelyard.sdk.declarations import ATTRIBUTE
+from modelyard.sdk.on_demand import ATTRIBUTE as ON_DEMAND
 from modelyard.sdk.reporting import reporting
 from modelyard.sdk.training import typed_rows
 
@@ -67,10 +70,13 @@ class ChildFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def declared(job: DeclareJob) -> Declared:
-    """The declarations in the project's modules. Raises InvalidModel where two bear one name."""
+    """The declarations in the project's modules, their on-demand functions proved. Raises InvalidModel where two bear one name."""
     found: dict[str, ModelDeclaration] = {}
     for name in job.modules:
         for value in vars(importlib.import_module(name)).values():
+            function = getattr(value, ON_DEMAND, None)
+            if isinstance(function, OnDemand):
+                proved(function, value)
             declaration = getattr(value, ATTRIBUTE, None)
             if isinstance(declaration, ModelDeclaration):
                 if found.get(declaration.name, declaration) != declaration:

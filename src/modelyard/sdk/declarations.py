@@ -20,6 +20,7 @@ from modelyard.delivery.search_space import BadSearchSpace, Domain, SearchSpace
 from modelyard.features.domain import DTypeLike, FeatureSelection, FeatureSet, FeatureView, Parquet, Source, dtype_of
 from modelyard.monitoring.domain import Metric, Monitor
 from modelyard.registry.domain import RiskTier
+from modelyard.sdk.on_demand import feature_of
 from modelyard.sdk.tuning import space_of
 
 P = ParamSpec("P")
@@ -53,7 +54,7 @@ def model(  # noqa: PLR0913 - each names one part of the declaration
     owner: str,
     risk: str,
     purpose: str,
-    features: Sequence[FeatureView | FeatureSelection] = (),
+    features: Sequence[FeatureView | FeatureSelection | Callable[..., Any]] = (),
     rows: Observations,
     request: Mapping[str, DTypeLike],
     label: str,
@@ -62,7 +63,8 @@ def model(  # noqa: PLR0913 - each names one part of the declaration
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that notes the declaration on a training function and gives back the function itself.
 
-    Without `features` every input comes with the request. `as_of` is left out where the rows have no times.
+    Without `features` every input comes with the request; a feature is a view, a selection of one, or an `@on_demand`
+    function. `as_of` is left out where the rows have no times.
 
     The function takes the training rows as a data frame, its other parameters by keyword with defaults, and returns a
     fitted model. Raises InvalidModel where the parts contradict each other.
@@ -76,7 +78,7 @@ def model(  # noqa: PLR0913 - each names one part of the declaration
             owner=owner,
             risk=_risk(risk),
             purpose=purpose,
-            features=FeatureSet(name, list(features)) if features else None,
+            features=FeatureSet(name, [feature_of(one) for one in features]) if features else None,
             observations=rows,
             request=tuple(RequestField(field, dtype_of(dtype, f"the request field {field!r}")) for field, dtype in request.items()),
             as_of=AsOf.parse(as_of) if as_of else None,

@@ -114,6 +114,7 @@ GET /api/v1/traces/{id}
 GET /trace/{id}
 GET /trace/{model}/{version}
 GET /features
+GET /features/on-demand/{feature}
 GET /features/{view}
 POST /api/v1/features/{feature_set}
 GET /api/v1/runs/{run_id}/points
@@ -146,6 +147,8 @@ GET /api/v1/alerts/{alert}
 GET /api/v1/alerts/{alert}/why
 GET /api/v1/monitoring
 GET /api/v1/monitoring/{model}
+GET /api/v1/on-demand-features
+GET /api/v1/on-demand-features/{feature}/versions
 GET /api/v1/open-alerts
 GET /api/v1/skew
 GET /monitoring

@@ -3,6 +3,7 @@
 from modelyard.features.domain.aggregations import Aggregate, Output, percentile_of
 from modelyard.features.domain.answers import (
     AppliedFeatures,
+    AppliedOnDemand,
     AppliedSet,
     AppliedView,
     FeatureConsumer,
@@ -19,11 +20,14 @@ from modelyard.features.domain.errors import (
     BadLabels,
     FeatureSetNotFound,
     InvalidDeclaration,
+    NotColumnwise,
+    OnDemandNotFound,
     SourceDrifted,
     SourceUnreadable,
     UnknownFeature,
     ViewNotFound,
 )
+from modelyard.features.domain.on_demand import OnDemand
 from modelyard.features.domain.profiles import Bins, CategoryCount, ColumnProfile, TableProfile
 from modelyard.features.domain.sets import FeatureSet
 from modelyard.features.domain.sources import Column, ColumnType, Csv, Delta, Parquet, Source, Sql, is_address, pinned, uri_of
@@ -33,6 +37,7 @@ from modelyard.features.domain.views import Feature, FeatureSelection, FeatureVi
 __all__ = [
     "Aggregate",
     "AppliedFeatures",
+    "AppliedOnDemand",
     "AppliedSet",
     "AppliedView",
     "BadLabels",
@@ -56,6 +61,9 @@ __all__ = [
     "Key",
     "Materialization",
     "OnlineRow",
+    "NotColumnwise",
+    "OnDemand",
+    "OnDemandNotFound",
     "OnlineValues",
     "Output",
     "Parquet",

@@ -7,6 +7,7 @@ import msgspec
 from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
+from modelyard.features.domain.on_demand import OnDemand
 from modelyard.features.domain.sets import FeatureSet
 from modelyard.features.domain.types import Value
 from modelyard.features.domain.views import FeatureView
@@ -20,7 +21,7 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     """The latest value is older than the view's ttl."""
     NULL = "null"
-    """The latest value is null."""
+    """The latest value is null, or what is computed is no finite number."""
     EMPTY = "empty"
     """The window holds no value."""
     AHEAD = "ahead"
@@ -37,6 +38,22 @@ class AppliedView(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     team_id: TeamId
     root: str
+    applied_at: Instant
+    applied_by: PrincipalId
+
+
+class AppliedOnDemand(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of an on-demand feature that may be run: who decided so by applying it, and on how many rows it was proved.
+
+    `numpy` is the NumPy that it was proved with.
+    """
+
+    function: OnDemand
+    digest: Digest
+    number: int
+    team_id: TeamId
+    rows: int
+    numpy: str
     applied_at: Instant
     applied_by: PrincipalId
 

@@ -9,6 +9,12 @@ class InvalidDeclaration(ModelyardError):
     kind = Kind.INVALID
 
 
+class NotColumnwise(ModelyardError):
+    """An on-demand function that gives one row something else than it gives the same row among many."""
+
+    kind = Kind.INVALID
+
+
 class UnknownFeature(ModelyardError):
     """A view or a source has no column of that name."""
 
@@ -35,6 +41,12 @@ class BadLabels(ModelyardError):
 
 class ViewNotFound(ModelyardError):
     """No feature view of that name."""
+
+    kind = Kind.MISSING
+
+
+class OnDemandNotFound(ModelyardError):
+    """No on-demand feature of that name, or none of that version that was applied."""
 
     kind = Kind.MISSING
 

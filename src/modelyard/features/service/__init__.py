@@ -16,13 +16,33 @@ from modelyard.features.service.definitions import (
     typed_like,
 )
 from modelyard.features.service.keeping import keep_histories
-from modelyard.features.service.reading import historical_rows, known_entity, read_features, recompute, roots_of, sample_online
+from modelyard.features.service.reading import (
+    historical_rows,
+    known_entity,
+    read_features,
+    recompute,
+    recompute_on_demand,
+    roots_of,
+    sample_online,
+)
+from modelyard.features.service.trusting import (
+    Proofs,
+    apply_on_demand,
+    called,
+    list_on_demand,
+    list_on_demand_readers,
+    list_on_demand_versions,
+    proofs_of,
+)
 from modelyard.features.service.watching import list_consumers, list_freshness, put_consumer, remove_consumer, view_freshness
 
 __all__ = [
+    "Proofs",
     "apply_features",
+    "apply_on_demand",
     "apply_set",
     "apply_view",
+    "called",
     "find_applied_set",
     "get_set",
     "get_view",
@@ -32,14 +52,19 @@ __all__ = [
     "list_consumers",
     "list_freshness",
     "list_materializations",
+    "list_on_demand",
+    "list_on_demand_readers",
+    "list_on_demand_versions",
     "list_sets",
     "list_view_versions",
     "list_views",
     "materialize",
     "materialize_due",
+    "proofs_of",
     "put_consumer",
     "read_features",
     "recompute",
+    "recompute_on_demand",
     "remove_consumer",
     "resolved_set",
     "resolved_view",

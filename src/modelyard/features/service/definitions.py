@@ -29,6 +29,7 @@ from modelyard.features.domain import (
 )
 from modelyard.features.rows import check_types, declared_types, source_files, source_schema
 from modelyard.features.rules import freshness_of
+from modelyard.features.service.trusting import apply_on_demand, check_trusted, proofs_of
 from modelyard.features.soundness import check_values
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
@@ -79,7 +80,8 @@ def typed_like(feature_set: FeatureSet, standing: FeatureSet) -> FeatureSet:
 
 
 def _over(feature_set: FeatureSet, views: Mapping[FeatureView, FeatureView]) -> FeatureSet:
-    return FeatureSet(feature_set.name, [FeatureSelection(views[part.view], part.names) for part in feature_set.features])
+    parts = [FeatureSelection(views[part.view], part.names) for part in feature_set.features]
+    return FeatureSet(feature_set.name, parts, feature_set.on_demand)
 
 
 def apply_features(
@@ -87,7 +89,7 @@ def apply_features(
 ) -> AppliedFeatures:
     """Applies sets and their views, sources' paths taken from `root`, all or none. What stands already is left as it is.
 
-    Raises SourceUnreadable, SourceDrifted, InvalidDeclaration where two views of one name differ, and NotAllowed.
+    Raises SourceUnreadable, SourceDrifted, NotColumnwise, InvalidDeclaration where two views of one name differ, and NotAllowed.
     """
     resolved = [resolved_set(one, root) for one in sets]
     views = list(dict.fromkeys(view for one in resolved for view in one.views))
@@ -96,7 +98,11 @@ def apply_features(
     if twins:
         raise InvalidDeclaration(f"two different views are named {twins[0]!r}", hint="declare it once and import it where it is used")
 
+    functions = [(function, proofs_of(one)) for one in resolved for function in one.on_demand]
+
     def work(tx: Transaction) -> AppliedFeatures:
+        for function, proofs in functions:
+            apply_on_demand(tx, principal, function, proofs, team_id)
         return AppliedFeatures(
             views=tuple(apply_view(tx, principal, view, str(root), team_id) for view in views),
             sets=tuple(apply_set(tx, principal, one, team_id) for one in resolved),
@@ -142,19 +148,25 @@ def apply_view(tx: Transaction, principal: Principal, view: FeatureView, root: s
 
 
 def apply_set(tx: Transaction, principal: Principal, feature_set: FeatureSet, team_id: TeamId = DEFAULT_TEAM) -> AppliedSet:
-    """Makes a set the one under its name. Its views must have been applied in these versions. Raises ViewNotFound and NotAllowed."""
+    """Makes a set the one under its name. Its views and functions must have been applied in these versions.
+
+    Raises ViewNotFound, OnDemandNotFound and NotAllowed.
+    """
     standing = store.find_set(tx, feature_set.name)
     team = standing.team_id if standing else team_id
     require(principal, Role.CONTRIBUTOR, team)
     for view in feature_set.views:
         if store.find_view(tx, view.name, view.digest) is None:
             raise ViewNotFound(f"view {view.name} has not been applied in this version", hint="apply the view before the set")
+    check_trusted(tx, feature_set)
     digest = feature_set.digest
     if standing and standing.digest == digest:
         return standing
     applied = AppliedSet(set=feature_set, digest=digest, team_id=team, applied_at=tx.now(), applied_by=principal.id)
     store.put_set(tx, applied)
-    data = {"features": list(feature_set.names), "views": {view.name: view.digest for view in feature_set.views}}
+    data: dict[str, object] = {"features": list(feature_set.names), "views": {view.name: view.digest for view in feature_set.views}}
+    if feature_set.on_demand:
+        data["on_demand"] = {one.name: one.digest for one in feature_set.on_demand}
     subject = f"feature_set:{feature_set.name}"
     record(tx, NewEntry(type="features.set_applied", subject=subject, actor=principal.id, data=data, digest=digest, team_id=team))
     return applied

@@ -12,6 +12,7 @@ from modelyard.features.domain import AppliedView, BadLabels, ColumnProfile, Fea
 from modelyard.features.exact import Ints
 from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.offline import Roots, TrainingRows, Upto, offline_values, training_rows
+from modelyard.features.on_demand import check_request, on_demand_columns
 from modelyard.features.online import OnlineReader
 from modelyard.features.profile import profiled
 from modelyard.features.rows import POLARS_TYPE
@@ -68,21 +69,32 @@ def recompute(  # noqa: PLR0913 - database and histories are where it reads
 ) -> pl.DataFrame:
     """The offline features for each row of `keys` at each instant (int64 microseconds): what online reads are held against.
 
+    They are those of views: `recompute_on_demand` makes what is computed from them.
+
     `upto` says by view how far its source had been brought online when each row was read (as `OnlineValues.upto_at` did;
     any instant before all rows where it never was). With it the answer is what was read, bit for bit; without it, what ought to have been.
     """
     with database.read() as snapshot:
         roots = roots_of(snapshot, feature_set)
-    return offline_values(feature_set, keys, at, roots, upto=upto, histories=histories)[0]
+    return offline_values(feature_set.read, keys, at, roots, upto=upto, histories=histories)[0]
+
+
+def recompute_on_demand(feature_set: FeatureSet, rows: pl.DataFrame) -> pl.DataFrame:
+    """What the set's functions give over whole columns for rows with all that they read: features, keys and the request's fields."""
+    return pl.DataFrame(on_demand_columns(feature_set, rows.select(feature_set.read.names), rows))
 
 
 def read_features(
-    snapshot: Snapshot, online: OnlineStore, principal: Principal, feature_set: str, rows: list[dict[str, str | int | None]]
+    snapshot: Snapshot, online: OnlineStore, principal: Principal, feature_set: str, rows: list[dict[str, str | int | float | bool | None]]
 ) -> OnlineValues:
-    """The set's values online, now, for the entities of each row. Raises FeatureSetNotFound, BadLabels, OnlineUnavailable."""
+    """The set's values online, now, for the entities of each row, and what its functions make of them and of the row.
+
+    Raises FeatureSetNotFound, BadLabels, OnlineUnavailable.
+    """
     if len(rows) > MOST_ROWS:
         raise BadLabels(f"{len(rows)} rows are asked for at once, at most {MOST_ROWS} may be", hint="ask in parts, or join offline")
     found = get_set(snapshot, principal, feature_set).set
+    check_request(found.request, rows)
     return OnlineReader(found).read(online, rows, snapshot.now())
 
 

@@ -34,6 +34,8 @@ MOST_ROWS = 200_000
 SHORTEST_US = 60_000_000
 NEVER = -(2**62)
 MOST_VERSIONS = 1000
+ON_DEMAND = "on-demand/"
+"""Stands before an on-demand feature's name where a view's would stand: no view's name has a slash, and its page is there."""
 COUNTS = ("compared", "different", "unverifiable")
 
 Ints = NDArray[np.int64]
@@ -129,7 +131,7 @@ def _counted(database: Database, tables: Tables, span: Span, most_rows: int = MO
         sets = _feature_sets(snapshot, span.model)
     if not sets:  # what comes with a request is nowhere else to be compared with
         return ()
-    names = {name for one in sets.values() for name in (*(key.name for key in one.keys), *one.names)}
+    names = {name for one in sets.values() for name in (*(part.name for part in (*one.keys, *one.request)), *one.names)}
     uptos = {f"upto:{view.name}" for one in sets.values() for view in one.views}
     found: dict[tuple[str, int], ViewSkew] = {}
     query = PredictionQuery(model=span.model, since=span.since, until=span.until, only=tuple(sorted(names | uptos)))
@@ -177,7 +179,23 @@ def _compared(database: Database, tables: Tables, feature_set: FeatureSet, model
         if view.name in uptos:
             was_read = ~((rows.get_column("arm") == Arm.FALLBACK.value) & uptos[view.name].is_null()).to_numpy()
         found += _by_day(ViewIn(model, view.name), at, was_read, *_judged(view, feature_set, rows, recomputed, known.get(view.name)))
+    if feature_set.on_demand:
+        found += _computed_by_day(feature_set, model, rows)
     return found
+
+
+def _computed_by_day(feature_set: FeatureSet, model: ModelName, rows: pl.DataFrame) -> Iterator[ViewSkew]:
+    """What on-demand functions gave one row at a time, held against what they give these rows as columns: all rows that they ran for.
+
+    Their inputs are those that were logged. What was wrong with an input is counted with its view, and not a second time here.
+    """
+    uptos = [rows.get_column(f"upto:{view.name}").is_null() for view in feature_set.views if f"upto:{view.name}" in rows.columns]
+    nothing_read = np.logical_or.reduce([upto.to_numpy() for upto in uptos]) if uptos else np.zeros(rows.height, dtype=np.bool_)
+    was_read = ~((rows.get_column("arm") == Arm.FALLBACK.value).to_numpy() & nothing_read)
+    recomputed, at = features.recompute_on_demand(feature_set, rows), rows.get_column("at").to_numpy()
+    for function in feature_set.on_demand:
+        differs = rows_differ(rows, recomputed.select(function.name))
+        yield from _by_day(ViewIn(model, f"{ON_DEMAND}{function.name}"), at, was_read, differs, np.zeros_like(differs))
 
 
 def _judged(

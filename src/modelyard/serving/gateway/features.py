@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from modelyard.core.clock import Instant
-from modelyard.features.domain import FeatureSet, OnlineValues, Reason
+from modelyard.features.domain import DType, FeatureSet, OnlineValues, Reason
 from modelyard.features.online import OnlineReader
 from modelyard.serving.gateway.rows import Form
 from modelyard.serving.gateway.wire import Reply
@@ -34,8 +34,9 @@ class ServedSet:
         self._digest = feature_set.digest  # a hash of the whole definition: not for each request
         self._online = online
         self.reader = OnlineReader(feature_set)
-        self._keys = tuple(key.name for key in feature_set.keys)
-        self._form = Form({key.name: key.dtype for key in feature_set.keys}, {})
+        fields: dict[str, DType] = {field.name: field.dtype or "float64" for field in feature_set.request}
+        self._asked = (*(key.name for key in feature_set.keys), *fields)
+        self._form = Form({key.name: key.dtype for key in feature_set.keys}, fields)
         self._row, self._ages = _maker("Row", feature_set.names), _maker("Ages", [view.name for view in feature_set.views])
 
     def read(self, columns: dict[str, list[Any]], count: int, at: Instant) -> OnlineValues:
@@ -49,7 +50,7 @@ class ServedSet:
         """
         asked = self._form.decoded(content)
         if asked.rows == 1:
-            one = self.reader.read_row(self._online, {name: asked.columns[name][0] for name in self._keys}, at)
+            one = self.reader.read_row(self._online, {name: asked.columns[name][0] for name in self._asked}, at)
             missing = {name: {0: reason} for name, reason in one.missing.items()}
             answer = _Answer(self.name, self._digest, at, [one.values], [one.ages_us], one.upto_at, missing)
         else:

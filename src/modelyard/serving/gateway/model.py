@@ -77,7 +77,7 @@ class LoadedVersion:
         return self.cost_s > INLINE_S
 
     def read(self, asked: Asked, now: Instant) -> Read:
-        """The online features of the asked rows. Raises OnlineUnavailable."""
+        """The online features of the asked rows, and what is computed of them on demand. Raises OnlineUnavailable."""
         if self.served_set is None:
             return NOTHING_READ
         values = self.served_set.read(asked.columns, asked.rows, now)
