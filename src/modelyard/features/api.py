@@ -13,5 +13,8 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("GET", "/feature-sets/{feature_set}", service.get_set, name="get_feature_set"),
     operation("GET", "/feature-materializations", service.list_materializations, name="list_feature_materializations"),
     operation("POST", "/feature-materializations", service.materialize, name="materialize_features"),
+    operation("GET", "/feature-sources", service.list_pushed_sources, name="list_feature_sources"),
+    operation("GET", "/feature-sources/{source}", service.get_pushed_source, name="get_feature_source"),
+    operation("POST", "/feature-sources/{source}/events", service.push_events),
     operation("POST", "/features/{feature_set}", service.read_features),
 )

@@ -9,6 +9,8 @@ from modelyard.features.domain.answers import (
     Materialization,
     OnlineRow,
     OnlineValues,
+    Pushed,
+    PushedSource,
     Reason,
     SourceUse,
     ViewFreshness,
@@ -16,17 +18,20 @@ from modelyard.features.domain.answers import (
 )
 from modelyard.features.domain.entities import Entity, Key, Window
 from modelyard.features.domain.errors import (
+    BadEvents,
     BadLabels,
     FeatureSetNotFound,
     InvalidDeclaration,
+    PushedSourceNotFound,
     SourceDrifted,
     SourceUnreadable,
+    TooManyEvents,
     UnknownFeature,
     ViewNotFound,
 )
 from modelyard.features.domain.profiles import Bins, CategoryCount, ColumnProfile, TableProfile
 from modelyard.features.domain.sets import FeatureSet
-from modelyard.features.domain.sources import Column, ColumnType, Csv, Delta, Parquet, Source, Sql, is_address, pinned, uri_of
+from modelyard.features.domain.sources import Column, ColumnType, Csv, Delta, Parquet, Push, Source, Sql, is_address, pinned, uri_of
 from modelyard.features.domain.types import DType, DTypeLike, Value, dtype_of, duration_text, duration_us
 from modelyard.features.domain.views import Feature, FeatureSelection, FeatureView
 
@@ -35,6 +40,7 @@ __all__ = [
     "AppliedFeatures",
     "AppliedSet",
     "AppliedView",
+    "BadEvents",
     "BadLabels",
     "Bins",
     "CategoryCount",
@@ -59,6 +65,10 @@ __all__ = [
     "OnlineValues",
     "Output",
     "Parquet",
+    "Push",
+    "Pushed",
+    "PushedSource",
+    "PushedSourceNotFound",
     "Reason",
     "Source",
     "SourceDrifted",
@@ -66,6 +76,7 @@ __all__ = [
     "SourceUse",
     "Sql",
     "TableProfile",
+    "TooManyEvents",
     "UnknownFeature",
     "Value",
     "ViewFreshness",

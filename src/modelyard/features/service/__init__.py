@@ -15,6 +15,8 @@ from modelyard.features.service.definitions import (
     resolved_view,
     typed_like,
 )
+from modelyard.features.service.pushed_sources import get_pushed_source, list_pushed_sources
+from modelyard.features.service.pushing import flush_pushed, push_events
 from modelyard.features.service.reading import historical_rows, known_entity, read_features, recompute, roots_of, sample_online
 from modelyard.features.service.watching import list_consumers, list_freshness, put_consumer, remove_consumer, view_freshness
 
@@ -23,6 +25,8 @@ __all__ = [
     "apply_set",
     "apply_view",
     "find_applied_set",
+    "flush_pushed",
+    "get_pushed_source",
     "get_set",
     "get_view",
     "historical_rows",
@@ -30,11 +34,13 @@ __all__ = [
     "list_consumers",
     "list_freshness",
     "list_materializations",
+    "list_pushed_sources",
     "list_sets",
     "list_view_versions",
     "list_views",
     "materialize",
     "materialize_due",
+    "push_events",
     "put_consumer",
     "read_features",
     "recompute",
