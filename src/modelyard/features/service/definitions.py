@@ -110,7 +110,7 @@ def apply_features(
 def apply_view(tx: Transaction, principal: Principal, view: FeatureView, root: str, team_id: TeamId = DEFAULT_TEAM) -> AppliedView:
     """Makes a resolved view the one under its name: a definition that was never there is a new version.
 
-    Raises InvalidDeclaration for a view without types and over pushed events that stand otherwise, and NotAllowed.
+    Raises InvalidDeclaration for a view without types, SourceDrifted for one over events that were pushed otherwise, and NotAllowed.
     """
     if not view.is_typed:
         raise InvalidDeclaration(f"the types of view {view.name} are not known yet", hint="resolve it against its source first")

@@ -3,13 +3,14 @@
 from modelyard.access.domain import Principal, Role, TeamId
 from modelyard.access.service import require
 from modelyard.core.names import nearest
-from modelyard.features.domain import InvalidDeclaration, Push, PushedSource, PushedSourceNotFound
+from modelyard.features.domain import Push, PushedSource, PushedSourceNotFound
+from modelyard.features.sources.pushed import declared_otherwise
 from modelyard.features.store import pushed as store
 from modelyard.storage.database import Snapshot, Transaction
 
 
 def declare_pushed(tx: Transaction, principal: Principal, source: Push, team: TeamId) -> None:
-    """Has events be taken in for `source`. Raises InvalidDeclaration where it has events of other columns, and NotAllowed.
+    """Has events be taken in for `source`. Raises SourceDrifted where it has events of other columns, and NotAllowed.
 
     The source is the team's whose view reads it first.
     """
@@ -19,20 +20,8 @@ def declare_pushed(tx: Transaction, principal: Principal, source: Push, team: Te
         if standing.declaration == source:
             return
         if standing.pushes:
-            said = _difference(standing.declaration, source)
-            raise InvalidDeclaration(
-                f"{standing.events} events of {source.name} were pushed under another declaration: {said}",
-                hint="declare it as it was, or push to a source of another name",
-            )
+            raise declared_otherwise(standing, source)
     store.put_source(tx, source, standing.team_id if standing else team)
-
-
-def _difference(standing: Push, source: Push) -> str:
-    before, after = standing.types, source.types
-    said = [f"{name!r} is {before[name]}, not {after[name]}" for name in before if name in after and before[name] != after[name]]
-    said += [f"{name!r} is missing now" for name in before if name not in after]
-    said += [f"{name!r} is new" for name in after if name not in before]
-    return "; ".join(said) or "its columns stand in another order or have other parts"
 
 
 def get_pushed_source(snapshot: Snapshot, principal: Principal, source: str) -> PushedSource:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from modelyard.core.digests import Digest
-from modelyard.features.domain import Push, PushedSource
+from modelyard.features.domain import Push, PushedSource, SourceDrifted
 from modelyard.features.domain.sources import PUSH_NUMBER
 from modelyard.features.sources.events import frame_of, kept_schema
 from modelyard.features.sources.opened import ROW
@@ -85,14 +85,32 @@ _lock = threading.Lock()
 _kept: dict[tuple[int, str], OpenPushed] = {}
 
 
+def declared_otherwise(known: PushedSource, source: Push) -> SourceDrifted:
+    """The error for a source whose events were pushed under another declaration, with every difference."""
+    before, now = known.declaration.types, source.types
+    said = [f"{name!r} is {before[name]}, not {now[name]}" for name in before if name in now and before[name] != now[name]]
+    said += [f"{name!r} is missing now" for name in before if name not in now]
+    said += [f"{name!r} is new" for name in now if name not in before]
+    differences = "; ".join(said) or "other times or another order"
+    return SourceDrifted(
+        f"{known.events} events of {source.name} were pushed under another declaration: {differences}",
+        hint="declare it as it was, or push to a source of another name",
+    )
+
+
 def open_pushed(source: Push) -> OpenPushed:
-    """The events of `source` as they stand: the same object again until there is another one. Raises SourceUnreadable."""
+    """The events of `source` as they stand: the same object again until there is another one.
+
+    Raises SourceUnreadable, and SourceDrifted where they were pushed under another declaration.
+    """
     where = pushed_place(source.name)
     slot = (id(where), source.name)
     with where.database.read() as snapshot:
         known = store.find_source(snapshot, source.name)
-        if known is None:
+        if known is None or not known.pushes:
             return OpenPushed(source.place, source, None, frame_of(source, ()), None, where)
+        if known.declaration != source:
+            raise declared_otherwise(known, source)
         with _lock:
             found = _kept.get(slot)
         if found is not None and found.known is not None and found.where is where and found.digest() == known.digest:
@@ -100,7 +118,7 @@ def open_pushed(source: Push) -> OpenPushed:
         waiting = waiting_rows(snapshot, known)
     # Whatever is appended meanwhile is not counted as flushed by what was read.
     version = where.tables.version(table_of(source.name)) if known.flushed_pushes else None
-    made = OpenPushed(source.place, known.declaration, known, waiting, version, where)
+    made = OpenPushed(source.place, source, known, waiting, version, where)
     with _lock:
         _kept[slot] = made
         while len(_kept) > KEPT_SOURCES:
