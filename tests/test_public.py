@@ -14,6 +14,7 @@ NAMES = [
     "Entity",
     "FeatureView",
     "Parquet",
+    "Push",
     "Run",
     "Sql",
     "Window",

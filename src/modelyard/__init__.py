@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelyard.features.domain import Aggregate, Csv, Delta, Entity, FeatureView, Parquet, Sql, Window
+    from modelyard.features.domain import Aggregate, Csv, Delta, Entity, FeatureView, Parquet, Push, Sql, Window
     from modelyard.monitoring.domain import drift, performance, quality
     from modelyard.sdk.declarations import canary, constant, gate, model, on, rows
     from modelyard.sdk.on_demand import on_demand
@@ -25,6 +25,7 @@ __all__ = [
     "Entity",
     "FeatureView",
     "Parquet",
+    "Push",
     "Run",
     "Sql",
     "Window",
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 _HOMES = (
-    ("modelyard.features.domain", ("Aggregate", "Csv", "Delta", "Entity", "FeatureView", "Parquet", "Sql", "Window")),
+    ("modelyard.features.domain", ("Aggregate", "Csv", "Delta", "Entity", "FeatureView", "Parquet", "Push", "Sql", "Window")),
     ("modelyard.monitoring.domain", ("drift", "performance", "quality")),
     ("modelyard.sdk.declarations", ("canary", "constant", "gate", "model", "on", "rows")),
     ("modelyard.sdk.tracking.run", ("Run",)),

@@ -29,7 +29,21 @@ ASKING = {
     "questions": (),
     "trace": ("late/1",),
 }
-ELSEWHERE = {"init", "plan", "apply", "features join", "ship", "reproduce", "dossier", "trust", "verify", "log labels", "login", "logout"}
+ELSEWHERE = {
+    "init",
+    "plan",
+    "apply",
+    "features join",
+    "features push",
+    "ship",
+    "reproduce",
+    "dossier",
+    "trust",
+    "verify",
+    "log labels",
+    "login",
+    "logout",
+}
 ELSEWHERE |= {"tune", "adopt", "sync", "import mlflow", "export", "up", "server", "gateway", "worker", "doctor"}
 """Commands whose JSON is looked at where what they need is there."""
 MISSING = {"trace", "rollback", "deprecate", "retire", "why", "silence", "approve", "reject", "token revoke", "features get"}

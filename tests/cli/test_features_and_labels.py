@@ -13,7 +13,7 @@ from modelyard.cli.features import _entity
 from modelyard.cli.labels import Columns, _batches, _rows
 from modelyard.core.errors import InvalidInput
 from modelyard.features import service as features
-from modelyard.features.domain import Entity, Feature, FeatureSet, FeatureView, OnDemand, Parquet
+from modelyard.features.domain import Entity, Feature, FeatureSet, FeatureView, OnDemand, Parquet, Push
 from tests.cli.conftest import Yard
 from tests.server.conftest import Running
 
@@ -75,6 +75,25 @@ def test_fields_that_on_demand_features_read_are_written_as_keys_are() -> None:
     for text, words in (("origin=JFK,hub=yes", "hub is bool"), ("origin=JFK,gust=x", "gust is float64"), ("hops=3", "has no origin")):
         with pytest.raises(InvalidInput, match=words):
             _entity(found, text)
+
+
+def test_a_file_is_pushed_in_parts_and_pushed_again_counts_once(
+    yard: Yard, running: Running, as_role: Become, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clicks = Push("cli_clicks", "at", columns={"user": str, "amount": float})
+    view = FeatureView("cli_last_click", Entity("user"), clicks, features={"amount": "float64"})
+    running.installation.database.write(lambda tx: features.apply_view(tx, SYSTEM, view, str(tmp_path)))
+    running.installation.database.write(lambda tx: features.apply_set(tx, SYSTEM, FeatureSet("cli_last", [view])))
+    as_role(Role.CONTRIBUTOR)
+    monkeypatch.setattr(features_commands, "PUSHED_AT_ONCE", 2)
+    pl.DataFrame({"user": ["ann", "bob", "ann"], "at": HOURS[:3], "amount": [1.0, None, 2.5]}).write_parquet(tmp_path / "clicks.parquet")
+    first, again = (yard("features", "push", "cli_clicks", "clicks.parquet", "--json") for _ in range(2))
+    assert (first.code, [one["events"] for one in first.json]) == (0, [2, 1]), first.out + first.err
+    assert again.json == first.json
+    assert yard("features", "get", "cli_last", "ann", "--json").json["columns"] == {"amount": [2.5]}
+    assert "did you mean cli_clicks?" in yard("features", "push", "cli_click", "clicks.parquet").err
+    pl.DataFrame({"user": ["ann"], "when": HOURS[:1]}).write_parquet(tmp_path / "clicks.parquet")
+    assert "no column 'when'" in yard("features", "push", "cli_clicks", "clicks.parquet").err
 
 
 def test_labels_go_by_id_or_by_keys_with_their_time_in_microseconds() -> None:

@@ -13,7 +13,7 @@ from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import FixedClock, Instant
 from modelyard.core.settings import FeaturesSettings
 from modelyard.features import service
-from modelyard.features.domain import Csv, Delta, FeatureSet, FeatureView, Parquet, SourceDrifted, SourceUnreadable, Sql
+from modelyard.features.domain import Csv, Delta, FeatureSet, FeatureView, Parquet, Source, SourceDrifted, SourceUnreadable, Sql
 from modelyard.features.history import load_history
 from modelyard.features.offline import training_rows
 from modelyard.features.rows import source_files
@@ -58,7 +58,7 @@ def store(sqlite_template: Path, tmp_path: Path, clock: FixedClock) -> Iterator[
     opened.close()
 
 
-def over(source: Parquet | Csv | Delta | Sql) -> FeatureSet:
+def over(source: Source) -> FeatureSet:
     plain = FeatureView("plain", AIRPORT, source, features=["x", "n", "is_late", "note"], ttl="7h")
     sums = FeatureView("sums", AIRPORT, source, aggregate={"x": ["mean", "count"], "n": ["mean"]}, windows=["2h", "7d"])
     return FeatureSet("all", [plain, sums])

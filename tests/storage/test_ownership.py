@@ -8,6 +8,8 @@ CHILDREN = {
     "access_session": "the account's",
     "access_token": "the account's; which teams it reaches stands in its roles",
     "delivery_stages": "the delivery's",
+    "feature_push_keys": "the pushed source's",
+    "feature_pushes": "the pushed source's",
     "ledger_personal": "the entry's",
     "optuna_reports": "the study's, by way of its trial",
     "optuna_studies": "the study's, which names it",

@@ -7,7 +7,7 @@ from modelyard.core.errors import Kind, ModelyardError
 from modelyard.core.settings import Settings
 from modelyard.delivery import service
 from modelyard.delivery.declaration import AppliedModel, DeclaredModel, ModelDeclaration
-from modelyard.features.domain import Csv, Delta, Parquet, Sql, is_address
+from modelyard.features.domain import Csv, Delta, Parquet, Push, Sql, is_address
 from modelyard.features.sources.files import ENDINGS, files_at, fixed_part
 from modelyard.features.sources.reach import connection_url
 from modelyard.storage.database import Database
@@ -43,6 +43,8 @@ def check_sources(declaration: ModelDeclaration, root: Path, settings: Settings)
     for source in dict.fromkeys(sources):
         if isinstance(source, Sql):
             connection_url(source.connection)
+        elif isinstance(source, Push):
+            continue  # whose events those are is checked where the view is applied
         elif is_address(source.path):
             _check_address(source.path, settings)
         else:

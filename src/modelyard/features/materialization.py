@@ -3,13 +3,16 @@
 Owns the comparison and the order of writes. Repeating a call, or going on after one that was killed, changes no value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 
-from modelyard.features.domain import FeatureView
+from modelyard.core.digests import Digest
+from modelyard.features.domain import FeatureView, Value
 from modelyard.features.exact import Ints
 from modelyard.features.history import AVAILABLE, NEVER, History
 from modelyard.features.join import CODE
@@ -48,6 +51,8 @@ Put = tuple[bytes, bytes]
 AT_ONCE = 20_000
 """Keys that are asked for at once."""
 FEW = 256
+UNSETTLED = Digest("")
+"""The source of a mark beside which a larger change is being written."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +61,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     `closing` are the list of entities and the mark. `is_anew` where all is written whatever the store held.
     """
 
+    view: FeatureView
     before: Mark | None
     after: Mark
     puts: list[Put]
@@ -80,16 +86,49 @@ def planned(history: History, store: OnlineStore, upto_at: int) -> Change:
 
     If rows that were brought before are no longer those of the source, everything is written anew.
     """
-    before = find_mark(store, history.view)
+    view = history.view
+    before = find_mark(store, view)
     if before is not None and not _holds(history, before):
         return _rebuilt(history, store, before, max(upto_at, before.upto_at))
     if before is not None and upto_at <= before.upto_at:
-        return Change(before=before, after=before, puts=[], deletes=[], closing=[])
+        return Change(view=view, before=before, after=before, puts=[], deletes=[], closing=[])
     after = _mark(history, upto_at)
     since = NEVER if before is None else before.upto_at
     puts, deletes = _rows(history, store, (since, upto_at))
     closing = _closing(history, before.entities if before else 0, after)
-    return Change(before=before, after=after, puts=puts, deletes=deletes, closing=closing)
+    return Change(view=view, before=before, after=after, puts=puts, deletes=deletes, closing=closing)
+
+
+def topped_up(fresh: History, store: OnlineStore, before: Mark, upto_at: int) -> Change:
+    """What brings online the rows of `fresh`: all that become available after `before` up to `upto_at`, and perhaps later ones.
+
+    For sources that are known to have changed in nothing else. It comes to the same as `planned` over all rows, and costs what the new
+    ones do. `fresh` bears the digest of the whole source.
+    """
+    view, span = fresh.view, (before.upto_at, upto_at)
+    count = fresh.log.seen(upto_at)
+    if not count:
+        after = replace(before, upto_at=upto_at, source=fresh.source)
+        return Change(view=view, before=before, after=after, puts=[], deletes=[], closing=_closing(fresh, before.entities, after))
+    start = prefix(view.digest) + ENTITY
+    first = [code for code in fresh.appearance.tolist() if fresh.first_seen[code] <= upto_at]
+    stored = dict(zip(first, _got(store, [start + fresh.names[code] for code in first]), strict=True))
+    if view.is_aggregation:
+        puts, deletes = _rows(fresh, store, span)
+    else:
+        puts, deletes = _later_rows(fresh, _plain_rows(fresh, span), {start + fresh.names[code]: stored[code] for code in first}), []
+    new = [fresh.keys[code] for code in first if stored[code] is None]
+    newest = int(fresh.log.newest[count - 1])
+    after = Mark(
+        upto_at=upto_at,
+        newest_event_at=newest if before.newest_event_at is None else max(newest, before.newest_event_at),
+        rows=before.rows + count,
+        entities=before.entities + len(new),
+        source=fresh.source,
+        check=(before.check + int(fresh.log.checks[count - 1])) % 2**64,
+    )
+    closing = [*_more_pages(store, view, before.entities, new), (mark_key(view.digest), msgspec.msgpack.encode(after))]
+    return Change(view=view, before=before, after=after, puts=puts, deletes=deletes, closing=closing)
 
 
 def carry_out(store: OnlineStore, changes: Sequence[Change]) -> None:
@@ -105,6 +144,10 @@ def carry_out(store: OnlineStore, changes: Sequence[Change]) -> None:
             store.put_many(puts, gone=deletes)
         return
     for change in changes:
+        if change.before is not None:
+            # Until it is done nobody tops it up: entities stand there already that the mark does not count.
+            open_mark = replace(change.before, source=UNSETTLED)
+            store.put_many([(mark_key(change.view.digest), msgspec.msgpack.encode(open_mark))])
         _put(store, change.puts)
         if change.is_anew:
             _delete(store, change.deletes)
@@ -226,6 +269,38 @@ def _states(
     return states
 
 
+def _got(store: OnlineStore, keys: Sequence[bytes]) -> list[bytes | None]:
+    return [one for first in range(0, len(keys), AT_ONCE) for one in store.get_many(keys[first : first + AT_ONCE])]
+
+
+def _later_rows(fresh: History, puts: Sequence[Put], stored: Mapping[bytes, bytes | None]) -> list[Put]:
+    """Of a plain view's new rows those that come after what is online, in the order by which rows of one entity follow each other."""
+    row = PlainRow(fresh.view)
+    found = []
+    for key, content in puts:
+        before = stored[key]
+        if before is None or _order(row.unpacked(content)) > _order(row.unpacked(before)):
+            found.append((key, content))
+    return found
+
+
+def _order(unpacked: tuple[int, int, tuple[Value, ...], bool]) -> tuple[Any, ...]:
+    """Event time, creation time, then values: a null comes before any, NaN after."""
+    event_at, created_at, values, _ = unpacked
+    return event_at, created_at, [(0, 0) if one is None else (2, 0) if one != one else (1, one) for one in values]
+
+
+def _more_pages(store: OnlineStore, view: FeatureView, before: int, new: Sequence[tuple[object, ...]]) -> list[Put]:
+    """The pages of the list of entities that change when `new` ones follow `before` others."""
+    first, kept = divmod(before, ENTITIES_A_PAGE)
+    if not new:
+        return []
+    content = store.get_many([page_key(view.digest, first)])[0] if kept else None
+    listed = [*(msgspec.msgpack.decode(content)[:kept] if content else []), *new]
+    pages = [listed[start : start + ENTITIES_A_PAGE] for start in range(0, len(listed), ENTITIES_A_PAGE)]
+    return [(page_key(view.digest, first + index), msgspec.msgpack.encode(page)) for index, page in enumerate(pages)]
+
+
 def _closing(history: History, before: int, after: Mark) -> list[Put]:
     """The pages of the list of entities that change when it grows from `before`, and the mark."""
     digest = history.view.digest
@@ -245,7 +320,7 @@ def _rebuilt(history: History, store: OnlineStore, before: Mark, upto_at: int) -
     closing = _closing(history, 0, after)
     written = {key for key, _ in puts + closing}
     deletes = [key for key in _stored_keys(store, view, before) if key not in written]
-    return Change(before=before, after=after, puts=puts, deletes=deletes, closing=closing, is_anew=True)
+    return Change(view=view, before=before, after=after, puts=puts, deletes=deletes, closing=closing, is_anew=True)
 
 
 def _stored_keys(store: OnlineStore, view: FeatureView, mark: Mark) -> list[bytes]:

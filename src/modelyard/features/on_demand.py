@@ -17,7 +17,7 @@ from modelyard.core.names import nearest
 from modelyard.features.domain import BadLabels, DType, Feature, FeatureSet, OnDemand, OnlineRow, OnlineValues, Reason, Value
 from modelyard.features.domain.columnwise import FUNCTIONS, parsed, runnable
 from modelyard.features.domain.types import find_dtype
-from modelyard.features.rows import POLARS_TYPE
+from modelyard.features.frames import POLARS_TYPE
 
 FEW = 6
 """So many rows are computed one by one; for more, columns are faster."""

@@ -20,6 +20,7 @@ from modelyard.features.domain import (
     FeatureSet,
     FeatureView,
     Materialization,
+    Push,
     Reason,
     Source,
     Sql,
@@ -245,19 +246,28 @@ def _aggregates(view: FeatureView) -> str:
     return f"[{', '.join(made)}]"
 
 
+def _named_by(source: Source) -> str:
+    match source:
+        case Sql():
+            return source.connection
+        case Push():
+            return source.name
+    return source.path
+
+
 def source_definition(source: Source) -> str:
     """The declaration of `source` as it would be written.
 
     >>> source_definition(Delta("sales", "at", version=3))
     'Delta("sales", timestamp="at", version=3)'
     """
-    parts = [_quoted(source.connection if isinstance(source, Sql) else source.path)]
+    parts = [_quoted(_named_by(source))]
     if isinstance(source, Sql):
         parts.append(f"table={_quoted(source.table)}" if source.table else f"query={_quoted(source.query)}")
     parts += [f"{name}={_quoted(text)}" for name, text in (("timestamp", source.timestamp), ("created", source.created)) if text]
     if isinstance(source, Csv) and source.separator != ",":
         parts.append(f"separator={_quoted(source.separator)}")
-    if isinstance(source, Csv | Sql) and source.columns:
+    if isinstance(source, Csv | Sql | Push) and source.columns:
         parts.append(f"columns={{{', '.join(f'{_quoted(one.name)}: {_quoted(one.dtype)}' for one in source.columns)}}}")
     if isinstance(source, Delta) and source.version is not None:
         parts.append(f"version={source.version}")

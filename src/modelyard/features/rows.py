@@ -13,6 +13,7 @@ from modelyard.core.names import nearest
 from modelyard.features.conditions import aggregated, check_aggregates
 from modelyard.features.domain import DType, FeatureView, Key, Source, SourceDrifted
 from modelyard.features.domain.types import find_dtype
+from modelyard.features.frames import POLARS_TYPE as POLARS_TYPE
 from modelyard.features.soundness import check_values
 from modelyard.features.sources import ROW as ROW
 from modelyard.features.sources import OpenSource as OpenSource
@@ -21,8 +22,6 @@ from modelyard.features.sources import open_source
 # No column of a user's can have these names: theirs are printable.
 EVENT = "\x1fevent"
 CREATED = "\x1fcreated"
-
-POLARS_TYPE: dict[DType, pl.DataType] = {"string": pl.String(), "int64": pl.Int64(), "float64": pl.Float64(), "bool": pl.Boolean()}
 
 
 def source_files(source: Source, root: Path) -> OpenSource:

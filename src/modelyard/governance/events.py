@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard.core.clock import iso
 from modelyard.delivery.domain import StageName
-from modelyard.features.domain import Source, Sql, is_address
+from modelyard.features.domain import Push, Source, Sql, is_address
 from modelyard.features.domain.profiles import TableProfile
 from modelyard.governance.records import Records, SourceUse
 from modelyard.governance.rules.lineage import Dataset, Job, Run, RunEvent
@@ -65,6 +65,8 @@ def _home(source: Source) -> tuple[str, str]:
     """A source's namespace and name in it, as OpenLineage names data sets: the store, then the path."""
     if isinstance(source, Sql):
         return f"connection:{source.connection}", source.table or source.query
+    if isinstance(source, Push):
+        return "push", source.name
     if not is_address(source.path):
         return FILES, source.path
     scheme, _, rest = source.path.partition("://")

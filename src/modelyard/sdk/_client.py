@@ -6,7 +6,7 @@ from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Delivery, DeliveryDetail, DeliveryId, DeliveryState, NewDelivery, NewReproduction, Reproduction, ReproductionId
-from modelyard.features.domain.answers import AppliedOnDemand, AppliedSet, AppliedView, FeatureConsumer, Materialization, OnlineValues, ViewFreshness, ViewSummary
+from modelyard.features.domain.answers import AppliedOnDemand, AppliedSet, AppliedView, FeatureConsumer, Materialization, OnlineValues, Pushed, PushedSource, ViewFreshness, ViewSummary
 from modelyard.fleet.domain import Portfolio, Questions, Trace
 from modelyard.governance.domain import Attestation, Dossier, DossierId, ModelCard, Trust
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
@@ -146,6 +146,11 @@ class Client(Transport):
     def get_feature_set(self, feature_set: str, *, digest: Digest | None = None) -> AppliedSet:
         """The set of that name as it stands, or in the version with that digest. Raises FeatureSetNotFound with the nearest name."""
         answer: AppliedSet = self.call("GET", "/feature-sets/{feature_set}", {"path": {"feature_set": feature_set}, "query": {"digest": digest}}, AppliedSet)
+        return answer
+
+    def get_feature_source(self, source: str) -> PushedSource:
+        """What has been pushed to a source, and how much of it lies in its table. Raises PushedSourceNotFound with the nearest name."""
+        answer: PushedSource = self.call("GET", "/feature-sources/{source}", {"path": {"source": source}}, PushedSource)
         return answer
 
     def get_feature_view(self, view: str, *, digest: Digest | None = None) -> AppliedView:
@@ -348,6 +353,11 @@ class Client(Transport):
         answer: list[AppliedSet] = self.call("GET", "/feature-sets", {}, list[AppliedSet])
         return answer
 
+    def list_feature_sources(self) -> list[PushedSource]:
+        """The sources that events are pushed to, as far as the principal may see them, by name."""
+        answer: list[PushedSource] = self.call("GET", "/feature-sources", {}, list[PushedSource])
+        return answer
+
     def list_feature_view_consumers(self, view: str) -> list[FeatureConsumer]:
         """What reads a view, by name. Raises ViewNotFound."""
         answer: list[FeatureConsumer] = self.call("GET", "/feature-views/{view}/consumers", {"path": {"view": view}}, list[FeatureConsumer])
@@ -518,8 +528,13 @@ class Client(Transport):
         answer: InclusionProof = self.call("GET", "/ledger/entries/{index}/proof", {"path": {"index": index}, "query": {"size": size}}, InclusionProof)
         return answer
 
+    def push_events(self, source: str, events: list[dict[str, str | int | float | bool | None]]) -> Pushed:
+        """Takes events in, all or none: durable and online, in every view over the source, once this is answered."""
+        answer: Pushed = self.call("POST", "/feature-sources/{source}/events", {"path": {"source": source}, "body": {"events": events}}, Pushed)
+        return answer
+
     def read_features(self, feature_set: str, rows: list[dict[str, str | int | float | bool | None]]) -> OnlineValues:
-        """The set's values online, now, for the entities of each row, and what its functions make of them and of the row. Raises FeatureSetNotFound, BadLabels, OnlineUnavailable."""
+        """The set's values online, now, for the entities of each row, and what its functions make of them and of the row."""
         answer: OnlineValues = self.call("POST", "/features/{feature_set}", {"path": {"feature_set": feature_set}, "body": {"rows": rows}}, OnlineValues)
         return answer
 

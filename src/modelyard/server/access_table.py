@@ -66,6 +66,8 @@ GET /api/v1/exports/runs/{run_id}/history
 GET /api/v1/feature-materializations
 GET /api/v1/feature-sets
 GET /api/v1/feature-sets/{feature_set}
+GET /api/v1/feature-sources
+GET /api/v1/feature-sources/{source}
 GET /api/v1/feature-views
 GET /api/v1/feature-views/{view}
 GET /api/v1/feature-views/{view}/consumers
@@ -165,6 +167,7 @@ DELETE /api/v1/models/{model}/aliases/{alias}
 POST /api/v1/endpoints/{model}/rollback
 POST /api/v1/feature-materializations
 POST /api/v1/feature-sets/{feature_set}/join
+POST /api/v1/feature-sources/{source}/events
 POST /api/v1/gateways/{gateway}/heartbeat
 POST /api/v1/experiments/{experiment_id}/views
 DELETE /api/v1/experiments/{experiment_id}/views/{view_id}

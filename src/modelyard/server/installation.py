@@ -8,7 +8,7 @@ import msgspec
 
 from modelyard.core.clock import Clock, SystemClock
 from modelyard.core.settings import Settings
-from modelyard.features.sources.reach import open_reach
+from modelyard.features.sources.reach import Place, open_reach
 from modelyard.features.stored import Histories
 from modelyard.governance.service import RoleKeys
 from modelyard.ledger.service import LogKey
@@ -56,17 +56,18 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
 def opened(settings: Settings) -> Iterator[Installation]:
     """The installation, its schema brought to the newest version, closed with the block."""
     check_folder(settings.folder)
-    open_reach(settings.features)
     found = Database.open(settings.database_url, SystemClock())
     upgrade(found)
     database = found.with_clock(clock_of(found))
     online = open_online(settings.online_url)
+    tables = Tables.open(settings.tables_url, settings.storage.blob_options)
+    open_reach(settings.features, Place(database, tables))
     try:
         yield Installation(
             settings=settings,
             database=database,
             blobs=Blobs.open(settings.blobs_url, settings.storage.blob_options),
-            tables=Tables.open(settings.tables_url, settings.storage.blob_options),
+            tables=tables,
             online=online,
             log_key=LogKey.open(settings.folder / "keys" / "log.key"),
             role_keys=RoleKeys.open(settings.folder / "keys"),

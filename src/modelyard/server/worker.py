@@ -18,7 +18,7 @@ from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
 from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended, given_back, is_claimable
 from modelyard.delivery.service import fire_schedules, follow_alerts
 from modelyard.delivery.stages import staged
-from modelyard.features.service import keep_histories, materialize_due
+from modelyard.features.service import flush_pushed, keep_histories, materialize_due
 from modelyard.governance.service import tick as governance_tick
 from modelyard.ledger.service import tick as ledger_tick
 from modelyard.monitoring.service import measure_due
@@ -42,6 +42,7 @@ LEDGER_S = 0.25
 SCHEDULES_EVERY_S = 1.0
 FEATURES_S = 10.0
 HISTORIES_S = 60.0
+FLUSH_S = 30.0
 ANSWERS_S = 60.0
 AUDIT_S = 60.0
 TICK_S = 2.0
@@ -152,6 +153,7 @@ def _ticks(installation: Installation, holder: str, courier: Courier) -> list[_T
         _Tick("spools", TICK_S, lambda: spools_tick(installation)),
         _Tick("uploads", ANSWERS_S, lambda: expire_uploads(database, installation.blobs)),
         _Tick("kept answers", ANSWERS_S, lambda: forget_answers(database)),
+        _Tick("pushed events", FLUSH_S, lambda: flush_pushed(database, installation.tables, installation.online)),
         _Tick("attestations", TICK_S, lambda: governance_tick(database, installation.blobs, installation.role_keys)),
     ]
     if isinstance(installation.clock, ReplayClock):

@@ -3,6 +3,8 @@
 Owns how long. Knows not what a request or an answer means.
 """
 
+import contextvars
+
 import msgspec
 import sqlalchemy as sa
 
@@ -33,6 +35,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     caller: str
     key: str
     request: Digest
+
+
+UNDER_WAY: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar("attempt_under_way", default=None)
+"""The attempt that is being carried out in several transactions: what must not run twice even where its process dies in between
+notes it beside its first change."""
 
 
 def reserve(tx: Transaction, attempt: Attempt) -> bytes | None:

@@ -2,7 +2,7 @@
 
 Owns what the header may be and where the answer is kept: in the transaction of the change, where the operation has one.
 An operation of several transactions holds the key meanwhile and keeps the answer after the last; one that was killed in
-between runs again.
+between runs again, and finds in `UNDER_WAY` by what to know its own earlier changes.
 """
 
 import functools
@@ -15,7 +15,7 @@ from litestar import Request
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import InvalidInput
 from modelyard.storage.database import Database, Snapshot
-from modelyard.storage.idempotency import Attempt, keep, release, reserve
+from modelyard.storage.idempotency import UNDER_WAY, Attempt, keep, release, reserve
 from modelyard.web.binding import Binding
 from modelyard.web.operations import BoundOperation
 
@@ -78,11 +78,14 @@ def _in_several(function: Callable[..., Any], database: Database, attempt: Attem
     known = database.write(lambda tx: reserve(tx, attempt))
     if known is not None:
         return Answer(known, is_replayed=True)
+    token = UNDER_WAY.set(attempt)
     try:
         content = _encoded(function(**given))
     except BaseException:
         database.write(lambda tx: release(tx, attempt))
         raise
+    finally:
+        UNDER_WAY.reset(token)
     database.write(lambda tx: keep(tx, attempt, content))
     return Answer(content, is_replayed=False)
 

@@ -38,7 +38,7 @@ from modelyard.delivery.stages.learning import metrics_of
 from modelyard.delivery.stages.splitting import split
 from modelyard.delivery.stages.yard import Yard
 from modelyard.delivery.training import TRAIN_TIMEOUT_S, Learned, Lesson, lesson_of, trained
-from modelyard.features.domain import Sql
+from modelyard.features.domain import Push, Sql
 from modelyard.monitoring.rules.metrics import measured
 from modelyard.registry.artifacts import fetch_folder, put_folder
 from modelyard.registry.encoding import Vector, matrix
@@ -173,7 +173,7 @@ def _swapped(yard: Yard, swaps: Swaps, room: Room, made: Made) -> list[Differenc
         recorded, declared = yard.blobs.get_bytes(made.records.training.source), made.records.declaration
         # A file that rows are read from may lie in the project, and is no code.
         sources = (declared.observations.source, *(view.source for view in declared.views))
-        data = {os.path.normpath(source.path) for source in sources if not isinstance(source, Sql)}
+        data = {os.path.normpath(source.path) for source in sources if not isinstance(source, Sql | Push)}
         found += file_differences(recorded, yard.blobs.get_bytes(swaps.source), besides=data)
     if swaps != NO_SWAPS:
         found += library_differences(locked_requirements(room.recorded_source, yard.beat), made.fresh.requirements)

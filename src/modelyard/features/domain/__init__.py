@@ -10,6 +10,8 @@ from modelyard.features.domain.answers import (
     Materialization,
     OnlineRow,
     OnlineValues,
+    Pushed,
+    PushedSource,
     Reason,
     SourceUse,
     ViewFreshness,
@@ -17,20 +19,23 @@ from modelyard.features.domain.answers import (
 )
 from modelyard.features.domain.entities import Entity, Key, Window
 from modelyard.features.domain.errors import (
+    BadEvents,
     BadLabels,
     FeatureSetNotFound,
     InvalidDeclaration,
     NotColumnwise,
     OnDemandNotFound,
+    PushedSourceNotFound,
     SourceDrifted,
     SourceUnreadable,
+    TooManyEvents,
     UnknownFeature,
     ViewNotFound,
 )
 from modelyard.features.domain.on_demand import OnDemand
 from modelyard.features.domain.profiles import Bins, CategoryCount, ColumnProfile, TableProfile
 from modelyard.features.domain.sets import FeatureSet
-from modelyard.features.domain.sources import Column, ColumnType, Csv, Delta, Parquet, Source, Sql, is_address, pinned, uri_of
+from modelyard.features.domain.sources import Column, ColumnType, Csv, Delta, Parquet, Push, Source, Sql, is_address, pinned, uri_of
 from modelyard.features.domain.types import DType, DTypeLike, Value, dtype_of, duration_text, duration_us
 from modelyard.features.domain.views import Feature, FeatureSelection, FeatureView
 
@@ -40,6 +45,7 @@ __all__ = [
     "AppliedOnDemand",
     "AppliedSet",
     "AppliedView",
+    "BadEvents",
     "BadLabels",
     "Bins",
     "CategoryCount",
@@ -67,6 +73,10 @@ __all__ = [
     "OnlineValues",
     "Output",
     "Parquet",
+    "Push",
+    "Pushed",
+    "PushedSource",
+    "PushedSourceNotFound",
     "Reason",
     "Source",
     "SourceDrifted",
@@ -74,6 +84,7 @@ __all__ = [
     "SourceUse",
     "Sql",
     "TableProfile",
+    "TooManyEvents",
     "UnknownFeature",
     "Value",
     "ViewFreshness",

@@ -9,6 +9,7 @@ from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.features.domain.on_demand import OnDemand
 from modelyard.features.domain.sets import FeatureSet
+from modelyard.features.domain.sources import Push
 from modelyard.features.domain.types import Value
 from modelyard.features.domain.views import FeatureView
 
@@ -165,3 +166,37 @@ class OnlineRow(msgspec.Struct, frozen=True, kw_only=True):
             upto_at=self.upto_at,
             missing={name: {0: reason} for name, reason in self.missing.items()},
         )
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that were taken in: durable, and counted from 1 on by source with their `number`.
+
+    `pushed_at` is the creation time that all of them got. `is_online` where the views over the source show them; where they do not
+    yet, `why` says what kept them, and the next push or materialization brings them.
+    """
+
+    source: str
+    number: int
+    events: int
+    pushed_at: Instant
+    is_online: bool = True
+    why: str = ""
+
+
+class PushedSource(msgspec.Struct, frozen=True, kw_only=True):
+    """What has been pushed to a source: how many events in how many pushes, and how many of these lie in its table already.
+
+    `digest` stands for all of them in their order. `last_at` is the latest instant that is settled: of events that are pushed
+    from now on, none is created by then.
+    """
+
+    declaration: Push
+    team_id: TeamId
+    pushes: int
+    events: int
+    last_at: Instant
+    digest: Digest
+    flushed_pushes: int
+    flushed_events: int
+    flushed_until: Instant
+    flushed_digest: Digest

@@ -55,3 +55,21 @@ class FeatureSetNotFound(ModelyardError):
     """No feature set of that name or digest."""
 
     kind = Kind.MISSING
+
+
+class PushedSourceNotFound(ModelyardError):
+    """No feature view reads pushed events under that name."""
+
+    kind = Kind.MISSING
+
+
+class BadEvents(ModelyardError):
+    """Events that their source cannot take; none of them was taken."""
+
+    kind = Kind.INVALID
+
+
+class TooManyEvents(ModelyardError):
+    """More events, or more bytes, than one push may have."""
+
+    kind = Kind.TOO_LARGE

@@ -1,4 +1,4 @@
-"""Sources as users declare them: files, Delta tables and queries that hold events. Owns their rules; reads none."""
+"""Sources as users declare them: files, Delta tables, queries, and events that are pushed. Owns their rules; reads none."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from msgspec.structs import force_setattr, replace
 
 from modelyard.core.errors import InvalidInput
 from modelyard.core.names import checked_name
-from modelyard.features.domain.entities import column_name, without_twins
+from modelyard.features.domain.entities import column_name, named, without_twins
 from modelyard.features.domain.errors import InvalidDeclaration
 from modelyard.features.domain.types import DType, DTypeLike, dtype_of
 
@@ -18,6 +18,10 @@ ColumnType = DType | Literal["time"]
 SCHEMES = ("s3", "gs", "az")
 _ADDRESS = re.compile(rf"({'|'.join(SCHEMES)})://[A-Za-z0-9][A-Za-z0-9._-]*/[^?#\\]+")
 _SAID = 60
+_TABLE_COLUMN = re.compile(r"[^ ,;{}()\n\t=]{1,120}")
+_PUSH = 'Push("clicks", timestamp="at", columns={"user": str, "amount": float})'
+PUSH_NUMBER = "push_number"
+"""The column of the table of pushed events that says with which push each came. No column of a user's has this name."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -204,7 +208,58 @@ class Sql(msgspec.Struct, frozen=True, omit_defaults=True, tag="sql"):
         return f"{self.connection}: {text if len(text) <= _SAID else text[:_SAID] + '…'}"
 
 
-Source = Parquet | Csv | Delta | Sql
+class Push(msgspec.Struct, frozen=True, omit_defaults=True, tag="push"):
+    """A source: events that are pushed over HTTP, `POST /api/v1/feature-sources/{name}/events`.
+
+    `timestamp` is the column of event times. `columns` are all others that an event may have, with their types. The server
+    gives every event its creation time, in `created`: nobody sees an event before it was pushed.
+
+    >>> Push("clicks", "at", columns={"user": str, "amount": float}).times
+    ('at', 'pushed_at')
+    """
+
+    name: str
+    timestamp: str
+    created: str = "pushed_at"
+    columns: tuple[Column, ...] = ()
+    kind: ClassVar[str] = "Push"
+
+    if TYPE_CHECKING:
+
+        def __init__(self, name: str, timestamp: str, created: str = "pushed_at", *, columns: Columns) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Raises InvalidDeclaration for a name or a column that no table can have, without columns, and for a time among them."""
+        if named(self.name, "pushed source").lower().endswith(".delta"):
+            raise InvalidDeclaration(f"no pushed source is named {self.name[:80]!r}: its table would be", hint="leave out .delta")
+        _check_times(self)
+        columns = _columns(self.columns, self.name)
+        if not columns or not self.timestamp:
+            raise InvalidDeclaration(f"the events of {self.name} need columns with their types, and a column of event times", hint=_PUSH)
+        without_twins([one.lower() for one in (*self.times, *(column.name for column in columns))], f"{self.name}, small and capital alike")
+        for name in (*self.times, *(column.name for column in columns)):
+            if not _TABLE_COLUMN.fullmatch(name) or name.lower() == PUSH_NUMBER:
+                raise InvalidDeclaration(f"{self.name}: {name!r} cannot name a column of pushed events", hint="without blanks and ,;{}()=")
+        force_setattr(self, "columns", columns)
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns that hold its times."""
+        return _times(self)
+
+    @property
+    def types(self) -> dict[str, ColumnType]:
+        """All its columns with their types, in the order in which they are kept."""
+        times: dict[str, ColumnType] = {self.timestamp: "time", self.created: "time"}
+        return times | {one.name: one.dtype for one in self.columns}
+
+    @property
+    def place(self) -> str:
+        """Where its rows lie, in words."""
+        return self.name
+
+
+Source = Parquet | Csv | Delta | Sql | Push
 """Where a view's rows come from."""
 
 _CONNECTION = 'name it in the settings of the server, features.connections.warehouse = "postgresql://...", and here: Sql("warehouse", ...)'
@@ -223,6 +278,8 @@ def uri_of(source: Source) -> str:
     """
     if isinstance(source, Sql):
         return f"connection:{source.connection}#{quote(source.table or source.query)}"
+    if isinstance(source, Push):
+        return f"push:{source.name}"
     return source.path if is_address(source.path) else f"file:{source.path}"
 
 

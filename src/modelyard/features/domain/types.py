@@ -16,6 +16,9 @@ Value = str | int | float | bool | None
 """A value of a feature or a key."""
 
 DTYPES: tuple[DType, ...] = get_args(DType)
+LONGEST_KEY_BYTES = 4096
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896
+"""The days of the years 1 to 9999, counted from 1970: what every program can name, and far from where int64 microseconds end."""
 LONGEST_US = 200 * 366 * 86400 * SECOND
 
 _BY_NAME: dict[str, DType] = {

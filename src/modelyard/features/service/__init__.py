@@ -16,6 +16,8 @@ from modelyard.features.service.definitions import (
     typed_like,
 )
 from modelyard.features.service.keeping import keep_histories
+from modelyard.features.service.pushed_sources import get_pushed_source, list_pushed_sources
+from modelyard.features.service.pushing import flush_pushed, push_events
 from modelyard.features.service.reading import (
     historical_rows,
     known_entity,
@@ -44,6 +46,8 @@ __all__ = [
     "apply_view",
     "called",
     "find_applied_set",
+    "flush_pushed",
+    "get_pushed_source",
     "get_set",
     "get_view",
     "historical_rows",
@@ -55,12 +59,14 @@ __all__ = [
     "list_on_demand",
     "list_on_demand_readers",
     "list_on_demand_versions",
+    "list_pushed_sources",
     "list_sets",
     "list_view_versions",
     "list_views",
     "materialize",
     "materialize_due",
     "proofs_of",
+    "push_events",
     "put_consumer",
     "read_features",
     "recompute",

@@ -1,8 +1,9 @@
 """Materialization: bringing what has become available online, for several views at once, with one entry in the ledger."""
 
+import contextlib
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,21 +14,52 @@ from modelyard.core.clock import Instant, ReplayClock, iso
 from modelyard.core.errors import InvalidInput, ModelyardError, Overloaded
 from modelyard.core.names import nearest
 from modelyard.features import store
-from modelyard.features.domain import AppliedView, Materialization, ViewNotFound
+from modelyard.features.domain import AppliedView, Materialization, Push, ViewNotFound
 from modelyard.features.history import load_history
 from modelyard.features.layout import Mark
-from modelyard.features.materialization import carry_out, planned
+from modelyard.features.materialization import Change, carry_out, find_mark, planned, topped_up
 from modelyard.features.rules import cadence_us
 from modelyard.features.sources.queries import renew_queries
+from modelyard.features.store import pushed as pushed_store
+from modelyard.features.topping import fresh_history
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database, Snapshot, Transaction
 from modelyard.storage.online import OnlineStore
 
-# A state is read, advanced and written back: two must not do that to one entity at once. Threads of this process wait here,
-# other processes at the store.
 _one_at_a_time = threading.Lock()
 PATIENCE_S = 60.0
+
+
+@contextlib.contextmanager
+def alone(online: OnlineStore, wait_s: float) -> Iterator[None]:
+    """A block in which nobody else brings values online: a state is read, advanced and written back, which two must not do at once.
+
+    Threads of this process wait for each other first, other processes at the store. Raises Overloaded after `wait_s` there.
+    """
+    with _one_at_a_time, online.alone(wait_s):
+        yield
+
+
+def planned_of(online: OnlineStore, applied: AppliedView, upto: Instant) -> Change:
+    """What brings a view online up to an instant: from what was pushed since the last time where that is all that is new.
+
+    Raises SourceUnreadable, SourceDrifted, OnlineUnavailable.
+    """
+    view = applied.view
+    if isinstance(view.source, Push):
+        before = find_mark(online, view)
+        fresh = None if before is None else fresh_history(view, view.source.name, before)
+        if before is not None and fresh is not None:
+            return topped_up(fresh, online, before, max(upto, before.upto_at))
+    return planned(load_history(view, Path(applied.root)), online, upto)
+
+
+def settle_pushed(database: Database, chosen: Sequence[AppliedView], upto: Instant) -> None:
+    """Has no event be created at `upto` or earlier any more at the sources of `chosen`: then what is read is all there ever will be."""
+    names = sorted({one.view.source.name for one in chosen if isinstance(one.view.source, Push)})
+    if names:
+        database.write(lambda tx: pushed_store.settle(tx, names, upto))
 
 
 def materialize(
@@ -42,7 +74,7 @@ def materialize(
     Only what is new since the last time is read and written. A view that had been brought that far stays as it is.
     Raises ViewNotFound, SourceUnreadable, SourceDrifted, OnlineUnavailable, NotAllowed, and InvalidInput for the future.
     """
-    with _one_at_a_time, online.alone(PATIENCE_S):
+    with alone(online, PATIENCE_S):
         return _materialized(database, online, principal, views, upto_at)
 
 
@@ -56,7 +88,7 @@ def materialize_due(database: Database, online: OnlineStore) -> list[Materializa
     if isinstance(database.clock, ReplayClock) or not _due(database):
         return brought
     try:
-        with _one_at_a_time, online.alone(0.0):
+        with alone(online, 0.0):
             for view in _due(database):
                 try:
                     brought += _materialized(database, online, SYSTEM, [view], None)
@@ -85,10 +117,11 @@ def _materialized(
     if upto > now:
         raise InvalidInput(f"{iso(upto)} lies ahead of now, {iso(now)}", hint="leave out upto_at, or give an instant that has passed")
     renew_queries(one.view.source for one in chosen)
-    changes = [planned(load_history(one.view, Path(one.root)), online, upto) for one in chosen]
+    settle_pushed(database, chosen, upto)
+    changes = [planned_of(online, one, upto) for one in chosen]
     carry_out(online, changes)
     # The store is written first: what a killed call has left unrecorded, the next one records.
-    brought = [_brought(one, change.after, database.clock.wall()) for one, change in zip(chosen, changes, strict=True)]
+    brought = [brought_by(one, change.after, database.clock.wall()) for one, change in zip(chosen, changes, strict=True)]
     known = [before.get((item.view, item.digest)) for item in brought]
     is_new = [old is None or replace(item, recorded_at=old.recorded_at) != old for item, old in zip(brought, known, strict=True)]
     news = [(one, item, old) for one, item, old, new in zip(chosen, brought, known, is_new, strict=True) if new]
@@ -118,7 +151,7 @@ def _chosen(snapshot: Snapshot, principal: Principal, names: Sequence[str] | Non
     return found
 
 
-def _brought(applied: AppliedView, mark: Mark, recorded_at: Instant) -> Materialization:
+def brought_by(applied: AppliedView, mark: Mark, recorded_at: Instant) -> Materialization:
     return Materialization(
         view=applied.view.name,
         digest=applied.digest,

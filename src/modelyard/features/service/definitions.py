@@ -22,6 +22,7 @@ from modelyard.features.domain import (
     FeatureSetNotFound,
     FeatureView,
     InvalidDeclaration,
+    Push,
     Sql,
     ViewNotFound,
     ViewSummary,
@@ -29,6 +30,7 @@ from modelyard.features.domain import (
 )
 from modelyard.features.rows import check_types, declared_types, source_files, source_schema
 from modelyard.features.rules import freshness_of
+from modelyard.features.service.pushed_sources import declare_pushed
 from modelyard.features.service.trusting import apply_on_demand, check_trusted, proofs_of
 from modelyard.features.soundness import check_values
 from modelyard.ledger.domain import NewEntry
@@ -114,7 +116,7 @@ def apply_features(
 def apply_view(tx: Transaction, principal: Principal, view: FeatureView, root: str, team_id: TeamId = DEFAULT_TEAM) -> AppliedView:
     """Makes a resolved view the one under its name: a definition that was never there is a new version.
 
-    Raises InvalidDeclaration for a view without types and NotAllowed.
+    Raises InvalidDeclaration for a view without types, SourceDrifted for one over events that were pushed otherwise, and NotAllowed.
     """
     if not view.is_typed:
         raise InvalidDeclaration(f"the types of view {view.name} are not known yet", hint="resolve it against its source first")
@@ -123,6 +125,8 @@ def apply_view(tx: Transaction, principal: Principal, view: FeatureView, root: s
     require(principal, Role.CONTRIBUTOR, team)
     if standing and (standing.view, standing.root) == (view, root):
         return standing
+    if isinstance(view.source, Push):
+        declare_pushed(tx, principal, view.source, team)
     known = store.find_view(tx, view.name, view.digest)
     applied = AppliedView(
         view=view,

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from modelyard.features.domain import Csv, Delta, Parquet, Source, Sql
+from modelyard.features.domain import Csv, Delta, Parquet, Push, Source, Sql
 from modelyard.features.sources.csvs import open_csv
 from modelyard.features.sources.deltas import open_delta
 from modelyard.features.sources.opened import ROW, OpenSource
 from modelyard.features.sources.parquets import open_parquet
+from modelyard.features.sources.pushed import open_pushed
 from modelyard.features.sources.queries import open_sql
 
 __all__ = ["ROW", "OpenSource", "open_source"]
@@ -23,3 +24,5 @@ def open_source(source: Source, root: Path) -> OpenSource:
             return open_delta(source, root)
         case Sql():
             return open_sql(source)
+        case Push():
+            return open_pushed(source)

@@ -5,12 +5,15 @@ be forgotten, and what is not opened is not reached.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
 from modelyard.core.names import nearest
 from modelyard.core.settings import FeaturesSettings
 from modelyard.features.domain import SourceUnreadable
+from modelyard.storage.database import Database
+from modelyard.storage.tables import Tables
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,13 +23,29 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, str] = {}
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where pushed events lie: the installation's own database and tables."""
+
+    database: Database
+    tables: Tables
+
+
 _opened = Reach()
+_place: Place | None = None
 
 
-def open_reach(settings: FeaturesSettings) -> None:
-    """Lets the sources of this process reach what the settings name, and nothing else from now on."""
-    global _opened  # noqa: PLW0603 - one a process, see above
-    _opened = Reach(connections=settings.connections, options=settings.options)
+def open_reach(settings: FeaturesSettings, place: Place | None = None) -> None:
+    """Lets the sources of this process reach what the settings name, events pushed to `place`, and nothing else from now on."""
+    global _opened, _place
+    _opened, _place = Reach(connections=settings.connections, options=settings.options), place
+
+
+def pushed_place(name: str) -> Place:
+    """Where the events of a pushed source lie. Raises SourceUnreadable where this process reaches no installation."""
+    if _place is None:
+        raise SourceUnreadable(f"the events pushed to {name} cannot be read here", hint="ask the server: it keeps them")
+    return _place
 
 
 def object_options() -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""The feature store's tables and all SQL over them: views and their versions, sets, materializations, consumers. Owns rows."""
+"""The feature store's tables and all SQL over them: views and their versions, sets, materializations, consumers. Owns rows.
+
+What is pushed stands in `pushed`.
+"""
 
 import functools
 from collections.abc import Sequence

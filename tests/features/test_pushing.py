@@ -1,0 +1,409 @@
+"""Pushed events: online at once, offline the same before and after their flush, and once whatever dies in between."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import polars as pl
+import pytest
+
+from modelyard.access.domain import SYSTEM, NotAllowed, Principal, PrincipalId, Role, TeamId
+from modelyard.core.clock import FixedClock, Instant, moment
+from modelyard.core.digests import Digest
+from modelyard.core.settings import FeaturesSettings
+from modelyard.features import service
+from modelyard.features.domain import (
+    BadEvents,
+    Entity,
+    FeatureSet,
+    FeatureView,
+    Push,
+    Pushed,
+    PushedSourceNotFound,
+    SourceDrifted,
+    TooManyEvents,
+)
+from modelyard.features.history import load_history
+from modelyard.features.materialization import Change, find_mark, planned
+from modelyard.features.sources.events import columns_of
+from modelyard.features.sources.reach import Place, open_reach
+from modelyard.ledger.service import list_entries, sequence_pending
+from modelyard.storage.database import Database
+from modelyard.storage.idempotency import UNDER_WAY, Attempt
+from modelyard.storage.online import LmdbStore
+from modelyard.storage.replay import begin_replay, clock_of
+from modelyard.storage.tables import Tables
+from tests.features.conftest import at
+
+CLICKS = Push("clicks", "at", columns={"user": str, "item": int, "amount": float, "is_new": bool, "note": str, "seen": "time"})
+USER = Entity("user")
+LAST = FeatureView("last_click", USER, CLICKS, features=["amount", "is_new", "note"], ttl="2h")
+SUMS = FeatureView(
+    "clicks_of", USER, CLICKS, aggregate={"amount": ["sum", "count", "last", "p50"], "note": ["distinct"]}, windows=["1h", "1d"]
+)
+ITEMS = FeatureView("items", Entity("item", dtype="int64"), CLICKS, aggregate={"amount": ["mean"]}, windows=["1h"])
+SET = FeatureSet("clicks", [LAST, SUMS])
+Stand = Callable[[datetime], None]
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""What is about the order of steps, and not about a database."""
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    return Tables.open(f"file://{tmp_path / 'tables'}")
+
+
+class Shop:
+    """An installation's parts over which clicks are pushed."""
+
+    def __init__(self, database: Database, online: LmdbStore, tables: Tables) -> None:
+        self.database, self.online, self.tables = database, online, tables
+
+    def push(self, *events: Mapping[str, Any]) -> Pushed:
+        return service.push_events(self.database, self.online, SYSTEM, "clicks", [dict(one) for one in events])
+
+    def flush(self) -> int:
+        return service.flush_pushed(self.database, self.tables, self.online)
+
+    def read(self, *users: str) -> dict[str, list[Any]]:
+        with self.database.read() as snapshot:
+            return service.read_features(snapshot, self.online, SYSTEM, "clicks", [{"user": one} for one in users]).columns
+
+    def offline(self, *users: str, at: datetime | None = None) -> dict[str, list[Any]]:
+        labels = pl.DataFrame({"user": users, "ask": [at or moment(self.database.clock.now())] * len(users)})
+        with self.database.read() as snapshot:
+            feature_set = service.get_set(snapshot, SYSTEM, "clicks").set
+        return service.historical_rows(self.database, feature_set, labels, "ask").frame.drop("user", "ask").to_dict(as_series=False)
+
+
+@pytest.fixture
+def shop(database: Database, online: LmdbStore, tables: Tables, tmp_path: Path, stand_at: Stand) -> Iterator[Shop]:
+    open_reach(FeaturesSettings(), Place(database, tables))
+    stand_at(at(0))
+    service.apply_features(database, SYSTEM, [SET, FeatureSet("items", [ITEMS])], tmp_path)
+    yield Shop(database, online, tables)
+    open_reach(FeaturesSettings())
+
+
+def click(user: str = "ann", hours: float = 0, **values: Any) -> dict[str, Any]:
+    return {"user": user, "item": 7, "at": at(hours).isoformat(), "amount": 1.5, **values}
+
+
+def test_an_event_is_online_and_offline_once_its_push_is_answered(shop: Shop, clock: FixedClock) -> None:
+    assert shop.read("ann")["amount"] == [None]
+    pushed = shop.push(click(amount=2), click("bob", -0.5, note="é"))
+    assert (pushed.number, pushed.events, pushed.is_online) == (1, 2, True)
+    clock.advance(1)
+    found = shop.read("ann", "bob", "cy")
+    assert found["amount"] == [2.0, 1.5, None]
+    assert found["note"] == [None, "é", None]
+    assert found["amount_count_1h"] == [1, 1, None]
+    assert shop.offline("ann", "bob", "cy") == found
+    assert shop.flush() == 2
+    assert shop.offline("ann", "bob", "cy") == shop.read("ann", "bob", "cy") == found
+    assert shop.flush() == 0
+
+
+def any_event(random: np.random.Generator, now: datetime) -> dict[str, Any]:
+    """An event as they come: late or of a time ahead, often at the same instant as another one, with and without values."""
+    minutes = int(random.choice([-1500, -61, -60, -30, -1, 0, 0, 5]))
+    event: dict[str, Any] = {"user": f"u{random.integers(6)}", "item": int(random.integers(3))}
+    event["at"] = (now.replace(second=0, microsecond=0) + timedelta(minutes=minutes)).isoformat()
+    values = {"amount": float(random.normal()), "is_new": bool(random.integers(2)), "note": str(random.integers(3)), "seen": event["at"]}
+    return event | {name: value for name, value in values.items() if random.random() < 0.8}
+
+
+@ON_SQLITE
+def test_whatever_comes_when_online_is_what_all_rows_give_and_offline_is_the_same(
+    shop: Shop, clock: FixedClock, random: np.random.Generator, tmp_path: Path
+) -> None:
+    users = [f"u{number}" for number in range(7)]
+    for _ in range(14):
+        for _ in range(int(random.integers(1, 4))):
+            clock.advance(0.5)
+            assert shop.push(*(any_event(random, moment(clock.now())) for _ in range(int(random.integers(1, 5))))).is_online
+        clock.advance(float(random.choice([0.000001, 1, 240])))
+        match int(random.integers(4)):
+            case 0:
+                shop.flush()
+            case 1:
+                service.materialize(shop.database, shop.online, SYSTEM)
+        service.materialize(shop.database, shop.online, SYSTEM, ["clicks_of", "last_click"])
+        assert shop.read(*users) == shop.offline(*users)
+    for view in applied_views(shop):
+        mark = find_mark(shop.online, view)
+        assert mark is not None
+        anew = LmdbStore.open(tmp_path / f"anew-{view.name}", durable=False, map_bytes=1 << 24)
+        whole: Change = planned(load_history(view, tmp_path), anew, mark.upto_at)
+        assert whole.after == mark
+        pages = [key for key, _ in whole.closing]
+        assert shop.online.get_many(pages) == [content for _, content in whole.closing]
+        anew.close()
+
+
+def applied_views(shop: Shop) -> Sequence[FeatureView]:
+    with shop.database.read() as snapshot:
+        return [one.applied.view for one in service.list_views(snapshot, SYSTEM)]
+
+
+def test_a_push_reads_what_is_new_alone_and_meets_a_materialization_in_between(
+    shop: Shop, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.push(click())
+    monkeypatch.setattr("modelyard.features.service.bringing.load_history", None)
+    clock.advance(1)
+    service.materialize(shop.database, shop.online, SYSTEM)
+    # The clock has not moved since that materialization: what it has seen stays what it was.
+    pushed = shop.push(click(amount=9))
+    assert pushed.pushed_at > clock.now()
+    assert pushed.is_online
+    clock.advance(1)
+    shop.flush()
+    assert shop.push(click(amount=4)).is_online
+    service.materialize(shop.database, shop.online, SYSTEM)
+    clock.advance(1)
+    assert shop.read("ann")["amount_sum_1d"] == [14.5]
+
+
+def test_no_training_row_sees_an_event_before_it_was_pushed(shop: Shop, clock: FixedClock) -> None:
+    before = clock.now()
+    clock.advance(60)
+    pushed = shop.push(click(amount=5))
+    shop.flush()
+    assert shop.offline("ann", at=moment(before))["amount"] == [None]
+    assert shop.offline("ann", at=moment(pushed.pushed_at) - timedelta(microseconds=1))["amount_count_1h"] == [None]
+    assert shop.offline("ann", at=moment(pushed.pushed_at))["amount"] == [5.0]
+
+
+STEPS = {
+    "before anything": ("modelyard.features.store.pushed.plan_flush", "before"),
+    "after the plan": ("modelyard.storage.tables.Tables.append", "before"),
+    "after the table": ("modelyard.storage.tables.Tables.append", "after"),
+    "after the note": ("modelyard.features.store.pushed.forget_pushes", "before"),
+    "while tidying": ("modelyard.storage.tables.Tables.compact", "after"),
+}
+
+
+class Killed(BaseException):
+    """As if the process had died here: nothing that comes after is done."""
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("step", STEPS)
+def test_a_flush_that_dies_at_any_step_loses_and_doubles_nothing(
+    shop: Shop, clock: FixedClock, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    name, when = STEPS[step]
+    monkeypatch.setattr("modelyard.features.service.pushing.TIDY_EVERY", 1)
+    shop.push(click(amount=1), click("bob", amount=2))
+    shop.flush()
+    shop.push(click(amount=3))
+
+    with monkeypatch.context() as patch:
+        package, _, attribute = name.rpartition(".")
+        owner: Any = Tables if package.endswith("Tables") else __import__(package, fromlist=["_"])
+        whole = getattr(owner, attribute)
+
+        def dying(*given: Any, **named: Any) -> Any:
+            if when == "after":
+                whole(*given, **named)
+            raise Killed
+
+        patch.setattr(owner, attribute, dying)
+        with pytest.raises(Killed):
+            shop.flush()
+    # More has come before somebody goes on: what the first try had named stays one batch.
+    shop.push(click(amount=4))
+    clock.advance(1)
+    expected = shop.read("ann", "bob")
+    assert (expected["amount_count_1d"], expected["amount_sum_1d"]) == ([3, 1], [8.0, 2.0])
+    assert shop.offline("ann", "bob") == expected
+    shop.flush()
+    assert shop.offline("ann", "bob") == expected
+    assert sorted(shop.tables.scan("pushed_events/clicks").collect()["amount"]) == [1.0, 2.0, 3.0, 4.0]
+
+
+@ON_SQLITE
+def test_a_push_that_dies_before_it_is_online_comes_online_with_the_next(
+    shop: Shop, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.push(click("bob"))
+    with monkeypatch.context() as patch:
+        patch.setattr("modelyard.features.service.pushing.carry_out", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            shop.push(click(amount=3))
+    shop.flush()
+    assert shop.push(click("bob", amount=2)).is_online
+    clock.advance(1)
+    assert shop.read("ann")["amount_sum_1d"] == [3.0]
+    assert shop.offline("ann", "bob") == shop.read("ann", "bob")
+
+
+def test_pushes_flushes_and_materializations_at_once_lose_and_double_nothing(shop: Shop, clock: FixedClock) -> None:
+    def pushing(number: int) -> list[Pushed]:
+        return [shop.push(click(f"u{number}", amount=1), click("all", amount=1)) for _ in range(4)]
+
+    def others(_: int) -> None:
+        for _ in range(3):
+            shop.flush()
+            service.materialize(shop.database, shop.online, SYSTEM)
+
+    with ThreadPoolExecutor(6) as pool:
+        tasks = [*(pool.submit(others, number) for number in range(2)), *(pool.submit(pushing, number) for number in range(4))]
+        pushes = [one for task in tasks[2:] for one in cast("list[Pushed]", task.result())]
+        assert [task.result() for task in tasks[:2]] == [None, None]
+    assert sorted(one.number for one in pushes) == [*range(1, 17)]
+    assert all(one.is_online for one in pushes)
+    clock.advance(1)
+    users = ["u0", "u1", "u2", "u3", "all"]
+    assert shop.read(*users)["amount_count_1d"] == [4, 4, 4, 4, 16]
+    assert shop.read(*users) == shop.offline(*users)
+    shop.flush()
+    assert shop.tables.row_count("pushed_events/clicks") == 32
+    assert shop.read(*users) == shop.offline(*users)
+
+
+@ON_SQLITE
+def test_a_request_that_died_before_its_answer_and_is_sent_again_counts_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = UNDER_WAY.set(Attempt(caller="shop", key="k", request=Digest("sha256:1")))
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr("modelyard.features.service.pushing.carry_out", lambda *_: (_ for _ in ()).throw(Killed))
+            with pytest.raises(Killed):
+                shop.push(click(amount=3))
+        shop.flush()
+        again = shop.push(click(amount=3))
+        assert (again.number, again.is_online) == (1, True)
+        UNDER_WAY.set(Attempt(caller="shop", key="k", request=Digest("sha256:2")))
+        assert shop.push(click(amount=4)).number == 2
+    finally:
+        UNDER_WAY.reset(token)
+    assert shop.flush() == 1
+
+
+@ON_SQLITE
+def test_in_a_replay_events_are_created_at_its_instant_and_are_online_at_once(shop: Shop, database: Database, clock: FixedClock) -> None:
+    database.write(lambda tx: begin_replay(tx, tx.now()))
+    replayed = database.with_clock(clock_of(database))
+    playing = Shop(replayed, shop.online, shop.tables)
+    first = playing.push(click(amount=1))
+    service.materialize(replayed, shop.online, SYSTEM)
+    assert playing.push(click(amount=2), click("bob")).pushed_at == first.pushed_at == replayed.clock.now()
+    assert playing.read("ann", "bob")["amount_sum_1d"] == [3.0, 1.5]
+    assert playing.offline("ann", "bob") == playing.read("ann", "bob")
+    replayed.close()
+
+
+@ON_SQLITE
+def test_where_the_online_store_is_held_the_events_are_durable_and_that_is_said(
+    shop: Shop, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelyard.features.service.pushing.PATIENCE_S", 0.0)
+    with shop.online.alone(0.0):
+        pushed = shop.push(click(amount=3))
+    assert (pushed.is_online, "brought values online for more than" in pushed.why) == (False, True)
+    clock.advance(1)
+    assert shop.offline("ann")["amount"] == [3.0]
+    assert shop.push(click("bob")).is_online
+    assert shop.read("ann")["amount"] == [3.0]
+
+
+@ON_SQLITE
+def test_a_flush_is_one_entry_that_covers_its_events_and_says_how_far_they_are_online(shop: Shop, clock: FixedClock) -> None:
+    shop.push(click(), click())
+    clock.advance(7)
+    last = shop.push(click())
+    shop.flush()
+    sequence_pending(shop.database, "tests")
+    with shop.database.read() as snapshot:
+        (entry,) = list_entries(snapshot, type="features.events_flushed").entries
+        known = service.get_pushed_source(snapshot, SYSTEM, "clicks")
+        brought = {one.view: one.upto_at for one in service.list_materializations(snapshot, SYSTEM)}
+    assert (known.events, known.flushed_events, known.digest) == (3, 3, entry.digest)
+    assert (entry.data["pushes"], entry.data["events"], entry.data["table_version"]) == ([1, 2], 3, 1)
+    assert set(brought.values()) == {last.pushed_at}
+
+
+BAD = [
+    ({"usr": "ann"}, "no column 'usr'", "did you mean user"),
+    ({"pushed_at": "2026-01-01"}, "says when it was created", "leave it out"),
+    ({"user": None}, "'user' is missing", "declares user as string"),
+    ({"at": None}, "'at' is missing", "declares at as time"),
+    ({"user": 5}, "'user' is 5, not string", "string"),
+    ({"user": "k" * 5000}, "a key of 5000 bytes", "string"),
+    ({"user": "\ud800"}, "half a character", "string"),
+    ({"item": True}, "'item' is True, not int64", "int64"),
+    ({"item": 2**63}, "int64 ends at", "int64"),
+    ({"item": 10**5000}, "very many digits", "int64"),
+    ({"amount": "1.5"}, "'amount' is '1.5', not float64", "float64"),
+    ({"amount": 10**400}, "beyond the largest float64", "float64"),
+    ({"is_new": 1}, "'is_new' is 1, not bool", "bool"),
+    ({"at": 1767225600}, "numbers do not say their unit", "time"),
+    ({"at": "infinity"}, "'infinity', not a time", "time"),
+    ({"at": "0001-01-01T00:00:00+01:00"}, "outside of the years 1 to 9999", "time"),
+    ({"seen": "2026-13-01"}, "not a time", "time"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "said", "hint"), BAD)
+def test_an_event_that_its_source_cannot_take_is_named_by_its_number(wrong: dict[str, Any], said: str, hint: str) -> None:
+    with pytest.raises(BadEvents, match="event 2 of 3") as caught:
+        columns_of(CLICKS, ["user", "item"], [click(), click() | wrong, click()])
+    assert said in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_times_are_microseconds_in_utc_whatever_their_zone() -> None:
+    texts = ["2026-01-01T12:00:00.1234567Z", "2026-01-01 13:00:00.123456+01:00", "2026-01-01T12:00:00.123456", "9999-12-31T23:59:59.999999"]
+    first, *others, last = columns_of(CLICKS, [], [{"at": text} for text in texts])[0]
+    assert [first] * 2 == others
+    assert moment(Instant(int(str(first)))) == at(0) + timedelta(microseconds=123456)
+    assert moment(Instant(int(str(last)))).year == 9999
+
+
+@ON_SQLITE
+def test_events_are_taken_all_or_none_and_never_too_many(shop: Shop) -> None:
+    with pytest.raises(BadEvents, match="event 2 of 2"):
+        shop.push(click(), click() | {"user": None})
+    with pytest.raises(BadEvents, match="no event"):
+        shop.push()
+    with pytest.raises(TooManyEvents, match="1001 events"):
+        shop.push(*[click()] * 1001)
+    with pytest.raises(TooManyEvents, match="bytes"):
+        shop.push(*[click(note="n" * 20_000)] * 60)
+    with pytest.raises(PushedSourceNotFound) as caught:
+        service.push_events(shop.database, shop.online, SYSTEM, "click", [click()])
+    assert caught.value.hint == "did you mean clicks?"
+    with shop.database.read() as snapshot:
+        assert service.get_pushed_source(snapshot, SYSTEM, "clicks").events == 0
+
+
+@ON_SQLITE
+def test_a_source_is_declared_otherwise_only_before_its_first_event(shop: Shop, tmp_path: Path) -> None:
+    wider = Push("clicks", "at", columns={"user": str, "item": int, "amount": str, "page": str})
+    changed = FeatureSet("pages", [FeatureView("page", USER, wider, features=["page"])])
+    service.apply_features(shop.database, SYSTEM, [changed], tmp_path)
+    with pytest.raises(BadEvents, match=r"'amount' is 1\.5, not string"):
+        shop.push(click())
+    service.apply_features(shop.database, SYSTEM, [FeatureSet("page", [FeatureView("page", USER, CLICKS, features=["note"])])], tmp_path)
+    shop.push(click())
+    with pytest.raises(SourceDrifted, match="'amount' is float64, not string; 'is_new' is missing now"):
+        service.apply_features(shop.database, SYSTEM, [changed], tmp_path)
+
+
+@ON_SQLITE
+def test_events_are_pushed_and_seen_by_those_who_work_for_their_team(shop: Shop, tmp_path: Path) -> None:
+    def of(role: Role, team: str) -> Principal:
+        return Principal(id=PrincipalId("u1"), name="eve", kind="person", roles={TeamId(team): role})
+
+    for principal, error in ((of(Role.VIEWER, "default"), NotAllowed), (of(Role.CONTRIBUTOR, "others"), PushedSourceNotFound)):
+        with pytest.raises(error):
+            service.push_events(shop.database, shop.online, principal, "clicks", [click()])
+    with shop.database.read() as snapshot:
+        assert service.list_pushed_sources(snapshot, of(Role.CONTRIBUTOR, "others")) == []
+    mine = FeatureSet("theirs", [FeatureView("their_view", USER, CLICKS, features=["note"])])
+    with pytest.raises(NotAllowed):
+        service.apply_features(shop.database, of(Role.CONTRIBUTOR, "others"), [mine], tmp_path, TeamId("others"))
