@@ -9,6 +9,7 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("GET", "/feature-views/{view}/versions", service.list_view_versions, name="list_feature_view_versions"),
     operation("GET", "/feature-views/{view}/freshness", service.view_freshness, name="get_feature_view_freshness"),
     operation("GET", "/feature-views/{view}/consumers", service.list_consumers, name="list_feature_view_consumers"),
+    operation("GET", "/feature-views/{view}/readers", service.list_readers, name="list_feature_view_readers"),
     operation("GET", "/feature-sets", service.list_sets, name="list_feature_sets"),
     operation("GET", "/feature-sets/{feature_set}", service.get_set, name="get_feature_set"),
     operation("GET", "/feature-materializations", service.list_materializations, name="list_feature_materializations"),

@@ -1,4 +1,4 @@
-"""The feature store's tables and all SQL over them: views and their versions, sets, materializations, consumers. Owns rows."""
+"""The feature store's tables and all SQL over them: views and their versions, sets, materializations, readers. Owns rows."""
 
 import functools
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
-from modelyard.features.domain import AppliedSet, AppliedView, FeatureConsumer, FeatureSet, FeatureView, Materialization
+from modelyard.features.domain import AppliedSet, AppliedView, FeatureConsumer, FeatureSet, FeatureView, Materialization, ViewReader
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import METADATA, upsert
 
@@ -89,6 +89,19 @@ CONSUMERS = sa.Table(
     sa.Index(None, "view_name"),
 )
 
+# The versions of views that something served reads: they stay online, whatever stands under their names by now.
+READERS = sa.Table(
+    "feature_readers",
+    METADATA,
+    sa.Column("holder", sa.String, primary_key=True),
+    sa.Column("reader", sa.String, primary_key=True),
+    sa.Column("view_name", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, primary_key=True),
+    sa.Column("team_id", sa.String, nullable=False),
+    sa.Column("is_answering", sa.Boolean, nullable=False),
+    sa.Index(None, "view_name", "digest"),
+)
+
 _VIEW_COLUMNS = ["team_id", "number", "root", "definition", "applied_at", "applied_by"]
 _SET_COLUMNS = ["team_id", "definition", "applied_at", "applied_by"]
 _BROUGHT = ["team_id", "upto_at", "newest_event_at", "row_count", "entity_count", "source", "recorded_at"]
@@ -97,6 +110,10 @@ _BROUGHT = ["team_id", "upto_at", "newest_event_at", "row_count", "entity_count"
 _NAMES: sa.BindParameter[list[str]] = sa.bindparam("names", expanding=True)
 _ALL_VIEWS = sa.select(VIEWS).order_by(VIEWS.c.name)
 _SOME_VIEWS = _ALL_VIEWS.where(VIEWS.c.name.in_(_NAMES))
+_READ = sa.select(READERS.c.digest).where(READERS.c.view_name == VIEW_VERSIONS.c.name, READERS.c.digest == VIEW_VERSIONS.c.digest)
+_STANDING = sa.select(VIEWS.c.digest).where(VIEWS.c.name == VIEW_VERSIONS.c.name, VIEWS.c.digest == VIEW_VERSIONS.c.digest)
+_ALL_OLDER = sa.select(VIEW_VERSIONS).where(_READ.exists(), ~_STANDING.exists()).order_by(VIEW_VERSIONS.c.name, VIEW_VERSIONS.c.number)
+_SOME_OLDER = _ALL_OLDER.where(VIEW_VERSIONS.c.name.in_(_NAMES))
 _ALL_BROUGHT = sa.select(MATERIALIZATIONS)
 _SOME_BROUGHT = _ALL_BROUGHT.where(MATERIALIZATIONS.c.view_name.in_(_NAMES))
 
@@ -136,6 +153,12 @@ def list_view_versions(snapshot: Snapshot, name: str) -> list[AppliedView]:
     """All versions of a view, the newest first."""
     query = sa.select(VIEW_VERSIONS).where(VIEW_VERSIONS.c.name == name).order_by(VIEW_VERSIONS.c.number.desc())
     return [_view(row) for row in snapshot.connection.execute(query)]
+
+
+def list_older(snapshot: Snapshot, names: Sequence[str] | None = None) -> list[AppliedView]:
+    """The versions that something served reads though another one stands under their name; of all views or of some."""
+    found = snapshot.connection.execute(_ALL_OLDER) if names is None else snapshot.connection.execute(_SOME_OLDER, {"names": list(names)})
+    return [_view(row) for row in found]
 
 
 def last_number(snapshot: Snapshot, name: str) -> int:
@@ -242,6 +265,34 @@ def list_consumers(snapshot: Snapshot, views: Sequence[str] | None = None) -> li
         query = query.where(CONSUMERS.c.view_name.in_(views))
     return [
         FeatureConsumer(name=row.name, href=row.href, view=row.view_name, set=row.set_name, set_digest=Digest(row.set_digest))
+        for row in snapshot.connection.execute(query)
+    ]
+
+
+def replace_readers(tx: Transaction, holder: str, team: TeamId, readers: Sequence[ViewReader]) -> None:
+    """Makes `readers` all those that `holder` has named."""
+    tx.connection.execute(sa.delete(READERS).where(READERS.c.holder == holder))
+    rows = [
+        {
+            "holder": holder,
+            "reader": item.reader,
+            "view_name": item.view,
+            "digest": item.digest,
+            "team_id": team,
+            "is_answering": item.is_answering,
+        }
+        for item in readers
+    ]
+    upsert(tx, READERS, rows, ["holder", "reader", "view_name", "digest"])
+
+
+def list_readers(snapshot: Snapshot, views: Sequence[str] | None = None) -> list[ViewReader]:
+    """Which versions of models read which versions of views, those that answer first; all views or some."""
+    query = sa.select(READERS).order_by(READERS.c.is_answering.desc(), READERS.c.reader, READERS.c.view_name)
+    if views is not None:
+        query = query.where(READERS.c.view_name.in_(views))
+    return [
+        ViewReader(reader=row.reader, view=row.view_name, digest=Digest(row.digest), is_answering=row.is_answering)
         for row in snapshot.connection.execute(query)
     ]
 

@@ -6,7 +6,7 @@ from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Delivery, DeliveryDetail, DeliveryId, DeliveryState, NewDelivery, NewReproduction, Reproduction, ReproductionId
-from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, OnlineValues, ViewFreshness, ViewSummary
+from modelyard.features.domain.answers import AppliedSet, AppliedView, FeatureConsumer, Materialization, OnlineValues, ViewFreshness, ViewReader, ViewSummary
 from modelyard.fleet.domain import Portfolio, Questions, Trace
 from modelyard.governance.domain import Attestation, Dossier, DossierId, ModelCard, Trust
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
@@ -339,7 +339,7 @@ class Client(Transport):
         return answer
 
     def list_feature_materializations(self) -> list[Materialization]:
-        """How far the versions that stand have been brought online, by view."""
+        """How far the versions that stand have been brought online, by view; then the older ones that are still read."""
         answer: list[Materialization] = self.call("GET", "/feature-materializations", {}, list[Materialization])
         return answer
 
@@ -351,6 +351,11 @@ class Client(Transport):
     def list_feature_view_consumers(self, view: str) -> list[FeatureConsumer]:
         """What reads a view, by name. Raises ViewNotFound."""
         answer: list[FeatureConsumer] = self.call("GET", "/feature-views/{view}/consumers", {"path": {"view": view}}, list[FeatureConsumer])
+        return answer
+
+    def list_feature_view_readers(self, view: str) -> list[ViewReader]:
+        """Which versions of served models read which versions of a view, those that answer first. Raises ViewNotFound."""
+        answer: list[ViewReader] = self.call("GET", "/feature-views/{view}/readers", {"path": {"view": view}}, list[ViewReader])
         return answer
 
     def list_feature_view_versions(self, view: str) -> list[AppliedView]:

@@ -70,6 +70,7 @@ GET /api/v1/feature-views
 GET /api/v1/feature-views/{view}
 GET /api/v1/feature-views/{view}/consumers
 GET /api/v1/feature-views/{view}/freshness
+GET /api/v1/feature-views/{view}/readers
 GET /api/v1/feature-views/{view}/versions
 GET /api/v1/gateways
 GET /api/v1/models

@@ -12,6 +12,7 @@ from modelyard.features.domain.answers import (
     Reason,
     SourceUse,
     ViewFreshness,
+    ViewReader,
     ViewSummary,
 )
 from modelyard.features.domain.entities import Entity, Key, Window
@@ -69,6 +70,7 @@ __all__ = [
     "UnknownFeature",
     "Value",
     "ViewFreshness",
+    "ViewReader",
     "ViewNotFound",
     "ViewSummary",
     "Window",

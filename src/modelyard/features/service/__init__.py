@@ -16,7 +16,15 @@ from modelyard.features.service.definitions import (
     typed_like,
 )
 from modelyard.features.service.reading import historical_rows, known_entity, read_features, recompute, roots_of, sample_online
-from modelyard.features.service.watching import list_consumers, list_freshness, put_consumer, remove_consumer, view_freshness
+from modelyard.features.service.watching import (
+    list_consumers,
+    list_freshness,
+    list_readers,
+    put_consumer,
+    put_readers,
+    remove_consumer,
+    view_freshness,
+)
 
 __all__ = [
     "apply_features",
@@ -30,12 +38,14 @@ __all__ = [
     "list_consumers",
     "list_freshness",
     "list_materializations",
+    "list_readers",
     "list_sets",
     "list_view_versions",
     "list_views",
     "materialize",
     "materialize_due",
     "put_consumer",
+    "put_readers",
     "read_features",
     "recompute",
     "remove_consumer",
