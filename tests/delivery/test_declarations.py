@@ -8,6 +8,8 @@ import pytest
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal, PrincipalId, Role, TeamId
 from modelyard.delivery.domain import ModelNotDeclared, NewDelivery
 from modelyard.delivery.service import declare_model, get_declared, plan_model, start_delivery
+from modelyard.features.domain import FeatureSet, ViewReader
+from modelyard.features.service import put_readers
 from modelyard.storage.database import Database
 from tests.delivery.declaring import declared, write_sources
 
@@ -42,3 +44,25 @@ def test_a_plan_tells_other_teams_nothing_of_what_is_declared(database: Database
         assert "owner" in plan_model(snapshot, VIEWER, changed).changes[0].detail
         planned = plan_model(snapshot, OTHER, changed).changes
     assert (planned[0].kind, {one.kind for one in planned[1:]}) == ("add", {"read"})
+
+
+def test_a_plan_says_what_a_changed_view_does_to_features_and_served_models(database: Database, folder: Path) -> None:
+    with database.read() as snapshot:
+        assert plan_model(snapshot, VIEWER, declared(folder)).changes == ()
+        features = get_declared(snapshot, SYSTEM, "late").declared.declaration.features
+    assert features is not None
+    (view,) = features.views
+    reader = ViewReader(reader="late v1", view=view.name, digest=view.digest, is_answering=True)
+    database.write(lambda tx: put_readers(tx, "endpoint:late", DEFAULT_TEAM, [reader]))
+    changed = declared(folder)
+    other = FeatureSet("late", [msgspec.structs.replace(changed.declaration.views[0], ttl="1h")])
+    changed = msgspec.structs.replace(changed, declaration=msgspec.structs.replace(changed.declaration, features=other))
+    with database.read() as snapshot:
+        found = plan_model(snapshot, VIEWER, changed)
+    lines = {(one.kind, one.name): one.detail for one in found.changes if one.what != "view" or one.kind == "recompute"}
+    assert lines["change", "weather: wind"] == "ttl 3h -> 1h"
+    assert "its values do not change" in lines["keep", "late v1"]
+    assert lines["recompute", "weather"].startswith("version 2 of weather is brought online from all rows")
+    declare_model(database, SYSTEM, changed)
+    with database.read() as snapshot:
+        assert plan_model(snapshot, VIEWER, changed).changes == ()

@@ -138,6 +138,12 @@ def _holds(history: History, mark: Mark) -> bool:
     return (now.rows, now.check) == (mark.rows, mark.check)
 
 
+def share_past(one: History, other: History, upto_at: int) -> bool:
+    """Whether two sources of one view held the same rows up to an instant."""
+    mine, others = _mark(one, upto_at), _mark(other, upto_at)
+    return (mine.rows, mine.check) == (others.rows, others.check)
+
+
 def _mark(history: History, upto_at: int) -> Mark:
     log, count = history.log, history.log.seen(upto_at)
     entities = int(np.searchsorted(history.appeared, upto_at, side="right"))

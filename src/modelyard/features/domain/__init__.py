@@ -15,12 +15,14 @@ from modelyard.features.domain.answers import (
     ViewReader,
     ViewSummary,
 )
+from modelyard.features.domain.changes import FeatureChange, ViewPlan
 from modelyard.features.domain.entities import Entity, Key, Window
 from modelyard.features.domain.errors import (
     BadLabels,
     FeatureSetNotFound,
     InvalidDeclaration,
     SourceDrifted,
+    SourceMoved,
     SourceUnreadable,
     UnknownFeature,
     ViewNotFound,
@@ -48,6 +50,7 @@ __all__ = [
     "Delta",
     "Entity",
     "Feature",
+    "FeatureChange",
     "FeatureConsumer",
     "FeatureSelection",
     "FeatureSet",
@@ -63,6 +66,7 @@ __all__ = [
     "Reason",
     "Source",
     "SourceDrifted",
+    "SourceMoved",
     "SourceUnreadable",
     "SourceUse",
     "Sql",
@@ -72,6 +76,7 @@ __all__ = [
     "ViewFreshness",
     "ViewReader",
     "ViewNotFound",
+    "ViewPlan",
     "ViewSummary",
     "Window",
     "dtype_of",

@@ -27,6 +27,12 @@ class SourceDrifted(ModelyardError):
     kind = Kind.CONFLICT
 
 
+class SourceMoved(ModelyardError):
+    """The same definition over other rows, while a served model reads that version."""
+
+    kind = Kind.CONFLICT
+
+
 class BadLabels(ModelyardError):
     """Label rows without the keys or the instants that the join needs."""
 

@@ -15,7 +15,9 @@ from modelyard.features.service.definitions import (
     resolved_view,
     typed_like,
 )
+from modelyard.features.service.planning import plan_views
 from modelyard.features.service.reading import historical_rows, known_entity, read_features, recompute, roots_of, sample_online
+from modelyard.features.service.staying import check_sources_stay
 from modelyard.features.service.watching import (
     list_consumers,
     list_freshness,
@@ -30,6 +32,7 @@ __all__ = [
     "apply_features",
     "apply_set",
     "apply_view",
+    "check_sources_stay",
     "find_applied_set",
     "get_set",
     "get_view",
@@ -44,6 +47,7 @@ __all__ = [
     "list_views",
     "materialize",
     "materialize_due",
+    "plan_views",
     "put_consumer",
     "put_readers",
     "read_features",

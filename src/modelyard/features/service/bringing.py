@@ -40,8 +40,8 @@ def materialize(
 ) -> list[Materialization]:
     """Brings online what the views' sources made available up to `upto_at` (now, if not given); of all views, if none are named.
 
-    Of each view that is the version that stands and, as they were, those that something served reads. Where only an older one
-    cannot be brought, the others are before that is raised. Only what is new since the last time is read and written. A view that had been brought that far stays as it is.
+    Of each view that is the version that stands and, as they were, those that something served reads; where only an older one
+    cannot be brought, the others are before that is raised. Only what is new since the last time is read and written.
     Raises ViewNotFound, SourceUnreadable, SourceDrifted, OnlineUnavailable, NotAllowed, and InvalidInput for the future.
     """
     with _one_at_a_time, online.alone(PATIENCE_S):

@@ -29,6 +29,7 @@ from modelyard.features.domain import (
 )
 from modelyard.features.rows import check_types, declared_types, source_files, source_schema
 from modelyard.features.rules import freshness_of
+from modelyard.features.service.staying import check_sources_stay
 from modelyard.features.soundness import check_values
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
@@ -87,7 +88,7 @@ def apply_features(
 ) -> AppliedFeatures:
     """Applies sets and their views, sources' paths taken from `root`, all or none. What stands already is left as it is.
 
-    Raises SourceUnreadable, SourceDrifted, InvalidDeclaration where two views of one name differ, and NotAllowed.
+    Raises SourceUnreadable, SourceDrifted, SourceMoved, InvalidDeclaration where two views of one name differ, and NotAllowed.
     """
     resolved = [resolved_set(one, root) for one in sets]
     views = list(dict.fromkeys(view for one in resolved for view in one.views))
@@ -95,6 +96,8 @@ def apply_features(
     twins = [name for name in names if names.count(name) > 1]
     if twins:
         raise InvalidDeclaration(f"two different views are named {twins[0]!r}", hint="declare it once and import it where it is used")
+
+    check_sources_stay(database, views, root)
 
     def work(tx: Transaction) -> AppliedFeatures:
         return AppliedFeatures(
@@ -134,6 +137,7 @@ def apply_view(tx: Transaction, principal: Principal, view: FeatureView, root: s
         "kind": view.source.kind,
         "features": list(view.names),
         "owner": view.owner,
+        "personal": list(view.personal_names),
         "before": standing.digest if standing else None,
     }
     subject = f"view:{view.name}/{applied.number}"

@@ -28,8 +28,7 @@ def keep_read(tx: Transaction, row: EndpointRow, traffics: tuple[Traffic | None,
 
     `traffics` is what is live and what is coming, `before` the champion that a rollback leads to.
     """
-    live, coming = traffics
-    answering = set() if live is None else rules.answering(live)
+    answering = set() if traffics[0] is None else rules.answering(traffics[0])
     named = {version for traffic in traffics if traffic is not None for version in traffic.versions}
     readers = []
     for number in sorted(named | ({before} if before is not None else set())):
