@@ -40,7 +40,7 @@ def get(feature_set: Annotated[str, Parameter(name="SET")], /, *keys: str, json:
     """
     with connected() as client:
         found = client.get_feature_set(feature_set).set
-        rows = [_entity(found, key) for key in keys]
+        rows: list[dict[str, Cell]] = [{**entity_of(found.keys, feature_set, key)} for key in keys]
         if not rows:
             raise InvalidInput(f"no entity of {feature_set} is asked for", hint=f"yard features get {feature_set} {_example(found.keys)}")
         values = client.read_features(feature_set, rows)
@@ -119,27 +119,25 @@ def _only_time(frame: pl.DataFrame) -> str:
     return times[0]
 
 
-def _entity(feature_set: FeatureSet, text: str) -> dict[str, Cell]:
-    """The keys in `text`. Raises InvalidInput for a name that the set has not, and for one that is missing."""
-    keys = {key.name: key for key in feature_set.keys}
+def entity_of(wanted: tuple[Key, ...], what: str, text: str) -> dict[str, str | int]:
+    """The keys in `text`. Raises InvalidInput for a name that `what` has not, and for one that is missing."""
+    keys = {key.name: key for key in wanted}
     if "=" not in text and len(keys) == 1:
         (only,) = keys.values()
         return {only.name: _cell(only, text)}
-    row: dict[str, Cell] = {}
+    row: dict[str, str | int] = {}
     for part in text.split(","):
         name, separator, value = part.partition("=")
         if name not in keys or not separator:
-            raise InvalidInput(
-                f"{part[:80]!r} names no key of {feature_set.name}", hint=nearest(name, keys) if separator else _example(feature_set.keys)
-            )
+            raise InvalidInput(f"{part[:80]!r} names no key of {what}", hint=nearest(name, keys) if separator else _example(wanted))
         row[name] = _cell(keys[name], value)
     missing = [name for name in keys if name not in row]
     if missing:
-        raise InvalidInput(f"{text[:80]!r} has no {missing[0]}", hint=f"write {_example(feature_set.keys)}")
+        raise InvalidInput(f"{text[:80]!r} has no {missing[0]}", hint=f"write {_example(wanted)}")
     return row
 
 
-def _cell(key: Key, text: str) -> Cell:
+def _cell(key: Key, text: str) -> str | int:
     if key.dtype == "string":
         return text
     try:

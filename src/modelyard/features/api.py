@@ -14,5 +14,7 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("GET", "/feature-sets/{feature_set}", service.get_set, name="get_feature_set"),
     operation("GET", "/feature-materializations", service.list_materializations, name="list_feature_materializations"),
     operation("POST", "/feature-materializations", service.materialize, name="materialize_features"),
+    operation("GET", "/feature-erasures", service.list_erasures, name="list_feature_erasures"),
+    operation("POST", "/feature-erasures", service.erase_entity, name="erase_features"),
     operation("POST", "/features/{feature_set}", service.read_features),
 )

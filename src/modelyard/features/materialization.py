@@ -250,11 +250,11 @@ def _rebuilt(history: History, store: OnlineStore, before: Mark, upto_at: int) -
     puts, _ = _rows(history, None, (NEVER, upto_at))
     closing = _closing(history, 0, after)
     written = {key for key, _ in puts + closing}
-    deletes = [key for key in _stored_keys(store, view, before) if key not in written]
+    deletes = [key for key in stored_keys(store, view, before) if key not in written]
     return Change(before=before, after=after, puts=puts, deletes=deletes, closing=closing, is_anew=True)
 
 
-def _stored_keys(store: OnlineStore, view: FeatureView, mark: Mark) -> list[bytes]:
+def stored_keys(store: OnlineStore, view: FeatureView, mark: Mark) -> list[bytes]:
     """All keys of a version in the store, except its mark's."""
     start, key = prefix(view.digest), key_bytes(view.entity)
     names = [key(keys) for keys in list_entities(store, view, mark)]

@@ -16,6 +16,7 @@ from modelyard.features.aggregates import aggregates_at
 from modelyard.features.buckets import MEMORY_BYTES, aggregated_values, plain_values
 from modelyard.features.domain import BadLabels, FeatureSet, FeatureView, Key, SourceUse, TableProfile
 from modelyard.features.domain.types import find_dtype
+from modelyard.features.erased import view_files
 from modelyard.features.history import load_history
 from modelyard.features.join import Ints, Questions, values_at
 from modelyard.features.profile import profiled
@@ -25,7 +26,6 @@ from modelyard.features.rows import (
     key_expressions,
     not_as_declared,
     row_count,
-    source_files,
     source_rows,
     source_values,
 )
@@ -110,7 +110,7 @@ def checked_keys(frame: pl.DataFrame, keys: tuple[Key, ...]) -> pl.DataFrame:
 
 
 def _view_values(view: FeatureView, asked: Questions, root: Path) -> tuple[pl.DataFrame, SourceUse]:
-    files = source_files(view.source, root)
+    files = view_files(view, root)
     count = row_count(files)
     width = len(view.entity.keys) + len(view.value_names) + 2
     if count * width * 8 <= min(HISTORY_BYTES, MEMORY_BYTES):

@@ -9,7 +9,17 @@ import sqlalchemy as sa
 from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
-from modelyard.features.domain import AppliedSet, AppliedView, FeatureConsumer, FeatureSet, FeatureView, Materialization, ViewReader
+from modelyard.features.domain import (
+    AppliedSet,
+    AppliedView,
+    Erasure,
+    FeatureConsumer,
+    FeatureSet,
+    FeatureView,
+    Materialization,
+    Tombstone,
+    ViewReader,
+)
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import METADATA, upsert
 
@@ -102,6 +112,19 @@ READERS = sa.Table(
     sa.Index(None, "view_name", "digest"),
 )
 
+# Whose rows are not read any more. The key itself is nowhere: `mark` is a digest of it under the secret that `secret` names.
+ERASURES = sa.Table(
+    "feature_erasures",
+    METADATA,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("entity", sa.String, nullable=False),
+    sa.Column("mark", sa.String, primary_key=True),
+    sa.Column("secret", sa.String, nullable=False),
+    sa.Column("team_id", sa.String, nullable=False),
+    sa.Column("erased_at", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+)
+
 _VIEW_COLUMNS = ["team_id", "number", "root", "definition", "applied_at", "applied_by"]
 _SET_COLUMNS = ["team_id", "definition", "applied_at", "applied_by"]
 _BROUGHT = ["team_id", "upto_at", "newest_event_at", "row_count", "entity_count", "source", "recorded_at"]
@@ -114,6 +137,9 @@ _READ = sa.select(READERS.c.digest).where(READERS.c.view_name == VIEW_VERSIONS.c
 _STANDING = sa.select(VIEWS.c.digest).where(VIEWS.c.name == VIEW_VERSIONS.c.name, VIEWS.c.digest == VIEW_VERSIONS.c.digest)
 _ALL_OLDER = sa.select(VIEW_VERSIONS).where(_READ.exists(), ~_STANDING.exists()).order_by(VIEW_VERSIONS.c.name, VIEW_VERSIONS.c.number)
 _SOME_OLDER = _ALL_OLDER.where(VIEW_VERSIONS.c.name.in_(_NAMES))
+_TOMBSTONES = sa.select(
+    ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret, sa.func.max(ERASURES.c.erased_at).label("erased_at")
+).group_by(ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret)
 _ALL_BROUGHT = sa.select(MATERIALIZATIONS)
 _SOME_BROUGHT = _ALL_BROUGHT.where(MATERIALIZATIONS.c.view_name.in_(_NAMES))
 
@@ -295,6 +321,40 @@ def list_readers(snapshot: Snapshot, views: Sequence[str] | None = None) -> list
         ViewReader(reader=row.reader, view=row.view_name, digest=Digest(row.digest), is_answering=row.is_answering)
         for row in snapshot.connection.execute(query)
     ]
+
+
+def list_all_versions(snapshot: Snapshot) -> list[AppliedView]:
+    """Every version of every view, by name and number."""
+    return [
+        _view(row) for row in snapshot.connection.execute(sa.select(VIEW_VERSIONS).order_by(VIEW_VERSIONS.c.name, VIEW_VERSIONS.c.number))
+    ]
+
+
+def delete_materializations(tx: Transaction, versions: Sequence[tuple[str, Digest]]) -> None:
+    """Notes that those versions are not online any more."""
+    for name, digest in versions:
+        where = (MATERIALIZATIONS.c.view_name == name) & (MATERIALIZATIONS.c.digest == digest)
+        tx.connection.execute(sa.delete(MATERIALIZATIONS).where(where))
+
+
+def put_erasure(tx: Transaction, erasure: Erasure, team: TeamId, tombstones: Sequence[Tombstone]) -> None:
+    """Keeps an erasure, and the marks by which its rows are known: one for each form that the key has had."""
+    common = {"id": erasure.id, "team_id": team, "document": msgspec.json.encode(erasure)}
+    upsert(tx, ERASURES, [msgspec.structs.asdict(one) | common for one in tombstones], ["id", "mark"])
+
+
+def list_tombstones(snapshot: Snapshot) -> list[Tombstone]:
+    """What is not read any more: each mark once, with its last erasure."""
+    rows = snapshot.connection.execute(_TOMBSTONES)
+    return [Tombstone(row.entity, row.mark, row.secret, Instant(row.erased_at)) for row in rows]
+
+
+def list_erasures(snapshot: Snapshot) -> list[tuple[Erasure, TeamId]]:
+    """All erasures and whose they are, newest first."""
+    query = sa.select(ERASURES.c.document, ERASURES.c.team_id).order_by(ERASURES.c.erased_at.desc(), ERASURES.c.id.desc())
+    # One row for each mark.
+    found = {row.document: TeamId(row.team_id) for row in snapshot.connection.execute(query)}
+    return [(msgspec.json.decode(document, type=Erasure), team) for document, team in found.items()]
 
 
 @functools.lru_cache(maxsize=1024)

@@ -63,6 +63,7 @@ GET /api/v1/experiments/{experiment_id}
 GET /api/v1/experiments/{experiment_id}/views
 GET /api/v1/exports/runs
 GET /api/v1/exports/runs/{run_id}/history
+GET /api/v1/feature-erasures
 GET /api/v1/feature-materializations
 GET /api/v1/feature-sets
 GET /api/v1/feature-sets/{feature_set}
@@ -208,6 +209,7 @@ POST /api/v1/alerts/{alert}/silence
 _APPROVER = """
 POST /api/v1/approvals/{approval}/approval
 POST /api/v1/approvals/{approval}/rejection
+POST /api/v1/feature-erasures
 DELETE /api/v1/gateways/{gateway}
 POST /api/v1/endpoints/{model}/revisions
 POST /api/v1/endpoints/{model}/step

@@ -8,6 +8,8 @@ import msgspec
 
 from modelyard.core.clock import Clock, SystemClock
 from modelyard.core.settings import Settings
+from modelyard.features.erased import ErasureKey, open_tombstones, opened_tombstones
+from modelyard.features.service import open_erasures
 from modelyard.features.sources.reach import open_reach
 from modelyard.governance.service import RoleKeys
 from modelyard.ledger.service import LogKey
@@ -55,6 +57,8 @@ def opened(settings: Settings) -> Iterator[Installation]:
     upgrade(found)
     database = found.with_clock(clock_of(found))
     online = open_online(settings.online_url)
+    before = opened_tombstones()
+    open_erasures(database, ErasureKey.open(settings.folder / "keys" / "erasures.key"))
     try:
         yield Installation(
             settings=settings,
@@ -67,6 +71,7 @@ def opened(settings: Settings) -> Iterator[Installation]:
             hooks=Hooks(key=HookKey.open(settings.folder / "keys" / "webhooks.key"), allows_private=settings.webhooks.private),
         )
     finally:
+        open_tombstones(before)
         online.close()
         database.close()
         found.close()

@@ -17,8 +17,10 @@ from modelyard.features.domain.answers import (
 )
 from modelyard.features.domain.changes import FeatureChange, ViewPlan
 from modelyard.features.domain.entities import Entity, Key, Window
+from modelyard.features.domain.erasures import Erasure, NewErasure, Tombstone
 from modelyard.features.domain.errors import (
     BadLabels,
+    EntityNotFound,
     FeatureSetNotFound,
     InvalidDeclaration,
     SourceDrifted,
@@ -49,6 +51,8 @@ __all__ = [
     "DTypeLike",
     "Delta",
     "Entity",
+    "EntityNotFound",
+    "Erasure",
     "Feature",
     "FeatureChange",
     "FeatureConsumer",
@@ -59,6 +63,7 @@ __all__ = [
     "InvalidDeclaration",
     "Key",
     "Materialization",
+    "NewErasure",
     "OnlineRow",
     "OnlineValues",
     "Output",
@@ -71,6 +76,7 @@ __all__ = [
     "SourceUse",
     "Sql",
     "TableProfile",
+    "Tombstone",
     "UnknownFeature",
     "Value",
     "ViewFreshness",

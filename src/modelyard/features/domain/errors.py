@@ -45,6 +45,12 @@ class ViewNotFound(ModelyardError):
     kind = Kind.MISSING
 
 
+class EntityNotFound(ModelyardError):
+    """No feature view is about an entity of that name."""
+
+    kind = Kind.MISSING
+
+
 class FeatureSetNotFound(ModelyardError):
     """No feature set of that name or digest."""
 

@@ -15,6 +15,7 @@ from modelyard.features.service.definitions import (
     resolved_view,
     typed_like,
 )
+from modelyard.features.service.erasing import erase_entity, list_erasures, open_erasures
 from modelyard.features.service.planning import plan_views
 from modelyard.features.service.reading import historical_rows, known_entity, read_features, recompute, roots_of, sample_online
 from modelyard.features.service.staying import check_sources_stay
@@ -33,12 +34,14 @@ __all__ = [
     "apply_set",
     "apply_view",
     "check_sources_stay",
+    "erase_entity",
     "find_applied_set",
     "get_set",
     "get_view",
     "historical_rows",
     "known_entity",
     "list_consumers",
+    "list_erasures",
     "list_freshness",
     "list_materializations",
     "list_readers",
@@ -47,6 +50,7 @@ __all__ = [
     "list_views",
     "materialize",
     "materialize_due",
+    "open_erasures",
     "plan_views",
     "put_consumer",
     "put_readers",

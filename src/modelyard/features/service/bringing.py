@@ -15,6 +15,7 @@ from modelyard.core.errors import InvalidInput, ModelyardError, Overloaded
 from modelyard.core.names import nearest
 from modelyard.features import store
 from modelyard.features.domain import AppliedView, Materialization, SourceDrifted, SourceUnreadable, ViewNotFound
+from modelyard.features.erased import opened_tombstones
 from modelyard.features.history import load_history
 from modelyard.features.layout import Mark
 from modelyard.features.materialization import carry_out, planned
@@ -27,7 +28,7 @@ from modelyard.storage.online import OnlineStore
 
 # A state is read, advanced and written back: two must not do that to one entity at once. Threads of this process wait here,
 # other processes at the store.
-_one_at_a_time = threading.Lock()
+one_at_a_time = threading.Lock()
 PATIENCE_S = 60.0
 
 
@@ -44,7 +45,7 @@ def materialize(
     cannot be brought, the others are before that is raised. Only what is new since the last time is read and written.
     Raises ViewNotFound, SourceUnreadable, SourceDrifted, OnlineUnavailable, NotAllowed, and InvalidInput for the future.
     """
-    with _one_at_a_time, online.alone(PATIENCE_S):
+    with one_at_a_time, online.alone(PATIENCE_S):
         return _materialized(database, online, principal, views, upto_at)
 
 
@@ -58,7 +59,7 @@ def materialize_due(database: Database, online: OnlineStore) -> list[Materializa
     if isinstance(database.clock, ReplayClock) or not _due(database):
         return brought
     try:
-        with _one_at_a_time, online.alone(0.0):
+        with one_at_a_time, online.alone(0.0):
             for one in _due(database):
                 try:
                     brought += _brought_online(database, online, SYSTEM, [one], None)
@@ -103,6 +104,8 @@ def _brought_online(
     database: Database, online: OnlineStore, principal: Principal, chosen: Sequence[AppliedView], upto_at: Instant | None
 ) -> list[Materialization]:
     with database.read() as snapshot:
+        if tombstones := opened_tombstones():  # as they are now: what was erased a moment ago must not come back
+            tombstones.tell(store.list_tombstones(snapshot))
         before = store.list_materializations(snapshot, [one.view.name for one in chosen])
         upto = snapshot.now() if upto_at is None else upto_at
     renew_queries(one.view.source for one in chosen)
