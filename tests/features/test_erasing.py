@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -33,8 +34,8 @@ HOLDER = Entity("holder", keys={"bank": "string", "account": "int64"}, personal=
 BALANCE = FeatureView("balance", HOLDER, Parquet("balances.parquet", "at"), features=["balance"])
 SPENT = FeatureView("spent", HOLDER, Parquet("payments.parquet", "at", "created"), aggregate={"amount": ["sum", "count"]}, windows=["6h"])
 SET = FeatureSet("accounts", [BALANCE, SPENT])
-BOTH = [{"bank": "north", "account": 7}, {"bank": "north", "account": 8}]
-WHO = NewErasure(entity="holder", keys=dict(BOTH[0]), why="asked for")
+BOTH: list[dict[str, Any]] = [{"bank": "north", "account": 7}, {"bank": "north", "account": 8}]
+WHO = NewErasure(entity="holder", keys={"bank": "north", "account": 7}, why="asked for")
 
 
 @pytest.fixture
@@ -51,12 +52,13 @@ def applied(database: Database, tmp_path: Path, stand_at: Stand) -> Iterator[Fea
     open_tombstones(None)
 
 
-def online_now(database: Database, online: LmdbStore, feature_set: FeatureSet) -> dict[str, list[object]]:
+def online_now(database: Database, online: LmdbStore, feature_set: FeatureSet) -> dict[str, list[Any]]:
     with database.read() as snapshot:
-        return dict(OnlineReader(feature_set).read(online, BOTH, snapshot.now()).columns)
+        found = OnlineReader(feature_set).read(online, BOTH, snapshot.now()).columns
+    return {name: [*values] for name, values in found.items()}
 
 
-def offline_at(database: Database, feature_set: FeatureSet, hours: float) -> dict[str, list[object]]:
+def offline_at(database: Database, feature_set: FeatureSet, hours: float) -> dict[str, list[Any]]:
     keys = pl.DataFrame(BOTH, schema={"bank": pl.String, "account": pl.Int64})
     return service.recompute(database, feature_set, keys, np.full(2, instant(at(hours)))).to_dict(as_series=False)
 

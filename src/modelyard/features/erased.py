@@ -9,15 +9,16 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
+from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest, digest_of
 from modelyard.core.errors import Corrupted
-from modelyard.features.domain import FeatureView, Tombstone
+from modelyard.features.domain import Entity, FeatureView, Tombstone
 from modelyard.features.rows import instant_expression, key_expressions, source_files
 from modelyard.features.sources import OpenSource
 from modelyard.storage.durable import put_secret
@@ -104,6 +105,22 @@ def view_files(view: FeatureView, root: Path) -> OpenSource:
     files = source_files(view.source, root)
     found = () if _opened is None else _opened.of(view.entity.name)
     return files if _opened is None or not found else _WithoutErased(files, view, _opened.key, found)
+
+
+def count_erased(entities: Iterable[Entity], keys: pl.DataFrame, made_at: Instant) -> int:
+    """How many rows are about an entity that was erased at `made_at` or later: rows of a table that was made then, by its key columns."""
+    is_erased = pl.lit(value=False)
+    for entity in entities if _opened is not None else ():
+        names = [key.name for key in entity.keys]
+        marks = {one.mark for one in (_opened.of(entity.name) if _opened is not None else ()) if one.erased_at >= made_at}
+        if not marks or not set(names) <= set(keys.columns):
+            continue
+        known = keys.select(names).drop_nulls().unique()
+        hits = [row for row in known.iter_rows() if _opened is not None and _opened.key.mark(entity.name, row) in marks]
+        found = pl.DataFrame(hits, schema=known.schema, orient="row").with_columns(pl.lit(value=True).alias(UNTIL))
+        mine = keys.join(found, on=names, how="left", maintain_order="left")[UNTIL].is_not_null()
+        is_erased = is_erased | pl.lit(mine)
+    return int(keys.select(is_erased.sum()).item())
 
 
 class _WithoutErased:

@@ -15,7 +15,7 @@ from modelyard.features.service.definitions import (
     resolved_view,
     typed_like,
 )
-from modelyard.features.service.erasing import erase_entity, list_erasures, open_erasures
+from modelyard.features.service.erasing import erase_entity, erasures_since, list_erasures, open_erasures, personal_in
 from modelyard.features.service.planning import plan_views
 from modelyard.features.service.reading import historical_rows, known_entity, read_features, recompute, roots_of, sample_online
 from modelyard.features.service.staying import check_sources_stay
@@ -35,6 +35,7 @@ __all__ = [
     "apply_view",
     "check_sources_stay",
     "erase_entity",
+    "erasures_since",
     "find_applied_set",
     "get_set",
     "get_view",
@@ -51,6 +52,7 @@ __all__ = [
     "materialize",
     "materialize_due",
     "open_erasures",
+    "personal_in",
     "plan_views",
     "put_consumer",
     "put_readers",

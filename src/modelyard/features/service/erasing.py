@@ -7,7 +7,7 @@ from modelyard.core.errors import InvalidInput
 from modelyard.core.ids import new_id
 from modelyard.core.names import listed, nearest
 from modelyard.features import store
-from modelyard.features.domain import AppliedView, Entity, EntityNotFound, Erasure, NewErasure, Tombstone
+from modelyard.features.domain import AppliedView, Entity, EntityNotFound, Erasure, FeatureSet, NewErasure, Tombstone
 from modelyard.features.erased import ErasureKey, Tombstones, open_tombstones, opened_tombstones
 from modelyard.features.removal import remove_entity, remove_version
 from modelyard.features.service.bringing import PATIENCE_S, one_at_a_time
@@ -71,6 +71,27 @@ def erase_entity(database: Database, online: OnlineStore, principal: Principal, 
 def list_erasures(snapshot: Snapshot, principal: Principal) -> list[Erasure]:
     """The erasures in the caller's teams, newest first; none of them holds a key."""
     return [one for one, team in store.list_erasures(snapshot) if principal.may(Role.VIEWER, team)]
+
+
+def erasures_since(snapshot: Snapshot, feature_set: FeatureSet, at: Instant) -> list[Erasure]:
+    """The erasures of the set's entities at `at` or later, newest first: what was read of them before may hold rows of theirs."""
+    entities = {view.entity.name for view in feature_set.views}
+    return [one for one, _ in store.list_erasures(snapshot) if one.entity in entities and one.erased_at >= at]
+
+
+def personal_in(snapshot: Snapshot, feature_set: FeatureSet) -> tuple[str, ...]:
+    """The set's keys and features that say something of a person, keys first, as they were declared then or are by now.
+
+    Whose data a column holds is no matter of the version that reads it: a flag that is set later holds for earlier ones.
+    """
+    keys: dict[str, None] = {}
+    names: dict[str, None] = {}
+    for part in feature_set.features:
+        standing = store.find_view(snapshot, part.view.name)
+        for view in (part.view, *([standing.view] if standing else [])):
+            keys |= dict.fromkeys(key.name for key in part.view.entity.keys if view.entity.personal)
+            names |= dict.fromkeys(name for name in part.names if name in view.personal_names)
+    return (*keys, *names)
 
 
 def _versions(snapshot: Snapshot, principal: Principal, body: NewErasure) -> list[AppliedView]:
