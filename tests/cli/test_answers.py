@@ -25,6 +25,7 @@ ASKING = {
     "user add": ("nobody-yet",),
     "user list": (),
     "features get": ("nothing", "JFK"),
+    "features erase": ("nothing", "JFK", "--why", "x"),
     "portfolio": (),
     "questions": (),
     "trace": ("late/1",),
@@ -46,7 +47,19 @@ ELSEWHERE = {
 }
 ELSEWHERE |= {"tune", "adopt", "sync", "import mlflow", "export", "up", "server", "gateway", "worker", "doctor"}
 """Commands whose JSON is looked at where what they need is there."""
-MISSING = {"trace", "rollback", "deprecate", "retire", "why", "silence", "approve", "reject", "token revoke", "features get"}
+MISSING = {
+    "trace",
+    "rollback",
+    "deprecate",
+    "retire",
+    "why",
+    "silence",
+    "approve",
+    "reject",
+    "token revoke",
+    "features get",
+    "features erase",
+}
 Become = Callable[[Role], None]
 
 

@@ -11,8 +11,8 @@ from modelyard.delivery.declaration import DeclaredModel
 from modelyard.delivery.domain import ModelNotDeclared, NewDelivery
 from modelyard.delivery.service import declare_model, get_declared, plan_model, start_delivery
 from modelyard.delivery.stages.data import learnable
-from modelyard.features.domain import Feature, FeatureSet, OnDemand, OnDemandNotFound
-from modelyard.features.service import list_on_demand_versions
+from modelyard.features.domain import Feature, FeatureSet, OnDemand, OnDemandNotFound, ViewReader
+from modelyard.features.service import list_on_demand_versions, put_readers
 from modelyard.storage.database import Database
 from tests.delivery.declaring import declared, write_sources
 
@@ -85,3 +85,25 @@ def test_training_rows_have_what_is_computed_on_demand(folder: Path) -> None:
     found = learnable(body.declaration, folder, Instant(2**62))
     assert found.frame["felt"].to_list() == [1.0, None, 1.0]
     assert found.digest != learnable(computing(folder, felt()).declaration, folder, Instant(2**62)).digest
+
+
+def test_a_plan_says_what_a_changed_view_does_to_features_and_served_models(database: Database, folder: Path) -> None:
+    with database.read() as snapshot:
+        assert plan_model(snapshot, VIEWER, declared(folder)).changes == ()
+        features = get_declared(snapshot, SYSTEM, "late").declared.declaration.features
+    assert features is not None
+    (view,) = features.views
+    reader = ViewReader(reader="late v1", view=view.name, digest=view.digest, is_answering=True)
+    database.write(lambda tx: put_readers(tx, "endpoint:late", DEFAULT_TEAM, [reader]))
+    changed = declared(folder)
+    other = FeatureSet("late", [msgspec.structs.replace(changed.declaration.views[0], ttl="1h")])
+    changed = msgspec.structs.replace(changed, declaration=msgspec.structs.replace(changed.declaration, features=other))
+    with database.read() as snapshot:
+        found = plan_model(snapshot, VIEWER, changed)
+    lines = {(one.kind, one.name): one.detail for one in found.changes if one.what != "view" or one.kind == "recompute"}
+    assert lines["change", "weather: wind"] == "ttl 3h -> 1h"
+    assert "its values do not change" in lines["keep", "late v1"]
+    assert lines["recompute", "weather"].startswith("version 2 of weather is brought online from all rows")
+    declare_model(database, SYSTEM, changed)
+    with database.read() as snapshot:
+        assert plan_model(snapshot, VIEWER, changed).changes == ()

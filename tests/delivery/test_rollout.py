@@ -1,15 +1,16 @@
 """Rollouts under gateways that load, fail and hear of other revisions meanwhile: never half there, never further back than needed."""
 
-from modelyard.access.domain import SYSTEM
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
 from modelyard.core.clock import FixedClock
 from modelyard.delivery.domain import DeliveryState
 from modelyard.delivery.machine import Done, Stopped
 from modelyard.delivery.stages.yard import Yard
-from modelyard.features.service import list_consumers
+from modelyard.features.service import list_consumers, list_readers
+from modelyard.features.store import replace_readers
 from modelyard.registry.domain import CHALLENGER, CHAMPION
 from modelyard.registry.service import find_alias, set_alias
 from modelyard.serving.domain import Proposal
-from modelyard.serving.service import mark_stale, propose_revision
+from modelyard.serving.service import mark_stale, note_all_reads, propose_revision, withdraw
 from modelyard.storage.database import Database
 from tests.delivery.rolling import Rolling, live
 from tests.serving.control import Pretender
@@ -30,6 +31,29 @@ def test_a_version_takes_over_by_its_steps_and_the_view_names_its_reader(databas
         assert isinstance(Rolling(yard, gateway, version).moves(clock), Done)
         assert (live(database).champion, live(database).canary) == (version, None)
         assert champion(database) == (version, ["/models/late"])
+
+
+def test_what_answers_and_what_may_at_once_is_kept_online_as_it_reads(database: Database, yard: Yard, clock: FixedClock) -> None:
+    gateway = Pretender(database, "one")
+
+    def readers() -> dict[str, bool]:
+        with database.read() as snapshot:
+            return {one.reader: one.is_answering for one in list_readers(snapshot, SYSTEM, "weather")}
+
+    Rolling(yard, gateway, 1).moves(clock)
+    assert readers() == {"late v1": True}
+    second = Rolling(yard, gateway, 2)
+    second.move()
+    assert readers() == {"late v1": True, "late v2": False}  # a canary that no gateway has loaded yet
+    second.move()
+    assert readers() == {"late v1": True, "late v2": True}
+    second.moves(clock)
+    assert readers() == {"late v1": False, "late v2": True}  # a rollback leads to the first
+    database.write(lambda tx: replace_readers(tx, "endpoint:late", DEFAULT_TEAM, []))
+    database.write(note_all_reads)
+    assert readers() == {"late v1": False, "late v2": True}
+    database.write(lambda tx: withdraw(tx, SYSTEM, LATE))
+    assert readers() == {}
 
 
 def test_a_champion_challenges_nobody_and_another_challenger_stays_one(database: Database, yard: Yard, clock: FixedClock) -> None:

@@ -4,12 +4,16 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
+from msgspec.structs import replace
 
-from modelyard.access.domain import SYSTEM
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
+from modelyard.core.clock import instant
 from modelyard.core.errors import Overloaded
 from modelyard.features import service
-from modelyard.features.domain import FeatureView
+from modelyard.features.domain import FeatureSet, FeatureView, SourceDrifted, ViewReader
+from modelyard.features.online import OnlineReader
 from modelyard.features.rules import cadence_us
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore
@@ -80,3 +84,69 @@ def test_in_a_replay_only_explicit_calls_bring_values_online(database: Database,
     assert service.materialize_due(replayed, online) == []
     assert len(service.materialize(replayed, online, SYSTEM)) == 2
     replayed.close()
+
+
+def read_by(database: Database, reader: str, view: FeatureView, *, is_answering: bool = True) -> None:
+    """Has that version of a model read that version of the view."""
+    one = ViewReader(reader=reader, view=view.name, digest=view.digest, is_answering=is_answering)
+    database.write(lambda tx: service.put_readers(tx, f"endpoint:{reader}", DEFAULT_TEAM, [one]))
+
+
+def wind(database: Database, online: LmdbStore, view: FeatureView) -> tuple[object, object]:
+    """The wind at JFK online by that version of the view, and up to when it was brought."""
+    with database.read() as snapshot:
+        found = OnlineReader(FeatureSet("s", [view["wind_speed"]])).read(online, [{"origin": "JFK"}], snapshot.now())
+    return found.columns["wind_speed"][0], found.upto_at["weather"]
+
+
+def test_a_version_that_is_read_goes_on_as_it_was_when_another_one_is_applied(
+    database: Database, online: LmdbStore, root: Path, stand_at: Stand
+) -> None:
+    stand_at(at(1))
+    first = service.apply_features(database, SYSTEM, [LATE], root).sets[0].set.views[0]
+    read_by(database, "late v1", first)
+    other = replace(WEATHER, features=("wind_speed",), ttl="1h")
+    applied = service.apply_features(database, SYSTEM, [FeatureSet("late", [other])], root).views[0]
+    assert applied.number == 2
+    stand_at(at(4))
+    brought = {(one.view, one.digest) for one in service.materialize_due(database, online)}
+    assert {("weather", first.digest), ("weather", applied.digest)} < brought
+    assert wind(database, online, first) == wind(database, online, applied.view) == (4.5, instant(at(4)))
+    database.write(lambda tx: service.put_readers(tx, "endpoint:late v1", DEFAULT_TEAM, []))
+    stand_at(at(5))
+    service.materialize(database, online, SYSTEM)
+    assert wind(database, online, first) == (4.5, instant(at(4)))
+    assert wind(database, online, applied.view) == (5.5, instant(at(5)))
+
+
+def test_an_older_version_that_cannot_be_read_any_more_is_named_and_keeps_nothing_back(
+    database: Database, online: LmdbStore, root: Path, stand_at: Stand
+) -> None:
+    stand_at(at(1))
+    first = service.apply_features(database, SYSTEM, [LATE], root).sets[0].set.views[0]
+    read_by(database, "late v1", first)
+    pl.read_parquet(root / "weather.parquet").drop("sky").write_parquet(root / "weather.parquet")
+    other = replace(WEATHER, features=("wind_speed",))
+    applied = service.apply_features(database, SYSTEM, [FeatureSet("late", [other])], root).views[0]
+    with pytest.raises(SourceDrifted, match="sky"):
+        service.materialize(database, online, SYSTEM)
+    assert wind(database, online, applied.view) == (1.5, instant(at(1)))
+
+
+def test_a_view_is_as_fresh_as_the_version_that_answers(database: Database, online: LmdbStore, root: Path, stand_at: Stand) -> None:
+    stand_at(at(1))
+    first = service.apply_features(database, SYSTEM, [LATE], root).sets[0].set.views[0]
+    service.materialize(database, online, SYSTEM)
+    service.apply_features(database, SYSTEM, [FeatureSet("late", [replace(WEATHER, ttl="1h")])], root)
+
+    def is_stale() -> bool:
+        with database.read() as snapshot:
+            return next(one.is_stale for one in service.list_freshness(snapshot, snapshot.now()) if one.view == "weather")
+
+    assert is_stale()  # nothing of the version that stands is there
+    read_by(database, "late v1", first, is_answering=False)
+    assert is_stale()
+    read_by(database, "late v1", first)
+    assert not is_stale()
+    stand_at(at(4))
+    assert is_stale()

@@ -60,11 +60,26 @@ def test_a_declaration_comes_back_from_its_wire_form_as_it_was(declared: Any) ->
 
 
 def test_the_version_changes_with_what_decides_values_and_with_nothing_else() -> None:
-    said = msgspec.structs.replace(WEATHER, owner="ops", description="Hourly.", freshness="3h")
+    said = msgspec.structs.replace(WEATHER, owner="ops", description="Hourly.", freshness="3h", tags={"domain": "ops"}, personal=["visib"])
     assert said.digest == WEATHER.digest
+    assert msgspec.structs.replace(WEATHER, entity=msgspec.structs.replace(AIRPORT, personal=True)).digest == WEATHER.digest
     assert msgspec.structs.replace(WEATHER, ttl="180m").digest == WEATHER.digest
     for change in ({"ttl": "2h"}, {"name": "w2"}, {"features": WEATHER.features[:1]}, {"source": Parquet("other.parquet", "time_hour")}):
         assert msgspec.structs.replace(WEATHER, **change).digest != WEATHER.digest
+
+
+def test_personal_features_are_named_by_themselves_or_by_what_they_are_made_of() -> None:
+    delays = msgspec.structs.replace(DELAYS, personal=["dep_delay", "taxi_mean_7d"])
+    assert set(delays.personal_names) == {name for name in DELAYS.names if name.startswith("dep_delay")} | {"taxi_mean_7d"}
+    assert FeatureSet("s", [WEATHER, delays["taxi_mean_7d", "taxi_mean_1h"]]).personal_names == ("taxi_mean_7d",)
+
+
+@pytest.mark.parametrize("change", [{"tags": {"a": 1}}, {"tags": ["x"]}, {"tags": {"a": "\n"}}, {"tags": {"": "x"}}, {"personal": "visib"}])
+def test_tags_and_personal_features_that_mean_nothing_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidDeclaration):
+        msgspec.structs.replace(WEATHER, **change)
+    with pytest.raises(UnknownFeature, match="visibb"):
+        msgspec.structs.replace(WEATHER, personal=["visibb"])
 
 
 def test_a_set_is_an_ordered_selection_and_its_version_does_not_depend_on_its_name() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from litestar import Litestar, Request, Response
 from litestar.testing import TestClient
+from msgspec.structs import replace
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal
 from modelyard.core.clock import Instant
 from modelyard.features import domain, service
 from modelyard.features.api import OPERATIONS
-from modelyard.features.domain import AppliedFeatures, Feature, FeatureSet, FeatureView, OnDemand
+from modelyard.features.domain import AppliedFeatures, Entity, Feature, FeatureSet, FeatureView, OnDemand
 from modelyard.features.pages import PAGES, definition_of
 from modelyard.features.sections import Parities, Parity
 from modelyard.storage.database import Database, Snapshot
@@ -118,7 +119,9 @@ def test_the_page_of_a_view_shows_its_definition_its_values_and_who_reads_it(cli
     assert twin["sampled"] == 2
 
 
-@pytest.mark.parametrize("view", [WEATHER, DELAYS])
+@pytest.mark.parametrize(
+    "view", [WEATHER, DELAYS, replace(WEATHER, tags={"a": "b"}, personal=["sky"], entity=Entity("origin", personal=True))]
+)
 def test_the_definition_on_the_page_can_be_pasted(view: FeatureView, database: Database) -> None:
     assert eval(definition_of(view), vars(domain)) == view  # noqa: S307 - our own text
 

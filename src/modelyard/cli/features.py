@@ -1,8 +1,9 @@
 """`yard features get`, `join` and `push`: values online now, values as they were visible at each row's instant, events to be taken in."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
@@ -45,7 +46,7 @@ def get(feature_set: Annotated[str, Parameter(name="SET")], /, *keys: str, json:
     """
     with connected() as client:
         found = client.get_feature_set(feature_set).set
-        rows = [_entity(found, key) for key in keys]
+        rows: list[dict[str, Cell]] = [{**entity_of(found.keys, feature_set, key)} for key in keys]
         if not rows:
             raise InvalidInput(f"no entity of {feature_set} is asked for", hint=f"yard features get {feature_set} {_example(found.keys)}")
         values = client.read_features(feature_set, rows)
@@ -160,25 +161,29 @@ def _only_time(frame: pl.DataFrame) -> str:
     return times[0]
 
 
-def _entity(feature_set: FeatureSet, text: str) -> dict[str, Cell]:
-    """The keys in `text`. Raises InvalidInput for a name that the set has not, and for one that is missing."""
-    keys = {key.name: key for key in feature_set.keys}
+def entity_of(wanted: tuple[Key, ...], what: str, text: str, fields: Mapping[str, DType] | None = None) -> dict[str, Any]:
+    """The keys in `text`. Raises InvalidInput for a name that `what` has not, and for one that is missing."""
+    keys = {key.name: key for key in wanted}
     if "=" not in text and len(keys) == 1:
         (only,) = keys.values()
         return {only.name: _cell(only.name, only.dtype, text)}
-    row: dict[str, Cell] = {}
-    known = {key.name: key.dtype for key in feature_set.keys} | {field.name: field.dtype or "float64" for field in feature_set.request}
+    row: dict[str, Any] = {}
+    known = {**{key.name: key.dtype for key in wanted}, **(fields or {})}
     for part in text.split(","):
         name, separator, value = part.partition("=")
         if name not in known or not separator:
-            raise InvalidInput(
-                f"{part[:80]!r} names no key of {feature_set.name}", hint=nearest(name, known) if separator else _example(feature_set.keys)
-            )
+            raise InvalidInput(f"{part[:80]!r} names no key of {what}", hint=nearest(name, known) if separator else _example(wanted))
         row[name] = _cell(name, known[name], value)
     missing = [name for name in keys if name not in row]
     if missing:
-        raise InvalidInput(f"{text[:80]!r} has no {missing[0]}", hint=f"write {_example(feature_set.keys)}")
+        raise InvalidInput(f"{text[:80]!r} has no {missing[0]}", hint=f"write {_example(wanted)}")
     return row
+
+
+def _entity(feature_set: FeatureSet, text: str) -> dict[str, Cell]:
+    """The keys in `text`, and the fields that the set's on-demand features read. Raises InvalidInput as `entity_of` does."""
+    fields: dict[str, DType] = {field.name: field.dtype or "float64" for field in feature_set.request}
+    return entity_of(feature_set.keys, feature_set.name, text, fields)
 
 
 def _cell(name: str, dtype: DType, text: str) -> Cell:

@@ -12,7 +12,7 @@ from modelyard.core.digests import Digest, digest_of
 from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 from modelyard.core.names import checked_name, nearest
 from modelyard.delivery.search_space import BadSearchSpace, SearchSpace
-from modelyard.features.domain import DType, FeatureSet, FeatureView, Key, Source
+from modelyard.features.domain import DType, FeatureSet, FeatureView, Key, Source, ViewPlan
 from modelyard.monitoring.domain import BINARY_METRICS, NUMBER_METRICS, Monitor
 from modelyard.registry.domain import RiskTier
 
@@ -264,10 +264,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What applying a declaration would change; nothing where `changes` is empty."""
+    """What applying a declaration would change; nothing where `changes` is empty. `views` says it of the views, part by part."""
 
     model: str
     changes: tuple[Change, ...]
+    views: tuple[ViewPlan, ...] = ()
 
 
 class AppliedModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from modelyard.delivery.domain import (
 from modelyard.delivery.expressions import checked_expression
 from modelyard.delivery.machine import begun, cancelled, detail_of, new_delivery_id
 from modelyard.delivery.observed import typed_like_rows, with_typed_rows
+from modelyard.delivery.planned import lines_of
 from modelyard.delivery.reproductions import get_reproduction as get_reproduction
 from modelyard.delivery.reproductions import list_reproductions as list_reproductions
 from modelyard.delivery.reproductions import list_run_reproductions as list_run_reproductions
@@ -42,7 +43,17 @@ from modelyard.delivery.reproductions import list_version_reproductions as list_
 from modelyard.delivery.reproductions import start_reproduction as start_reproduction
 from modelyard.delivery.reproductions import start_run_reproduction as start_run_reproduction
 from modelyard.features.domain import FeatureView, OnDemand
-from modelyard.features.service import Proofs, apply_on_demand, apply_set, apply_view, proofs_of, resolved_set, typed_like
+from modelyard.features.service import (
+    Proofs,
+    apply_on_demand,
+    apply_set,
+    apply_view,
+    check_sources_stay,
+    plan_views,
+    proofs_of,
+    resolved_set,
+    typed_like,
+)
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import advance, cursor, list_events, record
 from modelyard.monitoring.domain import AlertKind
@@ -66,7 +77,7 @@ def declare_model(database: Database, principal: Principal, body: DeclaredModel)
 
     Types that a declaration leaves open are read from the sources. The same declaration again changes nothing, except that a
     person stands behind what this machine's own commands had declared from then on. Raises BadExpression and InvalidModel
-    for gates and schedules that mean nothing, SourceUnreadable, NotColumnwise, and NotAllowed.
+    for gates and schedules that mean nothing, SourceUnreadable, SourceMoved, NotColumnwise, and NotAllowed.
     """
     declaration = body.declaration
     require(principal, Role.CONTRIBUTOR, TeamId(declaration.team))
@@ -74,6 +85,7 @@ def declare_model(database: Database, principal: Principal, body: DeclaredModel)
         checked_expression(gate.expression)
     if declaration.features is not None:
         resolved = resolved_set(declaration.features, Path(body.root))
+        check_sources_stay(database, resolved.views, Path(body.root))
         declaration = msgspec.structs.replace(declaration, features=resolved)
     body = msgspec.structs.replace(body, declaration=with_typed_rows(declaration, Path(body.root)))
     proofs = {} if declaration.features is None else proofs_of(declaration.features)
@@ -168,7 +180,11 @@ def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) ->
         if known.get(view.name) != view.digest
     ]
     changes += _computed_changes(before.declared.declaration if before else None, declaration)
-    return ModelPlan(model=declaration.name, changes=tuple(changes))
+    left = [name for name in known if name not in {view.name for view in declaration.views}]
+    changes += [Change(kind="leave", what="view", name=name, detail="it stays; the versions that read it go on") for name in left]
+    views = () if declaration.features is None else tuple(plan_views(snapshot, principal, declaration.features))
+    told = [Change(kind=kind, what=what, name=name, detail=detail) for view in views for kind, what, name, detail in lines_of(view)]
+    return ModelPlan(model=declaration.name, changes=(*changes, *told), views=views)
 
 
 def _said(view: FeatureView) -> str:

@@ -18,9 +18,10 @@ from msgspec import Struct
 from modelyard.core.digests import Digest
 from modelyard.features.aggregates import Tape, tape
 from modelyard.features.domain import FeatureView
+from modelyard.features.erased import view_files
 from modelyard.features.join import CODE, Entities, Ints, Timeline, timeline
 from modelyard.features.layout import key_bytes
-from modelyard.features.rows import CREATED, EVENT, ROW, OpenSource, files_digest, not_as_declared, source_files, source_rows
+from modelyard.features.rows import CREATED, EVENT, ROW, OpenSource, files_digest, not_as_declared, source_rows
 
 KEPT_BYTES = 2**30
 """Rows that are kept in memory, all histories together; the one that was used last stays, whatever its size."""
@@ -141,7 +142,7 @@ def load_history(view: FeatureView, root: Path) -> History:
 
     Raises SourceUnreadable and SourceDrifted.
     """
-    files = source_files(view.source, root)
+    files = view_files(view, root)
     key = (view.digest, root, files.state)
     with _lock:
         found = _kept.get(key)

@@ -181,6 +181,12 @@ def _holds(history: History, mark: Mark) -> bool:
     return (now.rows, now.check) == (mark.rows, mark.check)
 
 
+def share_past(one: History, other: History, upto_at: int) -> bool:
+    """Whether two sources of one view held the same rows up to an instant."""
+    mine, others = _mark(one, upto_at), _mark(other, upto_at)
+    return (mine.rows, mine.check) == (others.rows, others.check)
+
+
 def _mark(history: History, upto_at: int) -> Mark:
     log, count = history.log, history.log.seen(upto_at)
     entities = int(np.searchsorted(history.appeared, upto_at, side="right"))
@@ -319,11 +325,11 @@ def _rebuilt(history: History, store: OnlineStore, before: Mark, upto_at: int) -
     puts, _ = _rows(history, None, (NEVER, upto_at))
     closing = _closing(history, 0, after)
     written = {key for key, _ in puts + closing}
-    deletes = [key for key in _stored_keys(store, view, before) if key not in written]
+    deletes = [key for key in stored_keys(store, view, before) if key not in written]
     return Change(view=view, before=before, after=after, puts=puts, deletes=deletes, closing=closing, is_anew=True)
 
 
-def _stored_keys(store: OnlineStore, view: FeatureView, mark: Mark) -> list[bytes]:
+def stored_keys(store: OnlineStore, view: FeatureView, mark: Mark) -> list[bytes]:
     """All keys of a version in the store, except its mark's."""
     start, key = prefix(view.digest), key_bytes(view.entity)
     names = [key(keys) for keys in list_entities(store, view, mark)]

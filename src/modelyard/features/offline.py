@@ -16,11 +16,12 @@ from modelyard.core.names import nearest
 from modelyard.features.aggregates import aggregates_at
 from modelyard.features.domain import BadLabels, FeatureSet, FeatureView, Key, SourceUse, TableProfile
 from modelyard.features.domain.types import find_dtype
+from modelyard.features.erased import view_files
 from modelyard.features.history import load_history
 from modelyard.features.join import Ints, Questions, values_at
 from modelyard.features.on_demand import on_demand_columns
 from modelyard.features.profile import profiled
-from modelyard.features.rows import instant_expression, key_expressions, row_count, source_files
+from modelyard.features.rows import instant_expression, key_expressions, row_count
 from modelyard.features.stored import Histories, width
 from modelyard.storage.rows import digest_frame
 from modelyard.storage.tables import Tables
@@ -118,7 +119,7 @@ def checked_keys(frame: pl.DataFrame, keys: tuple[Key, ...]) -> pl.DataFrame:
 
 def is_large(view: FeatureView, root: Path) -> bool:
     """Whether the view's rows are laid out rather than kept in memory. Raises SourceUnreadable."""
-    return row_count(source_files(view.source, root)) * width(view) * 8 > HISTORY_BYTES
+    return row_count(view_files(view, root)) * width(view) * 8 > HISTORY_BYTES
 
 
 def _view_values(
@@ -130,7 +131,7 @@ def _view_values(
         with tempfile.TemporaryDirectory(prefix="histories-") as folder:
             return Histories(Tables.open(f"file://{folder}")).answered(view, names, asked, root)
     history = load_history(view, root)
-    use = SourceUse(view=view.name, view_digest=view.digest, source=history.source, rows=row_count(source_files(view.source, root)))
+    use = SourceUse(view=view.name, view_digest=view.digest, source=history.source, rows=row_count(view_files(view, root)))
     if view.is_aggregation:
         return aggregates_at(history.tape, view.outputs, asked), use
     return values_at(history.timeline, history.rows.select(view.names), asked, view.ttl_us), use

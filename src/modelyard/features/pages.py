@@ -217,11 +217,12 @@ def state_of(freshness: ViewFreshness) -> State:
 
 def definition_of(view: FeatureView) -> str:
     """The declaration of `view` as it would be written."""
-    keys = view.entity.keys
+    keys, personal = view.entity.keys, ", personal=True" if view.entity.personal else ""
     if len(keys) == 1 and keys[0].name == view.entity.name:
-        entity = f'Entity("{view.entity.name}", dtype="{keys[0].dtype}")'
+        entity = f'Entity("{view.entity.name}", dtype="{keys[0].dtype}"{personal})'
     else:
-        entity = f'Entity("{view.entity.name}", keys={{{", ".join(f"{_quoted(key.name)}: {_quoted(key.dtype)}" for key in keys)}}})'
+        given = ", ".join(f"{_quoted(key.name)}: {_quoted(key.dtype)}" for key in keys)
+        entity = f'Entity("{view.entity.name}", keys={{{given}}}{personal})'
     lines = [_quoted(view.name), entity, source_definition(view.source)]
     if view.is_aggregation:
         windows = ", ".join(f"Window({_quoted(window.length)})" for window in view.windows)
@@ -231,6 +232,10 @@ def definition_of(view: FeatureView) -> str:
     for name in ("ttl", "freshness", "owner", "description"):
         if text := getattr(view, name):
             lines.append(f"{name}={_quoted(text)}")
+    if view.tags:
+        lines.append(f"tags={{{', '.join(f'{_quoted(name)}: {_quoted(text)}' for name, text in view.tags)}}}")
+    if view.personal:
+        lines.append(f"personal=[{', '.join(map(_quoted, view.personal))}]")
     return "FeatureView(\n" + "".join(f"    {line},\n" for line in lines) + ")"
 
 

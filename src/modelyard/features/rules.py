@@ -1,7 +1,7 @@
 """Formulas of the feature store: freshness, and what a change of a definition changes. Pure."""
 
 from modelyard.core.clock import SECOND, Instant
-from modelyard.features.domain import FeatureView, Materialization, ViewFreshness
+from modelyard.features.domain import Csv, Delta, FeatureChange, FeatureView, Materialization, Sql, ViewFreshness
 
 SELDOM_US, OFTEN_US, USUAL_US = 3600 * SECOND, 60 * SECOND, 600 * SECOND
 PART = 10
@@ -33,3 +33,51 @@ def freshness_of(view: FeatureView, last: Materialization | None, now: Instant) 
         promised_s=None if promised is None else promised / SECOND,
         is_stale=promised is not None and (lag is None or lag > promised),
     )
+
+
+def view_changes(before: FeatureView | None, after: FeatureView) -> tuple[FeatureChange, ...]:
+    """What becomes of each feature: those of `after` in their order, then the ones that are no longer there.
+
+    >>> from modelyard.features.domain import Entity, Parquet
+    >>> old = FeatureView("weather", Entity("origin"), Parquet("w.parquet", "at"), features=["wind", "rain"], ttl="3h")
+    >>> new = FeatureView("weather", Entity("origin"), Parquet("w.parquet", "at"), features=["wind", "sky"], ttl="1h")
+    >>> [(one.kind, one.feature, one.what) for one in view_changes(old, new)]
+    [('change', 'wind', ('ttl 3h -> 1h',)), ('add', 'sky', ()), ('remove', 'rain', ())]
+    """
+    old, new = {} if before is None else _parts(before), _parts(after)
+    changes = []
+    for name, parts in new.items():
+        was = old.get(name)
+        if was is None:
+            changes.append(FeatureChange(feature=name, kind="add"))
+        elif what := tuple(f"{part} {was[part]} -> {text}" for part, text in parts.items() if was[part] != text):
+            changes.append(FeatureChange(feature=name, kind="change", what=what))
+    return (*changes, *(FeatureChange(feature=name, kind="remove") for name in old if name not in new))
+
+
+def _parts(view: FeatureView) -> dict[str, dict[str, str]]:
+    """What decides each feature's values, by part of its definition and in words."""
+    source, made = view.source, {one.name: one for one in view.outputs}
+    aggregates = {one.name: one for one in view.aggregate}
+    common = {
+        "source": f"{source.kind} {source.place}",
+        "version of the source": str(source.version or "newest") if isinstance(source, Delta) else "newest",
+        "separator": source.separator if isinstance(source, Csv) else "none",
+        "columns": ", ".join(f"{one.name}: {one.dtype}" for one in source.columns) if isinstance(source, Csv | Sql) else "its own",
+        "event time": source.timestamp,
+        "creation time": source.created or "none",
+        "key": f"{view.entity.name}({', '.join(f'{key.name}: {key.dtype}' for key in view.entity.keys)})",
+        "ttl": view.ttl or "none",
+    }
+    parts = {}
+    for column in view.columns:
+        output = made.get(column.name)
+        item = None if output is None else aggregates[output.column]
+        parts[column.name] = {
+            "type": str(column.dtype or "as in the source"),
+            "aggregate": "none" if output is None or item is None else f"{output.function}({item.column})",
+            "condition": (item.where if item is not None else "") or "none",
+            "window": "none" if output is None else output.window.length,
+            **common,
+        }
+    return parts

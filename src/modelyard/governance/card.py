@@ -13,8 +13,11 @@ NORMAL_95 = 1.96
 NEEDS_PERSON = "Not written yet: a person has to say it."
 
 
-def card_of(records: Records, profile: TableProfile | None = None) -> ModelCard:
-    """The card of a version; `profile` is of its training snapshot, where that can still be read."""
+def card_of(records: Records, profile: TableProfile | None = None, erased: int | None = 0) -> ModelCard:
+    """The card of a version; `profile` is of its training snapshot, where that can still be read.
+
+    `erased` counts the snapshot's rows about entities that were erased since.
+    """
     declaration = records.declaration
     return ModelCard(
         model=records.version.model,
@@ -39,7 +42,7 @@ def card_of(records: Records, profile: TableProfile | None = None) -> ModelCard:
                 id="MC-4", title="Metrics", lines=_gates(records), measured=overall(records), open="Why these metrics: " + NEEDS_PERSON
             ),
             _evaluation_data(records),
-            _training_data(records, profile),
+            _training_data(records, profile, erased),
             CardSection(id="MC-7", title="Quantitative analyses", measured=by_slice(records)),
             CardSection(id="MC-8", title="Ethical considerations", open=NEEDS_PERSON),
             CardSection(id="MC-9", title="Caveats and recommendations", open=NEEDS_PERSON),
@@ -115,7 +118,7 @@ def _evaluation_data(records: Records) -> CardSection:
     return CardSection(id="MC-5", title="Evaluation data", lines=lines, open="Why this data: " + NEEDS_PERSON)
 
 
-def _training_data(records: Records, profile: TableProfile | None) -> CardSection:
+def _training_data(records: Records, profile: TableProfile | None, erased: int | None) -> CardSection:
     snapshot = records.facts(StageName.SNAPSHOT)
     missing = [f"{one.name} {one.null_share:.1%}" for one in profile.columns if one.nulls] if profile else []
     lines = _lines(
@@ -123,6 +126,8 @@ def _training_data(records: Records, profile: TableProfile | None) -> CardSectio
         ("Rows", f"{records.facts(StageName.TRAIN)['rows']:,} of {snapshot['rows']:,}", CardSource.TRAINING),
         ("As of", exact(snapshot["as_of"]), CardSource.SNAPSHOT),
         ("Views", ", ".join(f"{use.view} ({use.rows:,} rows of its source)" for use in records.sources), CardSource.SNAPSHOT),
+        ("Personal data", ", ".join(records.personal), CardSource.DECLARATION),
+        ("Erased since", f"{erased:,} rows are about entities whose values were erased since" if erased else "", CardSource.SNAPSHOT),
         ("Missing values", ", ".join(missing) if profile else "", CardSource.SNAPSHOT),
     )
     return CardSection(id="MC-6", title="Training data", lines=lines, open="How it was collected, and what it lacks: " + NEEDS_PERSON)

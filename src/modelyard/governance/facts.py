@@ -17,7 +17,9 @@ from modelyard.core.errors import Kind, ModelyardError
 from modelyard.delivery.domain import SAME, StageName
 from modelyard.delivery.service import list_version_reproductions, next_due
 from modelyard.features.domain.profiles import TableProfile
+from modelyard.features.erased import count_erased
 from modelyard.features.profile import profiled
+from modelyard.features.service import erasures_since
 from modelyard.governance.domain import DOSSIER_MADE
 from modelyard.governance.records import Records
 from modelyard.ledger.domain import Entry
@@ -51,7 +53,7 @@ def gathered(stores: Stores, records: Records, profile: TableProfile | None) -> 
     found = {
         "model.inventory": inventory(snapshot, records),
         "data.profile": msgspec.to_builtins(profile) if profile is not None else None,
-        "data.prep": preparation(records),
+        "data.prep": preparation(records) | personal_data(stores, records),
         "run.compute": compute(snapshot, records),
         "run.reproduction": reproduction(snapshot, records),
         "deploy.record": deployment(records, revisions),
@@ -108,6 +110,39 @@ def preparation(records: Records) -> Document:
     if features is None:
         return {"request": msgspec.to_builtins(records.declaration.request), "views": []}
     return {"featureSet": features.digest, "views": msgspec.to_builtins(features.views)}
+
+
+def personal_data(stores: Stores, records: Records) -> Document:
+    """What the version reads that says something of a person, and what was erased of its training rows' entities since."""
+    features = records.declaration.features
+    if features is None:
+        return {}
+    erasures = erasures_since(stores.snapshot, features, snapshot_at(records))
+    return {
+        "personal": list(records.personal),
+        "erasures": [{"erasure": one.id, "entity": one.entity, "on": iso(one.erased_at)} for one in erasures],
+        "trainingRowsOfErased": erased_rows(stores.snapshot, stores.blobs, records),
+    }
+
+
+def snapshot_at(records: Records) -> Instant:
+    """The instant that the training snapshot was made as of."""
+    return Instant(records.facts(StageName.SNAPSHOT)["as_of"])
+
+
+def erased_rows(snapshot: Snapshot, blobs: Blobs, records: Records) -> int | None:
+    """How many rows of the training snapshot are about entities that were erased since; None where its file is gone."""
+    features = records.declaration.features
+    if features is None or not erasures_since(snapshot, features, snapshot_at(records)):
+        return 0
+    try:
+        content = blobs.get_bytes(Digest(records.facts(StageName.SNAPSHOT)["file"]))
+    except ModelyardError as error:
+        if error.kind is not Kind.MISSING:
+            raise
+        return None
+    keys = pl.read_parquet(io.BytesIO(content), columns=[key.name for key in features.keys])
+    return count_erased({view.entity for view in features.views}, keys, snapshot_at(records))
 
 
 def compute(snapshot: Snapshot, records: Records) -> Document | None:

@@ -16,6 +16,7 @@ from modelyard.delivery import service as delivery
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import Approval, ApprovalState, Decision, DeliveryDetail, DeliveryId, Facts, Stage, StageName, StageState
 from modelyard.features.domain import FeatureView
+from modelyard.features.service import personal_in
 from modelyard.governance.domain import NotAttestable
 from modelyard.governance.rules.signing import model_digest
 from modelyard.governance.rules.statements import Actor, Resource, sha256_of
@@ -36,7 +37,10 @@ class SourceUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Records(msgspec.Struct, frozen=True, kw_only=True):
-    """A version that a delivery made, with all that it is made of. `names` is what people call those who acted."""
+    """A version that a delivery made, with all that it is made of. `names` is what people call those who acted.
+
+    `personal` are the keys and features that it reads and that say something of a person.
+    """
 
     model: Model
     version: ModelVersion
@@ -45,6 +49,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     approval: Approval | None
     files: dict[str, str]
     names: dict[str, str]
+    personal: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -117,6 +122,7 @@ def records_of(snapshot: Snapshot, blobs: Blobs, model: ModelName, number: int, 
         approval=approval if approval is not None and approval.state is ApprovalState.APPROVED else None,
         files={file.path: file.digest.removeprefix("sha256:") for file in manifest.files},
         names=_texts(principal_names(snapshot, {PrincipalId(one) for one in actors})),
+        personal=() if found.declared.declaration.features is None else personal_in(snapshot, found.declared.declaration.features),
     )
 
 

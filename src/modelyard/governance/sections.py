@@ -2,6 +2,8 @@
 
 from modelyard.access.domain import Principal, PrincipalId, Role
 from modelyard.access.service import principal_names
+from modelyard.core.names import listed
+from modelyard.features.service import erasures_since, find_applied_set, personal_in
 from modelyard.governance.domain import ATTESTATIONS, MODEL_SIGNATURE, Attestation, Attested, Dossier, NotAttestable
 from modelyard.governance.pages.words import PATH, card_page, dossier_page, version_page
 from modelyard.governance.records import delivery_of
@@ -30,7 +32,7 @@ def on_versions_page(snapshot: Snapshot, principal: Principal, version: ModelVer
         delivery_of(snapshot, version)
     except NotAttestable as error:
         return (Section(id="dossiers", title="Dossiers", order=ORDER, empty=f"{error.message[:1].upper()}{error.message[1:]}"),)
-    return _dossiers(snapshot, principal, version), _attested(snapshot, principal, version)
+    return _dossiers(snapshot, principal, version), _attested(snapshot, principal, version), *_personal(snapshot, version)
 
 
 def _dossiers(snapshot: Snapshot, principal: Principal, version: ModelVersion) -> Section:
@@ -49,6 +51,22 @@ def _dossiers(snapshot: Snapshot, principal: Principal, version: ModelVersion) -
         empty="None made yet" if is_released else "A dossier is of a version that was let through; this one was not",
         command=f"yard dossier {version.model}/{version.number}" if is_released else "",
     )
+
+
+def _personal(snapshot: Snapshot, version: ModelVersion) -> tuple[Section, ...]:
+    """Which personal data the version reads, and the erasures since it was trained; nothing where there is neither."""
+    features = None if version.feature_set is None else find_applied_set(snapshot, version.feature_set)
+    if features is None:
+        return ()
+    personal = personal_in(snapshot, features)
+    erasures = erasures_since(snapshot, features, version.created_at)
+    if not personal and not erasures:
+        return ()
+    facts = [Fact(term="Reads", value=listed(personal) or "none that is declared so")]
+    facts += [Fact(term=f"{one.entity} erased", at=one.erased_at) for one in erasures[:MOST_SHOWN]]
+    card = Link("Model card", card_page(version.model, version.number))
+    note = "its training rows may hold what was erased: the card counts them" if erasures else "declared so by its views"
+    return (Section(id="personal", title="Personal data", place="side", order=ORDER + 1, note=note, facts=tuple(facts), links=(card,)),)
 
 
 HEADS = ("Made", "Met", "Wait for people", "Missing", "By")

@@ -6,7 +6,8 @@ from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Delivery, DeliveryDetail, DeliveryId, DeliveryState, NewDelivery, NewReproduction, Reproduction, ReproductionId
-from modelyard.features.domain.answers import AppliedOnDemand, AppliedSet, AppliedView, FeatureConsumer, Materialization, OnlineValues, Pushed, PushedSource, ViewFreshness, ViewSummary
+from modelyard.features.domain.answers import AppliedOnDemand, AppliedSet, AppliedView, FeatureConsumer, Materialization, OnlineValues, Pushed, PushedSource, ViewFreshness, ViewReader, ViewSummary
+from modelyard.features.domain.erasures import Erasure, NewErasure
 from modelyard.fleet.domain import Portfolio, Questions, Trace
 from modelyard.governance.domain import Attestation, Dossier, DossierId, ModelCard, Trust
 from modelyard.ledger.domain import Checkpoint, ConsistencyProof, EntryPage, InclusionProof, LogFacts, ProvenEntry, Verification
@@ -103,6 +104,11 @@ class Client(Transport):
     def end_import(self, body: ImportEnd) -> None:
         """Writes into the ledger what an import brought, and the digest of the report that its importer was given."""
         self.call("POST", "/imports/ends", {"body": body}, None)
+
+    def erase_features(self, body: NewErasure) -> Erasure:
+        """Erases all values of an entity that have become available by now, in every version of every view that is about it."""
+        answer: Erasure = self.call("POST", "/feature-erasures", {"body": body}, Erasure)
+        return answer
 
     def finish_imports(self, source: SourceName, kind: Literal['experiment', 'run', 'logged_model', 'registered_model', 'version', 'alias'], items: tuple[Finished, ...]) -> None:
         """Notes runs or logged models as brought: they get their lifecycle, and the digest of their content goes into the ledger."""
@@ -343,8 +349,13 @@ class Client(Transport):
         answer: ExperimentPage = self.call("GET", "/experiments", {"query": {"filter": filter, "limit": limit, "page": page, "view": view}}, ExperimentPage)
         return answer
 
+    def list_feature_erasures(self) -> list[Erasure]:
+        """The erasures in the caller's teams, newest first; none of them holds a key."""
+        answer: list[Erasure] = self.call("GET", "/feature-erasures", {}, list[Erasure])
+        return answer
+
     def list_feature_materializations(self) -> list[Materialization]:
-        """How far the versions that stand have been brought online, by view."""
+        """How far the versions that stand have been brought online, by view; then the older ones that are still read."""
         answer: list[Materialization] = self.call("GET", "/feature-materializations", {}, list[Materialization])
         return answer
 
@@ -361,6 +372,11 @@ class Client(Transport):
     def list_feature_view_consumers(self, view: str) -> list[FeatureConsumer]:
         """What reads a view, by name. Raises ViewNotFound."""
         answer: list[FeatureConsumer] = self.call("GET", "/feature-views/{view}/consumers", {"path": {"view": view}}, list[FeatureConsumer])
+        return answer
+
+    def list_feature_view_readers(self, view: str) -> list[ViewReader]:
+        """Which versions of served models read which versions of a view, those that answer first. Raises ViewNotFound."""
+        answer: list[ViewReader] = self.call("GET", "/feature-views/{view}/readers", {"path": {"view": view}}, list[ViewReader])
         return answer
 
     def list_feature_view_versions(self, view: str) -> list[AppliedView]:

@@ -63,6 +63,7 @@ GET /api/v1/experiments/{experiment_id}
 GET /api/v1/experiments/{experiment_id}/views
 GET /api/v1/exports/runs
 GET /api/v1/exports/runs/{run_id}/history
+GET /api/v1/feature-erasures
 GET /api/v1/feature-materializations
 GET /api/v1/feature-sets
 GET /api/v1/feature-sets/{feature_set}
@@ -72,6 +73,7 @@ GET /api/v1/feature-views
 GET /api/v1/feature-views/{view}
 GET /api/v1/feature-views/{view}/consumers
 GET /api/v1/feature-views/{view}/freshness
+GET /api/v1/feature-views/{view}/readers
 GET /api/v1/feature-views/{view}/versions
 GET /api/v1/gateways
 GET /api/v1/models
@@ -213,6 +215,7 @@ POST /api/v1/alerts/{alert}/silence
 _APPROVER = """
 POST /api/v1/approvals/{approval}/approval
 POST /api/v1/approvals/{approval}/rejection
+POST /api/v1/feature-erasures
 DELETE /api/v1/gateways/{gateway}
 POST /api/v1/endpoints/{model}/revisions
 POST /api/v1/endpoints/{model}/step

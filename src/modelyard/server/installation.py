@@ -8,6 +8,8 @@ import msgspec
 
 from modelyard.core.clock import Clock, SystemClock
 from modelyard.core.settings import Settings
+from modelyard.features.erased import ErasureKey, open_tombstones, opened_tombstones
+from modelyard.features.service import open_erasures
 from modelyard.features.sources.reach import Place, open_reach
 from modelyard.features.stored import Histories
 from modelyard.governance.service import RoleKeys
@@ -62,6 +64,8 @@ def opened(settings: Settings) -> Iterator[Installation]:
     online = open_online(settings.online_url)
     tables = Tables.open(settings.tables_url, settings.storage.blob_options)
     open_reach(settings.features, Place(database, tables))
+    before = opened_tombstones()
+    open_erasures(database, ErasureKey.open(settings.folder / "keys" / "erasures.key"))
     try:
         yield Installation(
             settings=settings,
@@ -74,6 +78,7 @@ def opened(settings: Settings) -> Iterator[Installation]:
             hooks=Hooks(key=HookKey.open(settings.folder / "keys" / "webhooks.key"), allows_private=settings.webhooks.private),
         )
     finally:
+        open_tombstones(before)
         online.close()
         database.close()
         found.close()

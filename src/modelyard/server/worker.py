@@ -31,6 +31,7 @@ from modelyard.server.reproducing import reproduce_once
 from modelyard.server.spools import tick as spools_tick
 from modelyard.server.tuning import Hands
 from modelyard.server.yards import yard_of
+from modelyard.serving.service import note_all_reads
 from modelyard.serving.service import tick as log_tick
 from modelyard.storage.idempotency import forget_answers
 from modelyard.tracking.service import expire_uploads
@@ -44,6 +45,7 @@ FEATURES_S = 10.0
 HISTORIES_S = 60.0
 FLUSH_S = 30.0
 ANSWERS_S = 60.0
+READS_S = 600.0
 AUDIT_S = 60.0
 TICK_S = 2.0
 WEBHOOKS_S = 0.5
@@ -147,6 +149,7 @@ def _ticks(installation: Installation, holder: str, courier: Courier) -> list[_T
     database, settings = installation.database, installation.settings
     checkpoint_s = settings.ledger.checkpoint_s
     always = [
+        _Tick("what is read", READS_S, lambda: database.write(note_all_reads)),
         _Tick("prediction log", TICK_S, lambda: log_tick(database, installation.blobs, installation.tables, holder)),
         _Tick("ledger", LEDGER_S, lambda: ledger_tick(database, installation.log_key, holder, checkpoint_s=checkpoint_s)),
         _Tick("tracking", TICK_S, lambda: tracking_tick(database)),

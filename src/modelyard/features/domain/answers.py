@@ -102,6 +102,11 @@ class ViewFreshness(msgspec.Struct, frozen=True, kw_only=True):
     promised_s: float | None
     is_stale: bool
 
+    @property
+    def urgency(self) -> tuple[bool, float]:
+        """What puts the worse of two last: whether it is stale, and how far its newest event lies back."""
+        return self.is_stale, float("inf") if self.lag_s is None else self.lag_s
+
 
 class FeatureConsumer(msgspec.Struct, frozen=True, kw_only=True):
     """Something that reads a feature set: a model, say."""
@@ -111,6 +116,19 @@ class FeatureConsumer(msgspec.Struct, frozen=True, kw_only=True):
     view: str
     set: str
     set_digest: Digest
+
+
+class ViewReader(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a model that reads a view in one version of it, the view's `digest`.
+
+    It answers somebody now (`is_answering`), or may at any moment: it is being brought out, watches as a shadow, or is what a
+    rollback leads to.
+    """
+
+    reader: str
+    view: str
+    digest: Digest
+    is_answering: bool
 
 
 class ViewSummary(msgspec.Struct, frozen=True, kw_only=True):

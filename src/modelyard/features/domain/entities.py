@@ -59,7 +59,8 @@ class Key(msgspec.Struct, frozen=True):
 class Entity(msgspec.Struct, frozen=True, omit_defaults=True):
     """What features are about: its name, and the columns that tell one from another.
 
-    Where no `keys` are given, the key is one column with the entity's own name and `dtype`.
+    Where no `keys` are given, the key is one column with the entity's own name and `dtype`. `personal` says that a key points
+    to a person; it decides no value.
 
     >>> Entity("origin").keys
     (Key(name='origin', dtype='string'),)
@@ -71,11 +72,18 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True):
     dtype: DType | None = None
     keys: tuple[Key, ...] = ()
     description: str = ""
+    personal: bool = False
 
     if TYPE_CHECKING:  # what users may write is wider than what is kept
 
         def __init__(
-            self, name: str, *, dtype: DTypeLike | None = None, keys: Mapping[str, DTypeLike] | Sequence[Key] = (), description: str = ""
+            self,
+            name: str,
+            *,
+            dtype: DTypeLike | None = None,
+            keys: Mapping[str, DTypeLike] | Sequence[Key] = (),
+            description: str = "",
+            personal: bool = False,
         ) -> None: ...
 
     def __post_init__(self) -> None:

@@ -33,6 +33,12 @@ class SourceDrifted(ModelyardError):
     kind = Kind.CONFLICT
 
 
+class SourceMoved(ModelyardError):
+    """The same definition over other rows, while a served model reads that version."""
+
+    kind = Kind.CONFLICT
+
+
 class BadLabels(ModelyardError):
     """Label rows without the keys or the instants that the join needs."""
 
@@ -47,6 +53,12 @@ class ViewNotFound(ModelyardError):
 
 class OnDemandNotFound(ModelyardError):
     """No on-demand feature of that name, or none of that version that was applied."""
+
+    kind = Kind.MISSING
+
+
+class EntityNotFound(ModelyardError):
+    """No feature view is about an entity of that name."""
 
     kind = Kind.MISSING
 

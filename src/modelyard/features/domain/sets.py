@@ -124,6 +124,11 @@ class FeatureSet(msgspec.Struct, frozen=True, omit_defaults=True):
         return tuple(dict.fromkeys(part.view for part in self.features))
 
     @property
+    def personal_names(self) -> tuple[str, ...]:
+        """Its features that say something of a person, in order."""
+        return tuple(name for part in self.features for name in part.names if name in part.view.personal_names)
+
+    @property
     def digest(self) -> Digest:
         """Its version: the views' versions and the columns taken of each, in order, then the functions' versions."""
         return digest_of([*([part.view.digest, list(part.names)] for part in self.features), *(one.digest for one in self.on_demand)])

@@ -15,6 +15,8 @@ from modelyard.features.domain.errors import InvalidDeclaration, UnknownFeature
 from modelyard.features.domain.sources import Source
 from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_text, duration_us
 
+LONGEST_TAG = 400
+
 
 class Feature(msgspec.Struct, frozen=True):
     """A column of values. A `dtype` that is not declared is read from the source when the view is applied."""
@@ -47,7 +49,8 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
     """Features of one entity from one source: its columns as they stand (`features`), or aggregated over windows.
 
     `ttl` is how old a value may be and still count (to the microsecond, inclusive; none: for ever). `freshness` is how
-    far the newest event may lie back before monitoring says so. An item is a selection: `view["a", "b"]`.
+    far the newest event may lie back before monitoring says so. `tags` are words to find it by, `personal` names the features
+    (or aggregates) that say something of a person; neither decides a value. An item is a selection: `view["a", "b"]`.
 
     >>> FeatureView("delays", Entity("origin"), Parquet("d.parquet", "at"), aggregate={"delay": ["mean"]}, windows=["1h"]).names
     ('delay_mean_1h',)
@@ -63,6 +66,8 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
     freshness: str | None = None
     owner: str = ""
     description: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    personal: tuple[str, ...] = ()
 
     if TYPE_CHECKING:  # what users may write is wider than what is kept
 
@@ -79,6 +84,8 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
             freshness: str | None = None,
             owner: str = "",
             description: str = "",
+            tags: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+            personal: Sequence[str] = (),
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -100,7 +107,9 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
             text = getattr(self, field)
             length = duration_us(text, f"{field} of view {self.name}") if text is not None else 0
             force_setattr(self, field, duration_text(length) if length else None)
+        force_setattr(self, "tags", _tags(self.tags, self.name))
         _check_shape(self)
+        force_setattr(self, "personal", _personal(self.personal, self))
 
     def __getitem__(self, names: str | tuple[str, ...]) -> FeatureSelection:
         """Some of its features, in that order. Raises UnknownFeature with the nearest name."""
@@ -159,13 +168,20 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def digest(self) -> Digest:
-        """Its version: the digest of everything that decides values. Owner, description and promises decide none."""
+        """Its version: the digest of everything that decides values. Owner, words, tags, promises and whose data it is decide none."""
         return _version(self)
+
+    @property
+    def personal_names(self) -> tuple[str, ...]:
+        """Its features that say something of a person, in order."""
+        made = {one.name: one.column for one in self.outputs}
+        return tuple(name for name in self.names if name in self.personal or made.get(name) in self.personal)
 
 
 @functools.lru_cache(maxsize=1024)
 def _version(view: FeatureView) -> Digest:
-    return digest_of(replace(view, owner="", description="", freshness=None, entity=replace(view.entity, description="")))
+    entity = replace(view.entity, description="", personal=False)
+    return digest_of(replace(view, owner="", description="", freshness=None, tags=(), personal=(), entity=entity))
 
 
 def checked_names(names: Sequence[str], known: Sequence[str], what: str) -> None:
@@ -184,6 +200,29 @@ def _features(given: Any, view: str) -> tuple[Feature, ...]:
         Feature(column_name(one.name, "a feature"), None if one.dtype is None else dtype_of(one.dtype, f"the feature {one.name!r}"))
         for one in features
     )
+
+
+def _tags(given: Any, view: str) -> tuple[tuple[str, str], ...]:
+    pairs = given.items() if isinstance(given, Mapping) else given
+    try:
+        tags = {column_name(name, "a tag"): text for name, text in pairs}
+    except (TypeError, ValueError) as error:
+        raise InvalidDeclaration(f"view {view}: tags are texts by name", hint='tags={"domain": "operations"}') from error
+    wrong = [name for name, text in tags.items() if not isinstance(text, str) or len(text) > LONGEST_TAG or not text.isprintable()]
+    if wrong:
+        raise InvalidDeclaration(
+            f"view {view}: the tag {wrong[0]!r} is no printable text of at most {LONGEST_TAG} characters",
+            hint='tags={"domain": "operations"}',
+        )
+    return tuple(sorted(tags.items()))
+
+
+def _personal(given: Any, view: FeatureView) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise InvalidDeclaration(f"view {view.name}: personal is a list of features", hint=f"personal=[{given!r}]")
+    names = tuple(dict.fromkeys(given))
+    checked_names(names, tuple(dict.fromkeys((*view.names, *view.value_names))), f"view {view.name}")
+    return names
 
 
 def _check_shape(view: FeatureView) -> None:

@@ -15,7 +15,9 @@ from modelyard.features.service.definitions import (
     resolved_view,
     typed_like,
 )
+from modelyard.features.service.erasing import erase_entity, erasures_since, list_erasures, open_erasures, personal_in
 from modelyard.features.service.keeping import keep_histories
+from modelyard.features.service.planning import plan_views
 from modelyard.features.service.pushed_sources import get_pushed_source, list_pushed_sources
 from modelyard.features.service.pushing import flush_pushed, push_events
 from modelyard.features.service.reading import (
@@ -27,6 +29,7 @@ from modelyard.features.service.reading import (
     roots_of,
     sample_online,
 )
+from modelyard.features.service.staying import check_sources_stay
 from modelyard.features.service.trusting import (
     Proofs,
     apply_on_demand,
@@ -36,7 +39,15 @@ from modelyard.features.service.trusting import (
     list_on_demand_versions,
     proofs_of,
 )
-from modelyard.features.service.watching import list_consumers, list_freshness, put_consumer, remove_consumer, view_freshness
+from modelyard.features.service.watching import (
+    list_consumers,
+    list_freshness,
+    list_readers,
+    put_consumer,
+    put_readers,
+    remove_consumer,
+    view_freshness,
+)
 
 __all__ = [
     "Proofs",
@@ -45,6 +56,9 @@ __all__ = [
     "apply_set",
     "apply_view",
     "called",
+    "check_sources_stay",
+    "erase_entity",
+    "erasures_since",
     "find_applied_set",
     "flush_pushed",
     "get_pushed_source",
@@ -54,12 +68,14 @@ __all__ = [
     "keep_histories",
     "known_entity",
     "list_consumers",
+    "list_erasures",
     "list_freshness",
     "list_materializations",
     "list_on_demand",
     "list_on_demand_readers",
     "list_on_demand_versions",
     "list_pushed_sources",
+    "list_readers",
     "list_sets",
     "list_view_versions",
     "list_views",
@@ -67,7 +83,11 @@ __all__ = [
     "materialize_due",
     "proofs_of",
     "push_events",
+    "open_erasures",
+    "personal_in",
+    "plan_views",
     "put_consumer",
+    "put_readers",
     "read_features",
     "recompute",
     "recompute_on_demand",

@@ -14,7 +14,8 @@ from modelyard.core.clock import Instant, ReplayClock, iso
 from modelyard.core.errors import InvalidInput, ModelyardError, Overloaded
 from modelyard.core.names import nearest
 from modelyard.features import store
-from modelyard.features.domain import AppliedView, Materialization, Push, ViewNotFound
+from modelyard.features.domain import AppliedView, Materialization, Push, SourceDrifted, SourceUnreadable, ViewNotFound
+from modelyard.features.erased import opened_tombstones
 from modelyard.features.history import load_history
 from modelyard.features.layout import Mark
 from modelyard.features.materialization import Change, carry_out, find_mark, planned, topped_up
@@ -71,7 +72,8 @@ def materialize(
 ) -> list[Materialization]:
     """Brings online what the views' sources made available up to `upto_at` (now, if not given); of all views, if none are named.
 
-    Only what is new since the last time is read and written. A view that had been brought that far stays as it is.
+    Of each view that is the version that stands and, as they were, those that something served reads; where only an older one
+    cannot be brought, the others are before that is raised. Only what is new since the last time is read and written.
     Raises ViewNotFound, SourceUnreadable, SourceDrifted, OnlineUnavailable, NotAllowed, and InvalidInput for the future.
     """
     with alone(online, PATIENCE_S):
@@ -89,21 +91,22 @@ def materialize_due(database: Database, online: OnlineStore) -> list[Materializa
         return brought
     try:
         with alone(online, 0.0):
-            for view in _due(database):
+            for one in _due(database):
                 try:
-                    brought += _materialized(database, online, SYSTEM, [view], None)
+                    brought += _brought_online(database, online, SYSTEM, [one], None)
                 except ModelyardError as error:
-                    logging.getLogger("modelyard.features").warning("%s was not brought online: %s", view, error)
+                    logging.getLogger("modelyard.features").warning("%s was not brought online: %s", one.view.name, error)
     except Overloaded:
         return []
     return brought
 
 
-def _due(database: Database) -> list[str]:
+def _due(database: Database) -> list[AppliedView]:
     with database.read() as snapshot:
-        known, now, views = store.list_materializations(snapshot), snapshot.now(), store.list_views(snapshot)
+        known, now = store.list_materializations(snapshot), snapshot.now()
+        views = [*store.list_views(snapshot), *store.list_older(snapshot)]
     last = [known.get((one.view.name, one.digest)) for one in views]
-    return [one.view.name for one, at in zip(views, last, strict=True) if at is None or now - at.upto_at >= cadence_us(one.view)]
+    return [one for one, at in zip(views, last, strict=True) if at is None or now - at.upto_at >= cadence_us(one.view)]
 
 
 def _materialized(
@@ -112,10 +115,30 @@ def _materialized(
     with database.read() as snapshot:
         now = snapshot.now()
         chosen = _chosen(snapshot, principal, views, Role.CONTRIBUTOR)
+        older = store.list_older(snapshot, [one.view.name for one in chosen])
+    if upto_at is not None and upto_at > now:
+        raise InvalidInput(f"{iso(upto_at)} lies ahead of now, {iso(now)}", hint="leave out upto_at, or give an instant that has passed")
+    try:
+        return _brought_online(database, online, principal, [*chosen, *older], upto_at)
+    except (SourceUnreadable, SourceDrifted) as error:
+        if not older:
+            raise
+        # What an older version can no longer read keeps nobody else's values back.
+        _brought_online(database, online, principal, chosen, upto_at)
+        for one in older:
+            with contextlib.suppress(SourceUnreadable, SourceDrifted):
+                _brought_online(database, online, principal, [one], upto_at)
+        raise error
+
+
+def _brought_online(
+    database: Database, online: OnlineStore, principal: Principal, chosen: Sequence[AppliedView], upto_at: Instant | None
+) -> list[Materialization]:
+    with database.read() as snapshot:
+        if tombstones := opened_tombstones():  # as they are now: what was erased a moment ago must not come back
+            tombstones.tell(store.list_tombstones(snapshot))
         before = store.list_materializations(snapshot, [one.view.name for one in chosen])
-    upto = now if upto_at is None else upto_at
-    if upto > now:
-        raise InvalidInput(f"{iso(upto)} lies ahead of now, {iso(now)}", hint="leave out upto_at, or give an instant that has passed")
+        upto = snapshot.now() if upto_at is None else upto_at
     renew_queries(one.view.source for one in chosen)
     settle_pushed(database, chosen, upto)
     changes = [planned_of(online, one, upto) for one in chosen]
@@ -131,10 +154,11 @@ def _materialized(
 
 
 def list_materializations(snapshot: Snapshot, principal: Principal) -> list[Materialization]:
-    """How far the versions that stand have been brought online, by view."""
+    """How far the versions that stand have been brought online, by view; then the older ones that are still read."""
     chosen = _chosen(snapshot, principal, None, Role.VIEWER)
-    found = store.list_materializations(snapshot, [one.view.name for one in chosen])
-    return [found[key] for one in chosen if (key := (one.view.name, one.digest)) in found]
+    wanted = [*chosen, *store.list_older(snapshot, [one.view.name for one in chosen])]
+    found = store.list_materializations(snapshot, [one.view.name for one in wanted])
+    return [found[key] for one in wanted if (key := (one.view.name, one.digest)) in found]
 
 
 def _chosen(snapshot: Snapshot, principal: Principal, names: Sequence[str] | None, role: Role) -> list[AppliedView]:

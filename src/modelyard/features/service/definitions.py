@@ -31,6 +31,7 @@ from modelyard.features.domain import (
 from modelyard.features.rows import check_types, declared_types, source_files, source_schema
 from modelyard.features.rules import freshness_of
 from modelyard.features.service.pushed_sources import declare_pushed
+from modelyard.features.service.staying import check_sources_stay
 from modelyard.features.service.trusting import apply_on_demand, check_trusted, proofs_of
 from modelyard.features.soundness import check_values
 from modelyard.ledger.domain import NewEntry
@@ -91,7 +92,8 @@ def apply_features(
 ) -> AppliedFeatures:
     """Applies sets and their views, sources' paths taken from `root`, all or none. What stands already is left as it is.
 
-    Raises SourceUnreadable, SourceDrifted, NotColumnwise, InvalidDeclaration where two views of one name differ, and NotAllowed.
+    Raises SourceUnreadable, SourceDrifted, SourceMoved, NotColumnwise, InvalidDeclaration where two views of one name differ,
+    and NotAllowed.
     """
     resolved = [resolved_set(one, root) for one in sets]
     views = list(dict.fromkeys(view for one in resolved for view in one.views))
@@ -100,6 +102,7 @@ def apply_features(
     if twins:
         raise InvalidDeclaration(f"two different views are named {twins[0]!r}", hint="declare it once and import it where it is used")
 
+    check_sources_stay(database, views, root)
     functions = [(function, proofs_of(one)) for one in resolved for function in one.on_demand]
 
     def work(tx: Transaction) -> AppliedFeatures:
@@ -144,6 +147,7 @@ def apply_view(tx: Transaction, principal: Principal, view: FeatureView, root: s
         "kind": view.source.kind,
         "features": list(view.names),
         "owner": view.owner,
+        "personal": list(view.personal_names),
         "before": standing.digest if standing else None,
     }
     subject = f"view:{view.name}/{applied.number}"

@@ -1,4 +1,4 @@
-"""The feature store's tables and all SQL over them: views and their versions, sets, materializations, consumers. Owns rows.
+"""The feature store's tables and all SQL over them: views and their versions, sets, materializations, readers. Owns rows.
 
 What is pushed stands in `pushed`.
 """
@@ -16,11 +16,14 @@ from modelyard.features.domain import (
     AppliedOnDemand,
     AppliedSet,
     AppliedView,
+    Erasure,
     FeatureConsumer,
     FeatureSet,
     FeatureView,
     Materialization,
     OnDemand,
+    Tombstone,
+    ViewReader,
 )
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import METADATA, upsert
@@ -117,6 +120,32 @@ ON_DEMAND = sa.Table(
     sa.UniqueConstraint("name", "number"),
 )
 
+# The versions of views that something served reads: they stay online, whatever stands under their names by now.
+READERS = sa.Table(
+    "feature_readers",
+    METADATA,
+    sa.Column("holder", sa.String, primary_key=True),
+    sa.Column("reader", sa.String, primary_key=True),
+    sa.Column("view_name", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, primary_key=True),
+    sa.Column("team_id", sa.String, nullable=False),
+    sa.Column("is_answering", sa.Boolean, nullable=False),
+    sa.Index(None, "view_name", "digest"),
+)
+
+# Whose rows are not read any more. The key itself is nowhere: `mark` is a digest of it under the secret that `secret` names.
+ERASURES = sa.Table(
+    "feature_erasures",
+    METADATA,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("entity", sa.String, nullable=False),
+    sa.Column("mark", sa.String, primary_key=True),
+    sa.Column("secret", sa.String, nullable=False),
+    sa.Column("team_id", sa.String, nullable=False),
+    sa.Column("erased_at", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+)
+
 _VIEW_COLUMNS = ["team_id", "number", "root", "definition", "applied_at", "applied_by"]
 _SET_COLUMNS = ["team_id", "definition", "applied_at", "applied_by"]
 _BROUGHT = ["team_id", "upto_at", "newest_event_at", "row_count", "entity_count", "source", "recorded_at"]
@@ -125,6 +154,13 @@ _BROUGHT = ["team_id", "upto_at", "newest_event_at", "row_count", "entity_count"
 _NAMES: sa.BindParameter[list[str]] = sa.bindparam("names", expanding=True)
 _ALL_VIEWS = sa.select(VIEWS).order_by(VIEWS.c.name)
 _SOME_VIEWS = _ALL_VIEWS.where(VIEWS.c.name.in_(_NAMES))
+_READ = sa.select(READERS.c.digest).where(READERS.c.view_name == VIEW_VERSIONS.c.name, READERS.c.digest == VIEW_VERSIONS.c.digest)
+_STANDING = sa.select(VIEWS.c.digest).where(VIEWS.c.name == VIEW_VERSIONS.c.name, VIEWS.c.digest == VIEW_VERSIONS.c.digest)
+_ALL_OLDER = sa.select(VIEW_VERSIONS).where(_READ.exists(), ~_STANDING.exists()).order_by(VIEW_VERSIONS.c.name, VIEW_VERSIONS.c.number)
+_SOME_OLDER = _ALL_OLDER.where(VIEW_VERSIONS.c.name.in_(_NAMES))
+_TOMBSTONES = sa.select(
+    ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret, sa.func.max(ERASURES.c.erased_at).label("erased_at")
+).group_by(ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret)
 _ALL_BROUGHT = sa.select(MATERIALIZATIONS)
 _SOME_BROUGHT = _ALL_BROUGHT.where(MATERIALIZATIONS.c.view_name.in_(_NAMES))
 
@@ -164,6 +200,12 @@ def list_view_versions(snapshot: Snapshot, name: str) -> list[AppliedView]:
     """All versions of a view, the newest first."""
     query = sa.select(VIEW_VERSIONS).where(VIEW_VERSIONS.c.name == name).order_by(VIEW_VERSIONS.c.number.desc())
     return [_view(row) for row in snapshot.connection.execute(query)]
+
+
+def list_older(snapshot: Snapshot, names: Sequence[str] | None = None) -> list[AppliedView]:
+    """The versions that something served reads though another one stands under their name; of all views or of some."""
+    found = snapshot.connection.execute(_ALL_OLDER) if names is None else snapshot.connection.execute(_SOME_OLDER, {"names": list(names)})
+    return [_view(row) for row in found]
 
 
 def last_number(snapshot: Snapshot, name: str) -> int:
@@ -307,6 +349,68 @@ def list_consumers(snapshot: Snapshot, views: Sequence[str] | None = None) -> li
         FeatureConsumer(name=row.name, href=row.href, view=row.view_name, set=row.set_name, set_digest=Digest(row.set_digest))
         for row in snapshot.connection.execute(query)
     ]
+
+
+def replace_readers(tx: Transaction, holder: str, team: TeamId, readers: Sequence[ViewReader]) -> None:
+    """Makes `readers` all those that `holder` has named."""
+    tx.connection.execute(sa.delete(READERS).where(READERS.c.holder == holder))
+    rows = [
+        {
+            "holder": holder,
+            "reader": item.reader,
+            "view_name": item.view,
+            "digest": item.digest,
+            "team_id": team,
+            "is_answering": item.is_answering,
+        }
+        for item in readers
+    ]
+    upsert(tx, READERS, rows, ["holder", "reader", "view_name", "digest"])
+
+
+def list_readers(snapshot: Snapshot, views: Sequence[str] | None = None) -> list[ViewReader]:
+    """Which versions of models read which versions of views, those that answer first; all views or some."""
+    query = sa.select(READERS).order_by(READERS.c.is_answering.desc(), READERS.c.reader, READERS.c.view_name)
+    if views is not None:
+        query = query.where(READERS.c.view_name.in_(views))
+    return [
+        ViewReader(reader=row.reader, view=row.view_name, digest=Digest(row.digest), is_answering=row.is_answering)
+        for row in snapshot.connection.execute(query)
+    ]
+
+
+def list_all_versions(snapshot: Snapshot) -> list[AppliedView]:
+    """Every version of every view, by name and number."""
+    return [
+        _view(row) for row in snapshot.connection.execute(sa.select(VIEW_VERSIONS).order_by(VIEW_VERSIONS.c.name, VIEW_VERSIONS.c.number))
+    ]
+
+
+def delete_materializations(tx: Transaction, versions: Sequence[tuple[str, Digest]]) -> None:
+    """Notes that those versions are not online any more."""
+    for name, digest in versions:
+        where = (MATERIALIZATIONS.c.view_name == name) & (MATERIALIZATIONS.c.digest == digest)
+        tx.connection.execute(sa.delete(MATERIALIZATIONS).where(where))
+
+
+def put_erasure(tx: Transaction, erasure: Erasure, team: TeamId, tombstones: Sequence[Tombstone]) -> None:
+    """Keeps an erasure, and the marks by which its rows are known: one for each form that the key has had."""
+    common = {"id": erasure.id, "team_id": team, "document": msgspec.json.encode(erasure)}
+    upsert(tx, ERASURES, [msgspec.structs.asdict(one) | common for one in tombstones], ["id", "mark"])
+
+
+def list_tombstones(snapshot: Snapshot) -> list[Tombstone]:
+    """What is not read any more: each mark once, with its last erasure."""
+    rows = snapshot.connection.execute(_TOMBSTONES)
+    return [Tombstone(row.entity, row.mark, row.secret, Instant(row.erased_at)) for row in rows]
+
+
+def list_erasures(snapshot: Snapshot) -> list[tuple[Erasure, TeamId]]:
+    """All erasures and whose they are, newest first."""
+    query = sa.select(ERASURES.c.document, ERASURES.c.team_id).order_by(ERASURES.c.erased_at.desc(), ERASURES.c.id.desc())
+    # One row for each mark.
+    found = {row.document: TeamId(row.team_id) for row in snapshot.connection.execute(query)}
+    return [(msgspec.json.decode(document, type=Erasure), team) for document, team in found.items()]
 
 
 @functools.lru_cache(maxsize=1024)

@@ -17,8 +17,9 @@ from deltalake.transaction import AddAction
 from modelyard.core.digests import digest_of
 from modelyard.core.errors import Conflict
 from modelyard.features.domain import FeatureView, SourceUnreadable, SourceUse
+from modelyard.features.erased import view_files
 from modelyard.features.join import Questions
-from modelyard.features.rows import ROW, OpenSource, check_types, normalised, not_as_declared, source_files, source_rows
+from modelyard.features.rows import ROW, OpenSource, check_types, normalised, not_as_declared, source_rows
 from modelyard.features.stored.answers import bucket_answers
 from modelyard.features.stored.cluster import answered_on_ray
 from modelyard.features.stored.ingest import Pieces, split, written
@@ -69,7 +70,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 def source_of(view: FeatureView, root: Path) -> Source:
     """The view's source. Raises SourceUnreadable and SourceDrifted."""
-    opened = source_files(view.source, root)
+    opened = view_files(view, root)
     schema = opened.schema()
     check_types(view, schema)
     return Source(view=view, root=root, opened=opened, schema=normalised(opened.scan(), schema, view).drop(ROW).collect_schema())
@@ -150,7 +151,7 @@ class Histories:
             rows = _split(view, step.fresh, buckets, pieces)
             added = written(pieces, view, self.tables.writer(source.table), self.workers(view, rows // buckets))
             fresh = laid_files(step.fresh, digests.result())
-        if source_files(view.source, root).state != source.opened.state:
+        if view_files(view, root).state != source.opened.state:
             raise SourceUnreadable(f"{view.source.place} changed while it was read", hint="try again once it is written")
         places = {part.path: place for place, part in enumerate(source.parts)}
         laid = Laid(

@@ -4,6 +4,7 @@ from modelyard.access.domain import Role, TeamId
 from modelyard.core.clock import iso
 from modelyard.delivery import service as delivery
 from modelyard.features import service as features
+from modelyard.features.domain import FeatureView
 from modelyard.fleet.domain import Fact, Node, Trace
 from modelyard.fleet.rules import digest_in
 from modelyard.fleet.service.sight import Sight, entries_about, found_or_none, refs
@@ -114,10 +115,17 @@ def view_trace(sight: Sight, name: str) -> Trace:
             href=f"/features/{name}",
             said=f"{len(view.names)} features of {view.entity.name}",
             at=applied.applied_at,
-            facts=tuple(Fact(term="Before", value=f"v{one.number}, {one.digest}") for one in older[1:4]),
+            facts=(
+                *((Fact(term="Personal data", value=personal),) if (personal := ", ".join(_personal(view))) else ()),
+                *(Fact(term="Before", value=f"v{one.number}, {one.digest}") for one in older[1:4]),
+            ),
             entries=refs(sight, entries_about(sight, f"view:{name}/{applied.number}")),
         ),
         up=(Node(kind="source", title="Source", said=f"{view.source.kind}, {view.source.place}"),),
         down=tuple(Node(kind="model", title=one.name, href=page_of(one.name), said=f"owner {one.owner}") for one in seen),
         took_ms=0.0,
     )
+
+
+def _personal(view: FeatureView) -> tuple[str, ...]:
+    return (*(key.name for key in view.entity.keys if view.entity.personal), *view.personal_names)

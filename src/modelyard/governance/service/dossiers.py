@@ -45,7 +45,7 @@ from modelyard.governance.domain import (
 )
 from modelyard.governance.events import events_of
 from modelyard.governance.evidence import found_of
-from modelyard.governance.facts import Stores, gathered, snapshot_profile
+from modelyard.governance.facts import Stores, erased_rows, gathered, snapshot_profile
 from modelyard.governance.pdf import Printed, printed
 from modelyard.governance.records import Records, records_of
 from modelyard.governance.requirements import catalogue
@@ -167,7 +167,8 @@ def _made(stores: Stores, records: Records, files: dict[str, bytes]) -> Made:
     files = {**files, BOM: bill.content, LINEAGE: lineage_lines(events)}
     digests = {path: sha256(content) for path, content in files.items()}
     answers = answers_of(records, found_of(records, bill, events, digests), at)
-    given = Printed(records=records, card=card_of(records, profile), answers=answers, digests=digests, packages=len(packages), at=at)
+    card = card_of(records, profile, erased_rows(stores.snapshot, stores.blobs, records))
+    given = Printed(records=records, card=card, answers=answers, digests=digests, packages=len(packages), at=at)
     return Made(records=records, files={**files, ANSWERS: document(answers), PDF: printed(given)}, answers=answers, at=at)
 
 

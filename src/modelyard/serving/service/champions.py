@@ -1,9 +1,13 @@
-"""What others are told of a model's champion: the registry by its alias, the features that it reads by name. Owns that telling."""
+"""What others are told of what is served: the registry by its alias, the features by name and as what is read. Owns that telling."""
 
 from modelyard.access.domain import Principal, TeamId
-from modelyard.features.service import find_applied_set, put_consumer, remove_consumer
+from modelyard.features.domain import ViewReader
+from modelyard.features.service import find_applied_set, put_consumer, put_readers, remove_consumer
 from modelyard.registry.domain import CHAMPION, ModelName
 from modelyard.registry.service import get_version, set_alias
+from modelyard.serving import rules, store
+from modelyard.serving.domain import Traffic
+from modelyard.serving.store.endpoints import EndpointRow
 from modelyard.storage.database import Transaction
 
 
@@ -17,6 +21,22 @@ def make_champion(tx: Transaction, principal: Principal, owned: tuple[ModelName,
         remove_consumer(tx, model, team)
     else:
         put_consumer(tx, model, f"/models/{model}", found, team)
+
+
+def keep_read(tx: Transaction, row: EndpointRow, traffics: tuple[Traffic | None, Traffic | None], before: int | None) -> None:
+    """Has the features keep online, as they were, the views that the endpoint's versions read.
+
+    `traffics` is what is live and what is coming, `before` the champion that a rollback leads to.
+    """
+    answering = set() if traffics[0] is None else rules.answering(traffics[0])
+    named = {version for traffic in traffics if traffic is not None for version in traffic.versions}
+    readers = []
+    for number in sorted(named | ({before} if before is not None else set())):
+        served = store.find_version(tx, row.model, number)
+        views = () if served is None or served.feature_set is None else served.feature_set.views
+        reader, is_answering = f"{row.model} v{number}", number in answering
+        readers += [ViewReader(reader=reader, view=view.name, digest=view.digest, is_answering=is_answering) for view in views]
+    put_readers(tx, f"endpoint:{row.model}", row.team_id, readers)
 
 
 def drop_champion(tx: Transaction, model: ModelName, team: TeamId) -> None:

@@ -1,5 +1,6 @@
 """Revisions of traffic: proposed, rolled back, taken through two phases over the live gateways. Each change is a ledger entry."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ from modelyard.serving.domain import (
     Traffic,
 )
 from modelyard.serving.service.catalogue import served_version, team_of
-from modelyard.serving.service.champions import drop_champion, make_champion
+from modelyard.serving.service.champions import drop_champion, keep_read, make_champion
 from modelyard.serving.store.endpoints import EndpointRow
 from modelyard.storage.database import Snapshot, Transaction
 
@@ -234,6 +235,22 @@ def _move(tx: Transaction, row: EndpointRow, live: int | None, coming: int | Non
         put_hold(tx, row.model, version, holder, "it is served, or about to be")
     for version in sorted(before - after):
         release_hold(tx, row.model, version, holder)
+    note_reads(tx, moved)
+
+
+def note_reads(tx: Transaction, row: EndpointRow) -> None:
+    """Has the features keep online what the endpoint's versions read, and the champion before, which a rollback leads to."""
+    details = [None if number is None else store.find_revision(tx, row.model, number) for number in (row.live, row.coming)]
+    live, coming = (None if one is None else one.revision.traffic for one in details)
+    past = (one.revision.traffic.champion for one in itertools.islice(earlier(tx, row.model), MOST_REVISIONS) if one.active_at is not None)
+    before = None if live is None else next((champion for champion in past if champion != live.champion), None)
+    keep_read(tx, row, (live, coming), before)
+
+
+def note_all_reads(tx: Transaction) -> None:
+    """The same of every endpoint: for what was served before that was noted."""
+    for row in store.list_endpoints(tx, None):
+        note_reads(tx, row)
 
 
 def _used(tx: Transaction, row: EndpointRow) -> set[int]:

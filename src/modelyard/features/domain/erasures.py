@@ -1,0 +1,37 @@
+"""Whose values were erased: what is asked for, what is recorded of it, and the mark by which rows are known. Owns the types; no rule."""
+
+import msgspec
+
+from modelyard.access.domain import PrincipalId
+from modelyard.core.clock import Instant
+
+
+class NewErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose values are to be erased, by the key of an entity, and why. The reason is recorded; the key is not."""
+
+    entity: str
+    keys: dict[str, str | int]
+    why: str
+
+
+class Tombstone(msgspec.Struct, frozen=True):
+    """Rows of an entity that are not read any more: those that `mark` knows and that were available by `erased_at`.
+
+    The mark is a digest of the key under a secret of the installation, whose own name is `secret`.
+    """
+
+    entity: str
+    mark: str
+    secret: str
+    erased_at: Instant
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure as it is recorded: of which entity, in which views, why, when and by whom. It holds no key."""
+
+    id: str
+    entity: str
+    views: tuple[str, ...]
+    why: str
+    erased_at: Instant
+    erased_by: PrincipalId

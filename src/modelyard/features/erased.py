@@ -1,0 +1,199 @@
+"""Rows that are not read any more because their entity was erased: the process's tombstones, and sources without those rows.
+
+Owns the secret under which keys are known, and that one value of the process: every view's source is opened here, so that
+what was erased comes back by no way. Nothing is left out before a role has opened it.
+"""
+
+import hashlib
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from modelyard.core.clock import Instant
+from modelyard.core.digests import Digest, digest_of
+from modelyard.core.errors import Corrupted
+from modelyard.features.domain import Entity, FeatureView, Tombstone
+from modelyard.features.rows import instant_expression, key_expressions, source_files
+from modelyard.features.sources import OpenSource
+from modelyard.storage.durable import put_secret
+
+SECRET_BYTES = 32
+AGE_S = 1.0
+"""How long tombstones are believed before they are read again."""
+UNTIL, CAST = "\x1ferased", "\x1fkey"
+_REMEMBERED = 64
+
+
+class ErasureKey:
+    """The secret that marks are made with, a file of the data folder: without it the marks say nothing of any key."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self.name = hashlib.blake2b(secret, digest_size=8, person=b"erasure-key").hexdigest()
+
+    @classmethod
+    def open(cls, path: Path) -> "ErasureKey":
+        """The key at `path`, made at the first call, readable by its owner only. Raises Corrupted."""
+        if not path.exists():
+            put_secret(path, secrets.token_bytes(SECRET_BYTES))
+        secret = path.read_bytes()
+        if len(secret) != SECRET_BYTES:
+            raise Corrupted(f"{path} holds no key", hint="restore the file from a backup")
+        return cls(secret)
+
+    def mark(self, entity: str, keys: Sequence[object]) -> str:
+        """What stands for an entity's key in a tombstone."""
+        return hashlib.blake2b(msgspec.json.encode([entity, *keys]), key=self._secret, digest_size=32).hexdigest()
+
+
+class Tombstones:
+    """What this process knows of erasures: read again when what it knows has become old, or told at once."""
+
+    def __init__(self, key: ErasureKey, read: Callable[[], Sequence[Tombstone]]) -> None:
+        self.key = key
+        self._read = read
+        self._known: tuple[Tombstone, ...] = ()
+        self._read_at = float("-inf")
+
+    def tell(self, known: Sequence[Tombstone]) -> None:
+        """What is known from now on. Raises Corrupted where marks were made under another secret: no row could be told."""
+        if any(one.secret != self.key.name for one in known):
+            raise Corrupted(
+                "entities were erased under another secret than keys/erasures.key, so that their rows cannot be told",
+                hint="restore keys/erasures.key from a backup",
+            )
+        self._known, self._read_at = tuple(known), time.monotonic()
+
+    def of(self, entity: str) -> tuple[Tombstone, ...]:
+        """The tombstones of an entity."""
+        if time.monotonic() - self._read_at > AGE_S:
+            self.tell(self._read())
+        return tuple(one for one in self._known if one.entity == entity)
+
+
+_opened: Tombstones | None = None
+
+
+def open_tombstones(found: Tombstones | None) -> None:
+    """Has the views of this process leave out the rows that those tombstones know; none of them, from now on, where it is None."""
+    global _opened  # noqa: PLW0603 - one a process, see above
+    _opened = found
+
+
+def opened_tombstones() -> Tombstones | None:
+    """The tombstones of this process, where a role has opened them."""
+    return _opened
+
+
+def erased_state(view: FeatureView) -> str:
+    """What tells that other rows of the view are left out than before; empty where none ever were."""
+    found = () if _opened is None else _opened.of(view.entity.name)
+    return digest_of([[one.mark, one.erased_at] for one in found])[7:] if found else ""
+
+
+def view_files(view: FeatureView, root: Path) -> OpenSource:
+    """The view's source as it stands now, its path taken from `root`, without the rows of entities that were erased.
+
+    Raises SourceUnreadable, and SourceDrifted for values of another type.
+    """
+    files = source_files(view.source, root)
+    found = () if _opened is None else _opened.of(view.entity.name)
+    return files if _opened is None or not found else _WithoutErased(files, view, _opened.key, found)
+
+
+def count_erased(entities: Iterable[Entity], keys: pl.DataFrame, made_at: Instant) -> int:
+    """How many rows are about an entity that was erased at `made_at` or later: rows of a table that was made then, by its key columns."""
+    is_erased = pl.lit(value=False)
+    for entity in entities if _opened is not None else ():
+        names = [key.name for key in entity.keys]
+        marks = {one.mark for one in (_opened.of(entity.name) if _opened is not None else ()) if one.erased_at >= made_at}
+        if not marks or not set(names) <= set(keys.columns):
+            continue
+        known = keys.select(names).drop_nulls().unique()
+        hits = [row for row in known.iter_rows() if _opened is not None and _opened.key.mark(entity.name, row) in marks]
+        found = pl.DataFrame(hits, schema=known.schema, orient="row").with_columns(pl.lit(value=True).alias(UNTIL))
+        mine = keys.join(found, on=names, how="left", maintain_order="left")[UNTIL].is_not_null()
+        is_erased = is_erased | pl.lit(mine)
+    return int(keys.select(is_erased.sum()).item())
+
+
+class _WithoutErased:
+    """A source whose erased rows have no key. A row without one stands for nothing, and every other keeps its number."""
+
+    def __init__(self, files: OpenSource, view: FeatureView, key: ErasureKey, tombstones: tuple[Tombstone, ...]) -> None:
+        self._files, self._view, self._key, self._tombstones = files, view, key, tombstones
+
+    @property
+    def state(self) -> Hashable:
+        """What tells cheaply whether it still is what it was."""
+        return self._files.state, self._tombstones
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for messages."""
+        return self._files.place
+
+    def digest(self) -> Digest:
+        """What stands for its content in evidence: the source's own digest where it holds no row of an erased entity."""
+        found = self._erased()
+        return self._files.digest() if found.is_empty() else digest_of([self._files.digest(), sorted(self._marks_of(found))])
+
+    def schema(self) -> Mapping[str, pl.DataType]:
+        """Its columns and their types."""
+        return self._files.schema()
+
+    def count(self) -> int:
+        """How many rows it has, erased ones included."""
+        return self._files.count()
+
+    def scan(self) -> pl.LazyFrame:
+        """Its rows; of those that are left out the keys are null."""
+        found, rows = self._erased(), self._files.scan()
+        if found.is_empty():
+            return rows
+        view, schema = self._view, self.schema()
+        event = instant_expression(view.source.timestamp, schema)
+        created = event if view.source.created is None else pl.coalesce(instant_expression(view.source.created, schema), event)
+        cast = {key.name: f"{CAST}{place}" for place, key in enumerate(view.entity.keys)}
+        keyed = rows.with_columns(value.alias(cast[value.meta.output_name()]) for value in key_expressions(view.entity.keys, schema))
+        joined = keyed.join(found.rename(cast).lazy(), on=list(cast.values()), how="left", maintain_order="left")
+        is_erased = pl.max_horizontal(event, created) <= pl.col(UNTIL)
+        hidden = [pl.when(is_erased).then(None).otherwise(pl.col(name)).alias(name) for name in cast]
+        return joined.with_columns(hidden).select(rows.collect_schema().names())
+
+    def _erased(self) -> pl.DataFrame:
+        """The keys of the source's rows that tombstones know, with the instant until which they are left out."""
+        return _erased_keys(self._files, self._view, self._key, self._tombstones)
+
+    def _marks_of(self, found: pl.DataFrame) -> list[list[object]]:
+        return [[self._key.mark(self._view.entity.name, keys), until] for *keys, until in found.rows()]
+
+
+_lock = threading.Lock()
+_found: OrderedDict[Hashable, pl.DataFrame] = OrderedDict()
+
+
+def _erased_keys(files: OpenSource, view: FeatureView, key: ErasureKey, tombstones: tuple[Tombstone, ...]) -> pl.DataFrame:
+    """The keys among the source's that tombstones know. Each state of a source is looked through once: it is hashed key by key."""
+    names = [one.name for one in view.entity.keys]
+    kept = (view.digest, files.place, files.state, key.name, tombstones)
+    with _lock:
+        if kept in _found:
+            _found.move_to_end(kept)
+            return _found[kept]
+    until = {one.mark: one.erased_at for one in tombstones}
+    known = files.scan().select(key_expressions(view.entity.keys, files.schema())).drop_nulls().unique().collect(engine="streaming")
+    hits = [(*row, until[mark]) for row in known.select(names).iter_rows() if (mark := key.mark(view.entity.name, row)) in until]
+    schema = {**known.select(names).schema, UNTIL: pl.Int64()}
+    made = pl.DataFrame(hits, schema=schema, orient="row")
+    with _lock:
+        _found[kept] = made
+        while len(_found) > _REMEMBERED:
+            _found.popitem(last=False)
+    return made

@@ -1,0 +1,224 @@
+"""Erasure: an entity's values leave every version online, come back from no source, and leave a record that names no key."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role, TeamId
+from modelyard.core.clock import instant
+from modelyard.core.digests import Digest
+from modelyard.core.errors import Corrupted, InvalidInput
+from modelyard.features import offline, service
+from modelyard.features.domain import AppliedView, Entity, EntityNotFound, FeatureSet, FeatureView, NewErasure, Parquet, ViewReader
+from modelyard.features.erased import ErasureKey, open_tombstones
+from modelyard.features.layout import ENTITY, key_bytes, prefix
+from modelyard.features.materialization import find_mark, list_entities
+from modelyard.features.online import OnlineReader
+from modelyard.features.store import ERASURES
+from modelyard.ledger.service import list_entries, sequence_pending
+from modelyard.storage.database import Database
+from modelyard.storage.online import LmdbStore, OnlineUnavailable
+from tests.features.conftest import at
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+Stand = Callable[[datetime], None]
+HOLDER = Entity("holder", keys={"bank": "string", "account": "int64"}, personal=True)
+BALANCE = FeatureView("balance", HOLDER, Parquet("balances.parquet", "at"), features=["balance"])
+SPENT = FeatureView("spent", HOLDER, Parquet("payments.parquet", "at", "created"), aggregate={"amount": ["sum", "count"]}, windows=["6h"])
+SET = FeatureSet("accounts", [BALANCE, SPENT])
+BOTH: list[dict[str, Any]] = [{"bank": "north", "account": 7}, {"bank": "north", "account": 8}]
+WHO = NewErasure(entity="holder", keys={"bank": "north", "account": 7}, why="asked for")
+
+
+@pytest.fixture
+def applied(database: Database, tmp_path: Path, stand_at: Stand) -> Iterator[FeatureSet]:
+    """Two accounts with balances and payments, applied at four in the afternoon, under a secret of the folder's own."""
+    rows = [("north", 7, at(1), 1.0), ("north", 8, at(1), 2.0), ("north", 7, at(6), 5.0)]
+    names = ["bank", "account", "at", "balance"]
+    pl.DataFrame(rows, schema=names, orient="row").write_parquet(tmp_path / "balances.parquet")
+    paid = [("north", 7, at(1), at(2), 10), ("north", 8, at(2), at(2), 20), ("north", 7, at(3), at(6), 40)]
+    pl.DataFrame(paid, schema=["bank", "account", "at", "created", "amount"], orient="row").write_parquet(tmp_path / "payments.parquet")
+    service.open_erasures(database, ErasureKey.open(tmp_path / "erasures.key"))
+    stand_at(at(4))
+    yield service.apply_features(database, SYSTEM, [SET], tmp_path).sets[0].set
+    open_tombstones(None)
+
+
+def online_now(database: Database, online: LmdbStore, feature_set: FeatureSet) -> dict[str, list[Any]]:
+    with database.read() as snapshot:
+        found = OnlineReader(feature_set).read(online, BOTH, snapshot.now()).columns
+    return {name: [*values] for name, values in found.items()}
+
+
+def offline_at(database: Database, feature_set: FeatureSet, hours: float) -> dict[str, list[Any]]:
+    keys = pl.DataFrame(BOTH, schema={"bank": pl.String, "account": pl.Int64})
+    return service.recompute(database, feature_set, keys, np.full(2, instant(at(hours)))).to_dict(as_series=False)
+
+
+def holds(folder: Path, key: bytes) -> bool:
+    return any(key in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_was_erased_comes_back_neither_online_nor_from_the_sources(
+    database: Database, online: LmdbStore, applied: FeatureSet, stand_at: Stand
+) -> None:
+    service.materialize(database, online, SYSTEM)
+    before = {"balance": [1.0, 2.0], "amount_sum_6h": [10, 20], "amount_count_6h": [1, 1]}
+    after = {"balance": [None, 2.0], "amount_sum_6h": [None, 20], "amount_count_6h": [0, 1]}
+    assert online_now(database, online, applied) == offline_at(database, applied, 4) == before
+    done = service.erase_entity(database, online, SYSTEM, WHO)
+    assert done.views == ("balance", "spent")
+    for _ in range(2):
+        shown = online_now(database, online, applied)
+        assert {name: values[1] for name, values in shown.items()} == {name: values[1] for name, values in before.items()}
+        assert [values[0] for values in shown.values()] == [None] * 3
+        assert offline_at(database, applied, 4)["balance"] == after["balance"]
+        assert offline_at(database, applied, 4)["amount_sum_6h"] == after["amount_sum_6h"]
+        for view in applied.views:
+            mark = find_mark(online, view)
+            assert mark is not None
+            assert list_entities(online, view, mark) == [("north", 8)]
+        service.materialize(database, online, SYSTEM)
+    stand_at(at(7))  # rows that came after the erasure count again, and those before still do not
+    service.materialize(database, online, SYSTEM)
+    assert online_now(database, online, applied) == offline_at(database, applied, 7)
+    assert online_now(database, online, applied) == {"balance": [5.0, 2.0], "amount_sum_6h": [40, 20], "amount_count_6h": [1, 1]}
+
+
+def test_a_large_source_is_read_without_the_erased_rows_and_every_other_keeps_its_number(
+    database: Database, online: LmdbStore, applied: FeatureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offline, "HISTORY_BYTES", 0)
+    assert offline_at(database, applied, 7)["balance"] == [5.0, 2.0]
+    service.erase_entity(database, online, SYSTEM, WHO)
+    assert offline_at(database, applied, 4)["balance"] == [None, 2.0]
+    assert offline_at(database, applied, 7)["balance"] == [5.0, 2.0]
+    assert offline_at(database, applied, 7)["amount_sum_6h"] == [40, 20]
+
+
+def test_every_version_lets_go_of_the_entity_and_those_that_nobody_reads_go_as_a_whole(
+    database: Database, online: LmdbStore, applied: FeatureSet, tmp_path: Path
+) -> None:
+    first = applied.views[0]
+    others = [replace(BALANCE, ttl=f"{days}d") for days in (2, 3)]
+    for view in (first, *others):
+        service.materialize(database, online, SYSTEM)
+        service.apply_features(database, SYSTEM, [FeatureSet("accounts", [view])], tmp_path)
+    service.materialize(database, online, SYSTEM)
+    versions = [one.view for one in reversed(_versions(database))]
+    reader = ViewReader(reader="risk v1", view="balance", digest=first.digest, is_answering=True)
+    database.write(lambda tx: service.put_readers(tx, "endpoint:risk", DEFAULT_TEAM, [reader]))
+    service.erase_entity(database, online, SYSTEM, WHO)
+    stored = {view.ttl: online_now(database, online, FeatureSet("s", [view]))["balance"] for view in versions}
+    assert stored == {None: [None, 2.0], "2d": [None, None], "3d": [None, 2.0]}
+    assert find_mark(online, versions[1]) is None
+
+
+def _versions(database: Database) -> list[AppliedView]:
+    with database.read() as snapshot:
+        return service.list_view_versions(snapshot, SYSTEM, "balance")
+
+
+def test_the_record_names_no_key_and_only_who_approves_for_every_team_may_erase(
+    database: Database, online: LmdbStore, applied: FeatureSet, tmp_path: Path
+) -> None:
+    assert applied.keys
+    for role, team in ((Role.CONTRIBUTOR, DEFAULT_TEAM), (Role.ADMIN, TeamId("other"))):
+        caller = Principal(id=PrincipalId("usr_max"), name="max", kind="person", roles={team: role})
+        with pytest.raises((NotAllowed, EntityNotFound)):
+            service.erase_entity(database, online, caller, WHO)
+    approver = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEFAULT_TEAM: Role.APPROVER})
+    secret = replace(WHO, keys={"bank": "north-4711-secret", "account": 7})
+    done = service.erase_entity(database, online, approver, secret)
+    sequence_pending(database, "tests")
+    with database.read() as snapshot:
+        entry = next(one for one in list_entries(snapshot).entries if one.type == "features.entity_erased")
+        assert service.list_erasures(snapshot, approver) == [done]
+        assert service.list_erasures(snapshot, Principal(id=PrincipalId("x"), name="x", kind="person", roles={})) == []
+    assert (entry.subject, entry.data["views"], entry.data["why"]) == ("entity:holder", ["balance", "spent"], "asked for")
+    assert not holds(tmp_path, b"4711-secret")
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (replace(WHO, why=" "), InvalidInput),
+        (replace(WHO, entity="holdr"), EntityNotFound),
+        (replace(WHO, keys={"bank": "north"}), InvalidInput),
+        (replace(WHO, keys={"bank": "north", "account": "seven"}), InvalidInput),
+    ],
+)
+@pytest.mark.usefixtures("applied")
+def test_an_erasure_of_nobody_is_refused(database: Database, online: LmdbStore, body: NewErasure, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        service.erase_entity(database, online, SYSTEM, body)
+
+
+def test_under_another_secret_nothing_is_read(database: Database, online: LmdbStore, applied: FeatureSet, tmp_path: Path) -> None:
+    service.erase_entity(database, online, SYSTEM, WHO)
+    service.open_erasures(database, ErasureKey.open(tmp_path / "another.key"))
+    with pytest.raises(Corrupted, match="another secret"):
+        offline_at(database, applied, 4)
+    with pytest.raises(Corrupted):
+        service.materialize(database, online, SYSTEM)
+
+
+def test_the_digest_of_a_source_changes_only_where_it_held_the_entity(database: Database, online: LmdbStore, applied: FeatureSet) -> None:
+    labels = pl.DataFrame([{**one, "at": at(4)} for one in BOTH])
+
+    def digests() -> tuple[Digest, ...]:
+        return tuple(use.source for use in service.historical_rows(database, applied, labels, "at").sources)
+
+    before = digests()
+    service.erase_entity(database, online, SYSTEM, replace(WHO, keys={"bank": "south", "account": 7}))
+    assert digests() == before
+    service.erase_entity(database, online, SYSTEM, WHO)
+    assert not set(digests()) & set(before)
+
+
+class Dying(LmdbStore):
+    """A store whose process ends before anything is removed."""
+
+    def delete_many(self, keys: Iterable[bytes]) -> None:
+        raise OnlineUnavailable("killed", hint="")
+
+
+def test_an_erasure_that_was_cut_short_is_made_good_by_the_next_materialization_or_done_over(
+    database: Database, applied: FeatureSet, tmp_path: Path
+) -> None:
+    for finish in ("materialize", "erase"):
+        dying = Dying.open(tmp_path / finish, durable=False, map_bytes=1 << 26)
+        service.materialize(database, dying, SYSTEM)
+        if finish == "erase":
+            database.write(lambda tx: tx.connection.execute(sa.delete(ERASURES)))
+            open_tombstones(None)
+            service.open_erasures(database, ErasureKey.open(tmp_path / "erasures.key"))
+            service.materialize(database, dying, SYSTEM)
+        assert online_now(database, dying, applied)["balance"] == [1.0, 2.0]
+        with pytest.raises(OnlineUnavailable):
+            service.erase_entity(database, dying, SYSTEM, WHO)
+        dying.close()
+        store = LmdbStore.open(tmp_path / finish)
+        if finish == "materialize":
+            service.materialize(database, store, SYSTEM)
+        else:
+            service.erase_entity(database, store, SYSTEM, WHO)
+        assert online_now(database, store, applied)["balance"] == [None, 2.0]
+        store.close()
+        assert not holds_account(tmp_path / finish, applied)
+
+
+def holds_account(folder: Path, feature_set: FeatureSet) -> bool:
+    """Whether the store still answers for the erased account in any version."""
+    store = LmdbStore.open(folder)
+    held = [store.get_many([prefix(view.digest) + ENTITY + key_bytes(view.entity)(["north", 7])])[0] for view in feature_set.views]
+    store.close()
+    return any(one is not None for one in held)
