@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from modelyard.access.domain import SYSTEM, NotAllowed, Principal, PrincipalId, Role, TeamId
-from modelyard.core.clock import FixedClock, Instant, moment
+from modelyard.core.clock import FixedClock, moment
 from modelyard.core.digests import Digest
 from modelyard.core.settings import FeaturesSettings
 from modelyard.features import service
@@ -28,7 +28,6 @@ from modelyard.features.domain import (
 )
 from modelyard.features.history import load_history
 from modelyard.features.materialization import Change, find_mark, planned
-from modelyard.features.sources.events import columns_of
 from modelyard.features.sources.reach import Place, open_reach
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
@@ -252,9 +251,9 @@ def test_pushes_flushes_and_materializations_at_once_lose_and_double_nothing(sho
             service.materialize(shop.database, shop.online, SYSTEM)
 
     with ThreadPoolExecutor(6) as pool:
-        tasks = [*(pool.submit(others, number) for number in range(2)), *(pool.submit(pushing, number) for number in range(4))]
-        pushes = [one for task in tasks[2:] for one in cast("list[Pushed]", task.result())]
-        assert [task.result() for task in tasks[:2]] == [None, None]
+        beside = [pool.submit(others, number) for number in range(2)]
+        pushes = [one for some in pool.map(pushing, range(4)) for one in some]
+        assert [task.result() for task in beside] == [None, None]
     assert sorted(one.number for one in pushes) == [*range(1, 17)]
     assert all(one.is_online for one in pushes)
     clock.advance(1)
@@ -325,43 +324,6 @@ def test_a_flush_is_one_entry_that_covers_its_events_and_says_how_far_they_are_o
     assert (known.events, known.flushed_events, known.digest) == (3, 3, entry.digest)
     assert (entry.data["pushes"], entry.data["events"], entry.data["table_version"]) == ([1, 2], 3, 1)
     assert set(brought.values()) == {last.pushed_at}
-
-
-BAD = [
-    ({"usr": "ann"}, "no column 'usr'", "did you mean user"),
-    ({"pushed_at": "2026-01-01"}, "says when it was created", "leave it out"),
-    ({"user": None}, "'user' is missing", "declares user as string"),
-    ({"at": None}, "'at' is missing", "declares at as time"),
-    ({"user": 5}, "'user' is 5, not string", "string"),
-    ({"user": "k" * 5000}, "a key of 5000 bytes", "string"),
-    ({"user": "\ud800"}, "half a character", "string"),
-    ({"item": True}, "'item' is True, not int64", "int64"),
-    ({"item": 2**63}, "int64 ends at", "int64"),
-    ({"item": 10**5000}, "very many digits", "int64"),
-    ({"amount": "1.5"}, "'amount' is '1.5', not float64", "float64"),
-    ({"amount": 10**400}, "beyond the largest float64", "float64"),
-    ({"is_new": 1}, "'is_new' is 1, not bool", "bool"),
-    ({"at": 1767225600}, "numbers do not say their unit", "time"),
-    ({"at": "infinity"}, "'infinity', not a time", "time"),
-    ({"at": "0001-01-01T00:00:00+01:00"}, "outside of the years 1 to 9999", "time"),
-    ({"seen": "2026-13-01"}, "not a time", "time"),
-]
-
-
-@pytest.mark.parametrize(("wrong", "said", "hint"), BAD)
-def test_an_event_that_its_source_cannot_take_is_named_by_its_number(wrong: dict[str, Any], said: str, hint: str) -> None:
-    with pytest.raises(BadEvents, match="event 2 of 3") as caught:
-        columns_of(CLICKS, ["user", "item"], [click(), click() | wrong, click()])
-    assert said in caught.value.message
-    assert hint in caught.value.hint
-
-
-def test_times_are_microseconds_in_utc_whatever_their_zone() -> None:
-    texts = ["2026-01-01T12:00:00.1234567Z", "2026-01-01 13:00:00.123456+01:00", "2026-01-01T12:00:00.123456", "9999-12-31T23:59:59.999999"]
-    first, *others, last = columns_of(CLICKS, [], [{"at": text} for text in texts])[0]
-    assert [first] * 2 == others
-    assert moment(Instant(int(str(first)))) == at(0) + timedelta(microseconds=123456)
-    assert moment(Instant(int(str(last)))).year == 9999
 
 
 @ON_SQLITE
