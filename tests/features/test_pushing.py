@@ -1,5 +1,6 @@
 """Pushed events: online at once, offline the same before and after their flush, and once whatever dies in between."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -32,7 +33,7 @@ from modelyard.features.sources.reach import Place, open_reach
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.idempotency import UNDER_WAY, Attempt
-from modelyard.storage.online import LmdbStore
+from modelyard.storage.online import LmdbStore, OnlineStore, open_online
 from modelyard.storage.replay import begin_replay, clock_of
 from modelyard.storage.tables import Tables
 from tests.features.conftest import at
@@ -58,7 +59,7 @@ def tables(tmp_path: Path) -> Tables:
 class Shop:
     """An installation's parts over which clicks are pushed."""
 
-    def __init__(self, database: Database, online: LmdbStore, tables: Tables) -> None:
+    def __init__(self, database: Database, online: OnlineStore, tables: Tables) -> None:
         self.database, self.online, self.tables = database, online, tables
 
     def push(self, *events: Mapping[str, Any]) -> Pushed:
@@ -132,11 +133,16 @@ def test_whatever_comes_when_online_is_what_all_rows_give_and_offline_is_the_sam
                 service.materialize(shop.database, shop.online, SYSTEM)
         service.materialize(shop.database, shop.online, SYSTEM, ["clicks_of", "last_click"])
         assert shop.read(*users) == shop.offline(*users)
+    check_against_all_rows(shop, tmp_path)
+
+
+def check_against_all_rows(shop: Shop, folder: Path) -> None:
+    """Marks and lists of entities are those of a store that is made anew from all rows."""
     for view in applied_views(shop):
         mark = find_mark(shop.online, view)
         assert mark is not None
-        anew = LmdbStore.open(tmp_path / f"anew-{view.name}", durable=False, map_bytes=1 << 24)
-        whole: Change = planned(load_history(view, tmp_path), anew, mark.upto_at)
+        anew = LmdbStore.open(folder / f"anew-{view.name}", durable=False, map_bytes=1 << 24)
+        whole: Change = planned(load_history(view, folder), anew, mark.upto_at)
         assert whole.after == mark
         pages = [key for key, _ in whole.closing]
         assert shop.online.get_many(pages) == [content for _, content in whole.closing]
@@ -263,6 +269,46 @@ def test_pushes_flushes_and_materializations_at_once_lose_and_double_nothing(sho
     shop.flush()
     assert shop.tables.row_count("pushed_events/clicks") == 32
     assert shop.read(*users) == shop.offline(*users)
+
+
+@ON_SQLITE
+def test_a_large_change_that_was_cut_short_is_made_good_by_the_next_push(
+    shop: Shop, clock: FixedClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shop.push(click())
+    clock.advance(1)
+    monkeypatch.setattr(LmdbStore, "at_once", 2)
+    with monkeypatch.context() as patch:
+        whole, calls = LmdbStore.put_many, itertools.count()
+
+        def dying(*given: Any, **named: Any) -> None:
+            if next(calls) == 3:
+                raise Killed
+            whole(*given, **named)
+
+        patch.setattr(LmdbStore, "put_many", dying)
+        with pytest.raises(Killed):
+            shop.push(click("bob"), click("cy"), click("dee"))
+    clock.advance(1)
+    assert shop.push(click("eve"), click("cy", amount=2)).is_online
+    clock.advance(1)
+    assert shop.read("ann", "bob", "cy", "eve")["amount_sum_1d"] == [1.5, 1.5, 3.5, 1.5]
+    check_against_all_rows(shop, tmp_path)
+
+
+@pytest.mark.server
+@ON_SQLITE
+def test_events_are_online_in_redis_too(shop: Shop, redis_url: str, clock: FixedClock) -> None:
+    online = open_online(redis_url)
+    there = Shop(shop.database, online, shop.tables)
+    for user in ("ann", "bob", "ann"):
+        clock.advance(1)
+        assert there.push(click(user)).is_online
+    there.flush()
+    clock.advance(1)
+    assert there.read("ann", "bob")["amount_count_1h"] == [2, 1]
+    assert there.read("ann", "bob") == there.offline("ann", "bob")
+    online.close()
 
 
 @ON_SQLITE
