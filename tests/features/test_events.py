@@ -1,15 +1,27 @@
 """What an event may be: each is checked against its source's declaration, and what is wrong is named by its number."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from modelyard.access.domain import SYSTEM, NotAllowed, Principal, PrincipalId, Role, TeamId
 from modelyard.core.clock import Instant, moment
-from modelyard.features.domain import BadEvents, InvalidDeclaration, Push
+from modelyard.features import service
+from modelyard.features.domain import (
+    BadEvents,
+    FeatureSet,
+    FeatureView,
+    InvalidDeclaration,
+    Push,
+    PushedSourceNotFound,
+    SourceDrifted,
+    TooManyEvents,
+)
 from modelyard.features.sources.events import columns_of, frame_of, packed
 from tests.features.conftest import at
-from tests.features.test_pushing import CLICKS, click
+from tests.features.shop import CLICKS, ON_SQLITE, USER, Shop, click
 
 BAD = [
     ({"usr": "ann"}, "no column 'usr'", "did you mean user"),
@@ -74,3 +86,48 @@ def test_a_pushed_source_that_no_table_can_hold_is_refused(name: str, columns: d
     with pytest.raises(InvalidDeclaration) as caught:
         Push(name, "at", columns=columns)
     assert said in caught.value.message
+
+
+@ON_SQLITE
+def test_events_are_taken_all_or_none_and_never_too_many(shop: Shop) -> None:
+    with pytest.raises(BadEvents, match="event 2 of 2"):
+        shop.push(click(), click() | {"user": None})
+    with pytest.raises(BadEvents, match="no event"):
+        shop.push()
+    with pytest.raises(TooManyEvents, match="1001 events"):
+        shop.push(*[click()] * 1001)
+    with pytest.raises(TooManyEvents, match="bytes"):
+        shop.push(*[click(note="n" * 20_000)] * 60)
+    with pytest.raises(PushedSourceNotFound) as caught:
+        service.push_events(shop.database, shop.online, SYSTEM, "click", [click()])
+    assert caught.value.hint == "did you mean clicks?"
+    with shop.database.read() as snapshot:
+        assert service.get_pushed_source(snapshot, SYSTEM, "clicks").events == 0
+
+
+@ON_SQLITE
+def test_a_source_is_declared_otherwise_only_before_its_first_event(shop: Shop, tmp_path: Path) -> None:
+    wider = Push("clicks", "at", columns={"user": str, "item": int, "amount": str, "page": str})
+    changed = FeatureSet("pages", [FeatureView("page", USER, wider, features=["page"])])
+    service.apply_features(shop.database, SYSTEM, [changed], tmp_path)
+    with pytest.raises(BadEvents, match=r"'amount' is 1\.5, not string"):
+        shop.push(click())
+    service.apply_features(shop.database, SYSTEM, [FeatureSet("page", [FeatureView("page", USER, CLICKS, features=["note"])])], tmp_path)
+    shop.push(click())
+    with pytest.raises(SourceDrifted, match="'amount' is float64, not string; 'is_new' is missing now"):
+        service.apply_features(shop.database, SYSTEM, [changed], tmp_path)
+
+
+@ON_SQLITE
+def test_events_are_pushed_and_seen_by_those_who_work_for_their_team(shop: Shop, tmp_path: Path) -> None:
+    def of(role: Role, team: str) -> Principal:
+        return Principal(id=PrincipalId("u1"), name="eve", kind="person", roles={TeamId(team): role})
+
+    for principal, error in ((of(Role.VIEWER, "default"), NotAllowed), (of(Role.CONTRIBUTOR, "others"), PushedSourceNotFound)):
+        with pytest.raises(error):
+            service.push_events(shop.database, shop.online, principal, "clicks", [click()])
+    with shop.database.read() as snapshot:
+        assert service.list_pushed_sources(snapshot, of(Role.CONTRIBUTOR, "others")) == []
+    mine = FeatureSet("theirs", [FeatureView("their_view", USER, CLICKS, features=["note"])])
+    with pytest.raises(NotAllowed):
+        service.apply_features(shop.database, of(Role.CONTRIBUTOR, "others"), [mine], tmp_path, TeamId("others"))
