@@ -1,95 +1,29 @@
 """Pushed events: online at once, offline the same before and after their flush, and once whatever dies in between."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 
-from modelyard.access.domain import SYSTEM, NotAllowed, Principal, PrincipalId, Role, TeamId
-from modelyard.core.clock import FixedClock, Instant, moment
+from modelyard.access.domain import SYSTEM
+from modelyard.core.clock import FixedClock, moment
 from modelyard.core.digests import Digest
-from modelyard.core.settings import FeaturesSettings
 from modelyard.features import service
-from modelyard.features.domain import (
-    BadEvents,
-    Entity,
-    FeatureSet,
-    FeatureView,
-    Push,
-    Pushed,
-    PushedSourceNotFound,
-    SourceDrifted,
-    TooManyEvents,
-)
+from modelyard.features.domain import FeatureView, Pushed
 from modelyard.features.history import load_history
 from modelyard.features.materialization import Change, find_mark, planned
-from modelyard.features.sources.events import columns_of
-from modelyard.features.sources.reach import Place, open_reach
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.idempotency import UNDER_WAY, Attempt
-from modelyard.storage.online import LmdbStore
+from modelyard.storage.online import LmdbStore, open_online
 from modelyard.storage.replay import begin_replay, clock_of
 from modelyard.storage.tables import Tables
-from tests.features.conftest import at
-
-CLICKS = Push("clicks", "at", columns={"user": str, "item": int, "amount": float, "is_new": bool, "note": str, "seen": "time"})
-USER = Entity("user")
-LAST = FeatureView("last_click", USER, CLICKS, features=["amount", "is_new", "note"], ttl="2h")
-SUMS = FeatureView(
-    "clicks_of", USER, CLICKS, aggregate={"amount": ["sum", "count", "last", "p50"], "note": ["distinct"]}, windows=["1h", "1d"]
-)
-ITEMS = FeatureView("items", Entity("item", dtype="int64"), CLICKS, aggregate={"amount": ["mean"]}, windows=["1h"])
-SET = FeatureSet("clicks", [LAST, SUMS])
-Stand = Callable[[datetime], None]
-ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""What is about the order of steps, and not about a database."""
-
-
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
-    return Tables.open(f"file://{tmp_path / 'tables'}")
-
-
-class Shop:
-    """An installation's parts over which clicks are pushed."""
-
-    def __init__(self, database: Database, online: LmdbStore, tables: Tables) -> None:
-        self.database, self.online, self.tables = database, online, tables
-
-    def push(self, *events: Mapping[str, Any]) -> Pushed:
-        return service.push_events(self.database, self.online, SYSTEM, "clicks", [dict(one) for one in events])
-
-    def flush(self) -> int:
-        return service.flush_pushed(self.database, self.tables, self.online)
-
-    def read(self, *users: str) -> dict[str, list[Any]]:
-        with self.database.read() as snapshot:
-            return service.read_features(snapshot, self.online, SYSTEM, "clicks", [{"user": one} for one in users]).columns
-
-    def offline(self, *users: str, at: datetime | None = None) -> dict[str, list[Any]]:
-        labels = pl.DataFrame({"user": users, "ask": [at or moment(self.database.clock.now())] * len(users)})
-        with self.database.read() as snapshot:
-            feature_set = service.get_set(snapshot, SYSTEM, "clicks").set
-        return service.historical_rows(self.database, feature_set, labels, "ask").frame.drop("user", "ask").to_dict(as_series=False)
-
-
-@pytest.fixture
-def shop(database: Database, online: LmdbStore, tables: Tables, tmp_path: Path, stand_at: Stand) -> Iterator[Shop]:
-    open_reach(FeaturesSettings(), Place(database, tables))
-    stand_at(at(0))
-    service.apply_features(database, SYSTEM, [SET, FeatureSet("items", [ITEMS])], tmp_path)
-    yield Shop(database, online, tables)
-    open_reach(FeaturesSettings())
-
-
-def click(user: str = "ann", hours: float = 0, **values: Any) -> dict[str, Any]:
-    return {"user": user, "item": 7, "at": at(hours).isoformat(), "amount": 1.5, **values}
+from tests.features.shop import ON_SQLITE, Shop, click
 
 
 def test_an_event_is_online_and_offline_once_its_push_is_answered(shop: Shop, clock: FixedClock) -> None:
@@ -121,7 +55,7 @@ def test_whatever_comes_when_online_is_what_all_rows_give_and_offline_is_the_sam
     shop: Shop, clock: FixedClock, random: np.random.Generator, tmp_path: Path
 ) -> None:
     users = [f"u{number}" for number in range(7)]
-    for _ in range(14):
+    for _ in range(10):
         for _ in range(int(random.integers(1, 4))):
             clock.advance(0.5)
             assert shop.push(*(any_event(random, moment(clock.now())) for _ in range(int(random.integers(1, 5))))).is_online
@@ -133,11 +67,16 @@ def test_whatever_comes_when_online_is_what_all_rows_give_and_offline_is_the_sam
                 service.materialize(shop.database, shop.online, SYSTEM)
         service.materialize(shop.database, shop.online, SYSTEM, ["clicks_of", "last_click"])
         assert shop.read(*users) == shop.offline(*users)
+    check_against_all_rows(shop, tmp_path)
+
+
+def check_against_all_rows(shop: Shop, folder: Path) -> None:
+    """Marks and lists of entities are those of a store that is made anew from all rows."""
     for view in applied_views(shop):
         mark = find_mark(shop.online, view)
         assert mark is not None
-        anew = LmdbStore.open(tmp_path / f"anew-{view.name}", durable=False, map_bytes=1 << 24)
-        whole: Change = planned(load_history(view, tmp_path), anew, mark.upto_at)
+        anew = LmdbStore.open(folder / f"anew-{view.name}", durable=False, map_bytes=1 << 24)
+        whole: Change = planned(load_history(view, folder), anew, mark.upto_at)
         assert whole.after == mark
         pages = [key for key, _ in whole.closing]
         assert shop.online.get_many(pages) == [content for _, content in whole.closing]
@@ -252,9 +191,9 @@ def test_pushes_flushes_and_materializations_at_once_lose_and_double_nothing(sho
             service.materialize(shop.database, shop.online, SYSTEM)
 
     with ThreadPoolExecutor(6) as pool:
-        tasks = [*(pool.submit(others, number) for number in range(2)), *(pool.submit(pushing, number) for number in range(4))]
-        pushes = [one for task in tasks[2:] for one in cast("list[Pushed]", task.result())]
-        assert [task.result() for task in tasks[:2]] == [None, None]
+        beside = [pool.submit(others, number) for number in range(2)]
+        pushes = [one for some in pool.map(pushing, range(4)) for one in some]
+        assert [task.result() for task in beside] == [None, None]
     assert sorted(one.number for one in pushes) == [*range(1, 17)]
     assert all(one.is_online for one in pushes)
     clock.advance(1)
@@ -264,6 +203,46 @@ def test_pushes_flushes_and_materializations_at_once_lose_and_double_nothing(sho
     shop.flush()
     assert shop.tables.row_count("pushed_events/clicks") == 32
     assert shop.read(*users) == shop.offline(*users)
+
+
+@ON_SQLITE
+def test_a_large_change_that_was_cut_short_is_made_good_by_the_next_push(
+    shop: Shop, clock: FixedClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shop.push(click())
+    clock.advance(1)
+    monkeypatch.setattr(LmdbStore, "at_once", 2)
+    with monkeypatch.context() as patch:
+        whole, calls = LmdbStore.put_many, itertools.count()
+
+        def dying(*given: Any, **named: Any) -> None:
+            if next(calls) == 3:
+                raise Killed
+            whole(*given, **named)
+
+        patch.setattr(LmdbStore, "put_many", dying)
+        with pytest.raises(Killed):
+            shop.push(click("bob"), click("cy"), click("dee"))
+    clock.advance(1)
+    assert shop.push(click("eve"), click("cy", amount=2)).is_online
+    clock.advance(1)
+    assert shop.read("ann", "bob", "cy", "eve")["amount_sum_1d"] == [1.5, 1.5, 3.5, 1.5]
+    check_against_all_rows(shop, tmp_path)
+
+
+@pytest.mark.server
+@ON_SQLITE
+def test_events_are_online_in_redis_too(shop: Shop, redis_url: str, clock: FixedClock) -> None:
+    online = open_online(redis_url)
+    there = Shop(shop.database, online, shop.tables)
+    for user in ("ann", "bob", "ann"):
+        clock.advance(1)
+        assert there.push(click(user)).is_online
+    there.flush()
+    clock.advance(1)
+    assert there.read("ann", "bob")["amount_count_1h"] == [2, 1]
+    assert there.read("ann", "bob") == there.offline("ann", "bob")
+    online.close()
 
 
 @ON_SQLITE
@@ -325,85 +304,3 @@ def test_a_flush_is_one_entry_that_covers_its_events_and_says_how_far_they_are_o
     assert (known.events, known.flushed_events, known.digest) == (3, 3, entry.digest)
     assert (entry.data["pushes"], entry.data["events"], entry.data["table_version"]) == ([1, 2], 3, 1)
     assert set(brought.values()) == {last.pushed_at}
-
-
-BAD = [
-    ({"usr": "ann"}, "no column 'usr'", "did you mean user"),
-    ({"pushed_at": "2026-01-01"}, "says when it was created", "leave it out"),
-    ({"user": None}, "'user' is missing", "declares user as string"),
-    ({"at": None}, "'at' is missing", "declares at as time"),
-    ({"user": 5}, "'user' is 5, not string", "string"),
-    ({"user": "k" * 5000}, "a key of 5000 bytes", "string"),
-    ({"user": "\ud800"}, "half a character", "string"),
-    ({"item": True}, "'item' is True, not int64", "int64"),
-    ({"item": 2**63}, "int64 ends at", "int64"),
-    ({"item": 10**5000}, "very many digits", "int64"),
-    ({"amount": "1.5"}, "'amount' is '1.5', not float64", "float64"),
-    ({"amount": 10**400}, "beyond the largest float64", "float64"),
-    ({"is_new": 1}, "'is_new' is 1, not bool", "bool"),
-    ({"at": 1767225600}, "numbers do not say their unit", "time"),
-    ({"at": "infinity"}, "'infinity', not a time", "time"),
-    ({"at": "0001-01-01T00:00:00+01:00"}, "outside of the years 1 to 9999", "time"),
-    ({"seen": "2026-13-01"}, "not a time", "time"),
-]
-
-
-@pytest.mark.parametrize(("wrong", "said", "hint"), BAD)
-def test_an_event_that_its_source_cannot_take_is_named_by_its_number(wrong: dict[str, Any], said: str, hint: str) -> None:
-    with pytest.raises(BadEvents, match="event 2 of 3") as caught:
-        columns_of(CLICKS, ["user", "item"], [click(), click() | wrong, click()])
-    assert said in caught.value.message
-    assert hint in caught.value.hint
-
-
-def test_times_are_microseconds_in_utc_whatever_their_zone() -> None:
-    texts = ["2026-01-01T12:00:00.1234567Z", "2026-01-01 13:00:00.123456+01:00", "2026-01-01T12:00:00.123456", "9999-12-31T23:59:59.999999"]
-    first, *others, last = columns_of(CLICKS, [], [{"at": text} for text in texts])[0]
-    assert [first] * 2 == others
-    assert moment(Instant(int(str(first)))) == at(0) + timedelta(microseconds=123456)
-    assert moment(Instant(int(str(last)))).year == 9999
-
-
-@ON_SQLITE
-def test_events_are_taken_all_or_none_and_never_too_many(shop: Shop) -> None:
-    with pytest.raises(BadEvents, match="event 2 of 2"):
-        shop.push(click(), click() | {"user": None})
-    with pytest.raises(BadEvents, match="no event"):
-        shop.push()
-    with pytest.raises(TooManyEvents, match="1001 events"):
-        shop.push(*[click()] * 1001)
-    with pytest.raises(TooManyEvents, match="bytes"):
-        shop.push(*[click(note="n" * 20_000)] * 60)
-    with pytest.raises(PushedSourceNotFound) as caught:
-        service.push_events(shop.database, shop.online, SYSTEM, "click", [click()])
-    assert caught.value.hint == "did you mean clicks?"
-    with shop.database.read() as snapshot:
-        assert service.get_pushed_source(snapshot, SYSTEM, "clicks").events == 0
-
-
-@ON_SQLITE
-def test_a_source_is_declared_otherwise_only_before_its_first_event(shop: Shop, tmp_path: Path) -> None:
-    wider = Push("clicks", "at", columns={"user": str, "item": int, "amount": str, "page": str})
-    changed = FeatureSet("pages", [FeatureView("page", USER, wider, features=["page"])])
-    service.apply_features(shop.database, SYSTEM, [changed], tmp_path)
-    with pytest.raises(BadEvents, match=r"'amount' is 1\.5, not string"):
-        shop.push(click())
-    service.apply_features(shop.database, SYSTEM, [FeatureSet("page", [FeatureView("page", USER, CLICKS, features=["note"])])], tmp_path)
-    shop.push(click())
-    with pytest.raises(SourceDrifted, match="'amount' is float64, not string; 'is_new' is missing now"):
-        service.apply_features(shop.database, SYSTEM, [changed], tmp_path)
-
-
-@ON_SQLITE
-def test_events_are_pushed_and_seen_by_those_who_work_for_their_team(shop: Shop, tmp_path: Path) -> None:
-    def of(role: Role, team: str) -> Principal:
-        return Principal(id=PrincipalId("u1"), name="eve", kind="person", roles={TeamId(team): role})
-
-    for principal, error in ((of(Role.VIEWER, "default"), NotAllowed), (of(Role.CONTRIBUTOR, "others"), PushedSourceNotFound)):
-        with pytest.raises(error):
-            service.push_events(shop.database, shop.online, principal, "clicks", [click()])
-    with shop.database.read() as snapshot:
-        assert service.list_pushed_sources(snapshot, of(Role.CONTRIBUTOR, "others")) == []
-    mine = FeatureSet("theirs", [FeatureView("their_view", USER, CLICKS, features=["note"])])
-    with pytest.raises(NotAllowed):
-        service.apply_features(shop.database, of(Role.CONTRIBUTOR, "others"), [mine], tmp_path, TeamId("others"))

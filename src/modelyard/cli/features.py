@@ -22,7 +22,7 @@ from modelyard.sdk.transport import API
 
 BATCH_ROWS = 500_000
 BATCH_BYTES = 32_000_000
-PUSHED_AT_ONCE = 1_000
+PUSHED_AT_ONCE, PUSHED_BYTES = 1_000, 100_000
 Cell = str | int | float | bool | None
 
 
@@ -107,9 +107,10 @@ def push(source: str, file: Path, /, *, json: Json = False) -> int:
     if frame.is_empty():
         raise InvalidInput(f"{file} has no rows", hint="is it the right file?")
     pushes: list[Pushed] = []
+    size = max(1, min(PUSHED_AT_ONCE, PUSHED_BYTES * frame.height // max(int(frame.estimated_size()), 1)))
     with connected() as client:
-        for start in range(0, frame.height, PUSHED_AT_ONCE):
-            content = msgspec.json.encode({"events": _events(frame.slice(start, PUSHED_AT_ONCE))})
+        for start in range(0, frame.height, size):
+            content = msgspec.json.encode({"events": _events(frame.slice(start, size))})
             # The part's place belongs to its name: rows may be alike.
             key = digest_bytes(f"{source} {frame.height} {start}\n".encode() + content)
             headers = {"Content-Type": "application/json", "Idempotency-Key": key}

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from modelyard.access.domain import SYSTEM, Principal, Role
 from modelyard.access.service import require
 from modelyard.core.clock import Instant, ReplayClock, iso
-from modelyard.core.digests import digest_of
+from modelyard.core.digests import digest_bytes, digest_of
 from modelyard.core.errors import Conflict, ModelyardError, Overloaded
 from modelyard.features import store
 from modelyard.features.domain import AppliedView, Materialization, Push, Pushed, PushedSource, Value
@@ -55,7 +55,8 @@ def push_events(database: Database, online: OnlineStore, principal: Principal, s
     declaration = known.declaration
     columns = columns_of(declaration, [key.name for one in views for key in one.view.entity.keys], events)
     times = columns[list(declaration.types).index(declaration.timestamp)]
-    batch = Packed(events=len(events), newest_event_at=max(int(str(at)) for at in times), content=packed(columns), sent_as=_sent_as())
+    content, newest = packed(columns), max(int(str(at)) for at in times)
+    batch = Packed(events=len(events), newest_event_at=newest, content=content, digest=digest_bytes(content), sent_as=_sent_as())
     pushed = database.write(lambda tx: _taken(tx, declaration, batch))
     return _shown(database, online, views, pushed)
 

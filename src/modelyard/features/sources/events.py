@@ -19,7 +19,7 @@ from modelyard.features.sources.texts import TYPES
 
 Event = Mapping[str, Value]
 MOST_EVENTS = 1_000
-MOST_BYTES = 1 << 20
+MOST_BYTES = 1 << 18
 """What a push may hold as it is kept: more would hold the database's one writer for longer than other writes can wait."""
 LONGEST_TIME = 60
 _FIRST_AT, _END_AT = FIRST_DAY * 86_400 * SECOND, (LAST_DAY + 1) * 86_400 * SECOND

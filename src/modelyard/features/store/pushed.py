@@ -69,6 +69,7 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     newest_event_at: int
     content: bytes
+    digest: Digest
     sent_as: str = ""
 
 
@@ -119,7 +120,7 @@ def find_sent(snapshot: Snapshot, name: str, sent_as: str) -> Pushed | None:
 def append_push(tx: Transaction, known: PushedSource, packed: Packed, pushed_at: Instant) -> Pushed:
     """Keeps the events as the next push of `known`, which was found for update."""
     name, number = known.declaration.name, known.pushes + 1
-    digest = digest_bytes(b"\0".join([known.digest.encode(), str(number).encode(), str(pushed_at).encode(), packed.content]))
+    digest = digest_bytes(b"\0".join([known.digest.encode(), str(number).encode(), str(pushed_at).encode(), packed.digest.encode()]))
     push = {"source": name, "number": number, "events": packed.events, "pushed_at": pushed_at, "digest": digest}
     until_at = max(pushed_at, packed.newest_event_at)
     tx.connection.execute(_NEW_PUSH, push | {"until_at": until_at, "content": packed.content})
