@@ -525,7 +525,7 @@ class Client(Transport):
         return answer
 
     def read_features(self, feature_set: str, rows: list[dict[str, str | int | None]]) -> OnlineValues:
-        """The set's values online, now, for the entities of each row. Raises FeatureSetNotFound, BadLabels, OnlineUnavailable."""
+        """The set's values online, now, for the entities of each row. Raises FeatureSetNotFound, NotAllowed, BadLabels, OnlineUnavailable."""
         answer: OnlineValues = self.call("POST", "/features/{feature_set}", {"path": {"feature_set": feature_set}, "body": {"rows": rows}}, OnlineValues)
         return answer
 

@@ -15,7 +15,7 @@ from modelyard.features.offline import Roots, TrainingRows, Upto, offline_values
 from modelyard.features.online import OnlineReader
 from modelyard.features.profile import profiled
 from modelyard.features.rows import POLARS_TYPE
-from modelyard.features.service.definitions import get_set
+from modelyard.features.service.definitions import get_readable_set
 from modelyard.storage.database import Database, Snapshot
 from modelyard.storage.online import OnlineStore
 
@@ -68,10 +68,10 @@ def recompute(database: Database, feature_set: FeatureSet, keys: pl.DataFrame, a
 def read_features(
     snapshot: Snapshot, online: OnlineStore, principal: Principal, feature_set: str, rows: list[dict[str, str | int | None]]
 ) -> OnlineValues:
-    """The set's values online, now, for the entities of each row. Raises FeatureSetNotFound, BadLabels, OnlineUnavailable."""
+    """The set's values online, now, for the entities of each row. Raises FeatureSetNotFound, NotAllowed, BadLabels, OnlineUnavailable."""
     if len(rows) > MOST_ROWS:
         raise BadLabels(f"{len(rows)} rows are asked for at once, at most {MOST_ROWS} may be", hint="ask in parts, or join offline")
-    found = get_set(snapshot, principal, feature_set).set
+    found = get_readable_set(snapshot, principal, feature_set).set
     return OnlineReader(found).read(online, rows, snapshot.now())
 
 
