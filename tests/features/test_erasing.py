@@ -71,7 +71,7 @@ def test_what_was_erased_comes_back_neither_online_nor_from_the_sources(
     database: Database, online: LmdbStore, applied: FeatureSet, stand_at: Stand
 ) -> None:
     service.materialize(database, online, SYSTEM)
-    before = {"balance": [1.0, 2.0], "amount_sum_6h": [10, 20], "amount_count_6h": [1, 1]}
+    before: dict[str, list[Any]] = {"balance": [1.0, 2.0], "amount_sum_6h": [10, 20], "amount_count_6h": [1, 1]}
     after = {"balance": [None, 2.0], "amount_sum_6h": [None, 20], "amount_count_6h": [0, 1]}
     assert online_now(database, online, applied) == offline_at(database, applied, 4) == before
     done = service.erase_entity(database, online, SYSTEM, WHO)

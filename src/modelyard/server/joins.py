@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from modelyard.access.domain import Principal
 from modelyard.core.errors import InvalidInput
 from modelyard.features.domain import BadLabels
-from modelyard.features.service import get_set, historical_rows
+from modelyard.features.service import get_readable_set, historical_rows
 from modelyard.features.stored import Histories
 from modelyard.server.guard import principal_of
 from modelyard.storage.database import Database
@@ -27,7 +27,7 @@ JOIN = Transfer(
     component="features",
     about="""The label rows of a Parquet file with the set's features as they were visible at each row's instant.
 
-    Each part of a large table is a request of its own. Raises BadLabels and FeatureSetNotFound.""",
+    Each part of a large table is a request of its own. Raises BadLabels, FeatureSetNotFound and NotAllowed.""",
     query={"as_of": "the column of instants"},
     takes=PARQUET,
     answers=PARQUET,
@@ -50,10 +50,10 @@ def join_route(database: Database, histories: Histories, pool: ThreadPoolExecuto
 
 
 def joined(database: Database, histories: Histories, principal: Principal, asked: tuple[str, str], content: bytes) -> bytes:
-    """The rows of `content` with the features of a set as of a column, both named in `asked`. Raises BadLabels, FeatureSetNotFound."""
+    """The rows of `content` with the features of a set as of a column, both named in `asked`. What it raises, JOIN says."""
     name, column = asked
     with database.read() as snapshot:
-        found = get_set(snapshot, principal, name)
+        found = get_readable_set(snapshot, principal, name)
     try:
         labels = pl.read_parquet(content)
     except pl.exceptions.PolarsError as error:

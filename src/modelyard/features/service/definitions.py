@@ -221,6 +221,19 @@ def get_set(snapshot: Snapshot, principal: Principal, feature_set: str, digest: 
     return found
 
 
+def get_readable_set(snapshot: Snapshot, principal: Principal, feature_set: str) -> AppliedSet:
+    """The set of that name for somebody who asks for its values: they are those of its views, whoever owns the set.
+
+    Raises FeatureSetNotFound, and NotAllowed for a view of a team that the caller sees nothing of.
+    """
+    found = get_set(snapshot, principal, feature_set)
+    for view in found.set.views:
+        applied = store.find_view(snapshot, view.name, view.digest)
+        if applied is not None:
+            require(principal, Role.VIEWER, applied.team_id)
+    return found
+
+
 def find_applied_set(snapshot: Snapshot, digest: Digest) -> FeatureSet | None:
     """The set with that digest, also where another one stands under its name by now: for what reads it, which may see it."""
     found = store.find_set_of(snapshot, digest)

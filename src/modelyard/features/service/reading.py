@@ -16,7 +16,7 @@ from modelyard.features.on_demand import check_request, on_demand_columns
 from modelyard.features.online import OnlineReader
 from modelyard.features.profile import profiled
 from modelyard.features.rows import POLARS_TYPE
-from modelyard.features.service.definitions import get_set
+from modelyard.features.service.definitions import get_readable_set
 from modelyard.features.stored import Histories
 from modelyard.storage.database import Database, Snapshot
 from modelyard.storage.online import OnlineStore
@@ -89,11 +89,11 @@ def read_features(
 ) -> OnlineValues:
     """The set's values online, now, for the entities of each row, and what its functions make of them and of the row.
 
-    Raises FeatureSetNotFound, BadLabels, OnlineUnavailable.
+    Raises FeatureSetNotFound, NotAllowed, BadLabels, OnlineUnavailable.
     """
     if len(rows) > MOST_ROWS:
         raise BadLabels(f"{len(rows)} rows are asked for at once, at most {MOST_ROWS} may be", hint="ask in parts, or join offline")
-    found = get_set(snapshot, principal, feature_set).set
+    found = get_readable_set(snapshot, principal, feature_set).set
     check_request(found.request, rows)
     return OnlineReader(found).read(online, rows, snapshot.now())
 
