@@ -148,6 +148,7 @@ GET /api/v1/monitoring
 GET /api/v1/monitoring/{model}
 GET /api/v1/open-alerts
 GET /api/v1/skew
+GET /api/v1/skew-days
 GET /monitoring
 GET /monitoring/{model}
 """
