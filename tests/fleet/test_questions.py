@@ -53,14 +53,16 @@ def test_equal_features_are_counted_over_all_views(fleet: Fleet, different: int,
 
 def test_reads_that_were_late_are_told_and_too_many_that_cannot_be_judged_are_a_failure(fleet: Fleet) -> None:
     now = fleet.world.clock.now()
-    kept = {"model": LATE, "since_at": Instant(now - DAY), "until_at": now, "compared": 99, "different": 0}
-    late = ViewSkew(view="weather", unverifiable=1, causes={SkewCause.LATE_DATA: 5, SkewCause.STALE: 2}, **kept)
+    causes = {SkewCause.LATE_DATA: 5, SkewCause.STALE: 2}
+    late = ViewSkew(
+        model=LATE, view="weather", since_at=Instant(now - DAY), until_at=now, compared=99, different=0, unverifiable=1, causes=causes
+    )
     fleet.database.write(lambda tx: monitoring_store.put_skew(tx, DEFAULT_TEAM, [late]))
     answer = asked(fleet, 1)
     assert (answer.tone, figures(answer)["late"]) == ("good", 7)
     assert "7 of the equal ones were read late" in answer.sentence
     assert answer.proofs[0].text.endswith("(late data 5 and stale 2)")
-    unproven = ViewSkew(view="delays", unverifiable=2, **kept)
+    unproven = msgspec.structs.replace(late, view="delays", unverifiable=2)
     fleet.database.write(lambda tx: monitoring_store.put_skew(tx, DEFAULT_TEAM, [unproven]))
     answer = asked(fleet, 1)
     assert (answer.tone, answer.next) == ("bad", "see why: /features/delays")

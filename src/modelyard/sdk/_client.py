@@ -338,9 +338,9 @@ class Client(Transport):
         answer: ExperimentPage = self.call("GET", "/experiments", {"query": {"filter": filter, "limit": limit, "page": page, "view": view}}, ExperimentPage)
         return answer
 
-    def list_feature_materializations(self) -> list[Materialization]:
-        """How far the versions that stand have been brought online, by view."""
-        answer: list[Materialization] = self.call("GET", "/feature-materializations", {}, list[Materialization])
+    def list_feature_materializations(self, *, view: str | None = None) -> list[Materialization]:
+        """How far the versions that stand have been brought online, by view; of one view where it is named. Raises ViewNotFound."""
+        answer: list[Materialization] = self.call("GET", "/feature-materializations", {"query": {"view": view}}, list[Materialization])
         return answer
 
     def list_feature_sets(self) -> list[AppliedSet]:

@@ -15,14 +15,26 @@ from modelyard.features.service.definitions import (
     resolved_view,
     typed_like,
 )
-from modelyard.features.service.reading import historical_rows, known_entity, read_features, recompute, roots_of, sample_online
+from modelyard.features.service.reading import (
+    OnlineSample,
+    historical_rows,
+    known_entity,
+    read_features,
+    recompute,
+    roots_of,
+    sample_online,
+)
+from modelyard.features.service.searching import FoundView, found_views, search_views
 from modelyard.features.service.watching import list_consumers, list_freshness, put_consumer, remove_consumer, view_freshness
 
 __all__ = [
+    "FoundView",
+    "OnlineSample",
     "apply_features",
     "apply_set",
     "apply_view",
     "find_applied_set",
+    "found_views",
     "get_set",
     "get_view",
     "historical_rows",
@@ -43,6 +55,7 @@ __all__ = [
     "resolved_view",
     "roots_of",
     "sample_online",
+    "search_views",
     "typed_like",
     "view_freshness",
 ]

@@ -97,9 +97,9 @@ def _materialized(
     return [item if new or old is None else old for item, old, new in zip(brought, known, is_new, strict=True)]
 
 
-def list_materializations(snapshot: Snapshot, principal: Principal) -> list[Materialization]:
-    """How far the versions that stand have been brought online, by view."""
-    chosen = _chosen(snapshot, principal, None, Role.VIEWER)
+def list_materializations(snapshot: Snapshot, principal: Principal, view: str | None = None) -> list[Materialization]:
+    """How far the versions that stand have been brought online, by view; of one view where it is named. Raises ViewNotFound."""
+    chosen = _chosen(snapshot, principal, None if view is None else [view], Role.VIEWER)
     found = store.list_materializations(snapshot, [one.view.name for one in chosen])
     return [found[key] for one in chosen if (key := (one.view.name, one.digest)) in found]
 

@@ -120,12 +120,14 @@ def _compared(database: Database, sample: Sample) -> list[ViewSkew]:
     uptos = {view.name: rows.get_column(f"upto:{view.name}") for view in feature_set.views if f"upto:{view.name}" in rows.columns}
     known = {name: upto.fill_null(NEVER).to_numpy() for name, upto in uptos.items()}
     keys = rows.select(key.name for key in feature_set.keys)
+    brought: pl.DataFrame | None = None
+    was: pl.DataFrame | None = None
     try:
         brought = features.recompute(database, feature_set, keys, at, known)
         is_behind = any((upto < at).any() for upto in known.values())
         was = features.recompute(database, feature_set, keys, at) if is_behind else brought
     except UNREADABLE:
-        brought = was = None
+        brought = None
     found = []
     for view in feature_set.views:
         # A fallback that stood in for a stale view has read nothing.
