@@ -12,9 +12,11 @@ from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal,
 from modelyard.features import service
 from modelyard.features.domain import EntityNotFound, FeatureSet, FeatureSetNotFound, NewErasure, ViewNotFound
 from modelyard.features.erased import ErasureKey, open_tombstones
+from modelyard.features.stored import Histories
 from modelyard.server.joins import joined
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore
+from modelyard.storage.tables import Tables
 from tests.features.conftest import LATE, WEATHER, at
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -50,8 +52,10 @@ WAYS: dict[str, Way] = {
     "set": seen(service.get_set, STRANGER, "late"),
     "online": seen(service.read_features, LmdbStore, STRANGER, "late", JFK),
     "online by a set of their own": seen(service.read_features, LmdbStore, STRANGER, "mine", JFK),
-    "join": lambda database, _, __: joined(database, STRANGER, ("late", "at"), labels()),
-    "join by a set of their own": lambda database, _, __: joined(database, STRANGER, ("mine", "at"), labels()),
+    "join": lambda database, _, root: joined(database, Histories(Tables.open(f"file://{root}/tables")), STRANGER, ("late", "at"), labels()),
+    "join by a set of their own": lambda database, _, root: joined(
+        database, Histories(Tables.open(f"file://{root}/tables")), STRANGER, ("mine", "at"), labels()
+    ),
     "materialize": lambda database, online, _: service.materialize(database, online, STRANGER, ["weather"]),
     "apply": lambda database, _, root: service.apply_features(database, STRANGER, [LATE], root, OTHERS),
     "erase": lambda database, online, _: service.erase_entity(

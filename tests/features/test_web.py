@@ -15,9 +15,10 @@ from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal
 from modelyard.core.clock import Instant
 from modelyard.features import domain, service
 from modelyard.features.api import OPERATIONS
+from modelyard.features.definitions import definition_of
 from modelyard.features.domain import AppliedFeatures, Entity, Feature, FeatureSet, FeatureView, OnDemand
-from modelyard.features.pages import PAGES, definition_of
-from modelyard.features.sections import Parities, Parity
+from modelyard.features.pages import PAGES
+from modelyard.features.sections import Parities, Parity, ReadDay, ReadExample, Reads
 from modelyard.storage.database import Database, Snapshot
 from modelyard.storage.online import LmdbStore, OnlineStore
 from modelyard.web.assets import load_assets
@@ -31,6 +32,11 @@ from tests.features.conftest import DELAYS, LATE, WEATHER, at
 
 INJECTABLE = frozenset({Principal, OnlineStore, Parities, Database})
 READS = Parity(reader="late_arrival", href="/monitoring/late_arrival", compared=330_000, different=0, unverifiable=7, until_at=Instant(0))
+DAY = ReadDay(at=Instant(0), compared=90, different=1, late=4, unverifiable=2, lag_s=7200.0)
+EXAMPLE = ReadExample(
+    cause="late data", count=4, is_late=True, reader="late_arrival", prediction="0190b8d2", keys=("origin <b>JFK</b>",), at=Instant(0),
+    feature="wind_speed", logged="4.500000000000001", recomputed=None,
+)  # fmt: skip
 HTML = {"accept": "text/html"}
 Client = TestClient[Litestar]
 
@@ -42,9 +48,9 @@ def answered(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     return error_response(*described(error))
 
 
-def parities_of(snapshot: Snapshot, principal: Principal, view: str) -> tuple[Parity, ...]:
+def parities_of(snapshot: Snapshot, principal: Principal, view: str, most: int) -> Reads:
     """What is known of the weather's reads."""
-    return (READS,) if view == "weather" else ()
+    return Reads(parities=(READS,), days=(DAY,), examples=(EXAMPLE,)) if view == "weather" else Reads()
 
 
 @pytest.fixture
@@ -130,6 +136,14 @@ def test_a_views_page_says_whether_its_reads_were_those_of_its_source(client: Cl
     weather, delays = (client.get(f"/features/{view}", headers=HTML).text for view in ("weather", "delays"))
     assert "Identical" in weather
     assert '<td class="num">330,000</td>' in weather
+    for words in (
+        "4.500000000000001",
+        "origin &lt;b&gt;JFK&lt;/b&gt;",
+        "90 compared, 1 different, 4 late, 2 unverifiable",
+        "/trace/0190b8d2",
+    ):
+        assert words in weather
+    assert "from models import weather" in weather
     assert "No day measured yet" in delays
 
 

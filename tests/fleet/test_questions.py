@@ -10,7 +10,7 @@ from modelyard.delivery.domain import CauseKind, Reproduction, ReproductionId, R
 from modelyard.fleet.domain import Answer
 from modelyard.fleet.service import get_questions
 from modelyard.monitoring import store as monitoring_store
-from modelyard.monitoring.domain import Alert, ViewSkew
+from modelyard.monitoring.domain import Alert, SkewCause, ViewSkew
 from modelyard.monitoring.service import Loss, list_losses
 from tests.fleet.world import BOB, EVE, LATE, MAX, Fleet
 from tests.monitoring.world import DAY
@@ -46,9 +46,27 @@ def test_equal_features_are_counted_over_all_views(fleet: Fleet, different: int,
     ]
     fleet.database.write(lambda tx: monitoring_store.put_skew(tx, DEFAULT_TEAM, skews))
     answer = asked(fleet, 1)
-    assert (answer.tone, figures(answer)) == (tone, {"compared": 1000, "different": different, "unverifiable": 7})
+    assert (answer.tone, figures(answer)) == (tone, {"compared": 1000, "different": different, "unverifiable": 7, "late": 0})
     assert answer.proofs[0].href == "/features/weather"
     assert not asked(fleet, 1, MAX).is_answered
+
+
+def test_reads_that_were_late_are_told_and_too_many_that_cannot_be_judged_are_a_failure(fleet: Fleet) -> None:
+    now = fleet.world.clock.now()
+    causes = {SkewCause.LATE_DATA: 5, SkewCause.STALE: 2}
+    late = ViewSkew(
+        model=LATE, view="weather", since_at=Instant(now - DAY), until_at=now, compared=99, different=0, unverifiable=1, causes=causes
+    )
+    fleet.database.write(lambda tx: monitoring_store.put_skew(tx, DEFAULT_TEAM, [late]))
+    answer = asked(fleet, 1)
+    assert (answer.tone, figures(answer)["late"]) == ("good", 7)
+    assert "7 of the equal ones were read late" in answer.sentence
+    assert answer.proofs[0].text.endswith("(late data 5 and stale 2)")
+    unproven = msgspec.structs.replace(late, view="delays", unverifiable=2)
+    fleet.database.write(lambda tx: monitoring_store.put_skew(tx, DEFAULT_TEAM, [unproven]))
+    answer = asked(fleet, 1)
+    assert (answer.tone, answer.next) == ("bad", "see why: /features/delays")
+    assert "Not proven for delays: 2.0% of a month's vectors cannot be judged" in answer.sentence
 
 
 def test_the_newest_prediction_is_traced_to_its_version(fleet: Fleet) -> None:

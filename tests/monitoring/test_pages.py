@@ -9,10 +9,12 @@ from litestar import Litestar, Request, Response
 from litestar.testing import TestClient
 
 from modelyard.access.domain import DEFAULT_TEAM, Principal, PrincipalId, Role
+from modelyard.features.sections import Reads
+from modelyard.features.service import put_consumer
 from modelyard.monitoring.api import OPERATIONS
 from modelyard.monitoring.domain import drift, performance, quality
 from modelyard.monitoring.pages import ACTIONS, PAGES
-from modelyard.monitoring.sections import on_models_page
+from modelyard.monitoring.sections import on_models_page, on_views_page
 from modelyard.monitoring.service import measure_due
 from modelyard.registry.domain import ModelName
 from modelyard.registry.sections import Contribution
@@ -23,10 +25,11 @@ from modelyard.web.http import described, error_response, operation_handler
 from modelyard.web.operations import bind
 from modelyard.web.rendering import templates
 from modelyard.web.routes import Site, page_routes
-from tests.monitoring.world import LATE, World
+from tests.monitoring.world import LATE, SET, World
 
 ADA = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEFAULT_TEAM: Role.CONTRIBUTOR})
 EVE = Principal(id=PrincipalId("usr_eve"), name="eve", kind="person", roles={DEFAULT_TEAM: Role.VIEWER})
+NOBODY = Principal(id=PrincipalId("usr_max"), name="max", kind="person", roles={})
 HTML = {"accept": "text/html"}
 TOKEN = "t" * 64
 INJECTABLE: frozenset[type] = frozenset({Principal})
@@ -182,3 +185,32 @@ def test_a_models_own_page_is_told_its_state_its_level_and_its_alerts(ill: World
     assert [one.id for one in told.sections] == ["performance", "alerts", "watching"]
     assert told.sections[0].chart is not None
     assert unknown == Contribution()
+
+
+def test_a_views_page_is_told_of_its_reads_its_features_days_and_its_live_versions(world: World) -> None:
+    world.watch(*ALL)
+    world.train(1, *ALL, views={"wind": "weather"}, size=6000)
+    world.release(1)
+    put_consumer_of(world)
+    world.bring(0)
+    for _ in range(2):
+        world.day(60)
+    world.gateway.beat(sealed_through_at=world.clock.wall())
+    for _ in range(2):
+        measure_due(world.database, world.tables)
+    with world.database.read() as snapshot:
+        found = on_views_page(snapshot, EVE, "weather", 24)
+        assert on_views_page(snapshot, NOBODY, "weather", 24) == Reads()
+    assert found.live == {LATE: (1,)}
+    assert [(one.compared, one.different, one.lag_s) for one in found.days] == [(60, 60, 0.0)] * 2
+    assert [(one.cause, one.count, one.reader, one.keys[0], one.feature) for one in found.examples] == [
+        ("unknown", 120, LATE, "origin JFK", "wind")
+    ]
+    (course,) = found.courses
+    assert (course.reader, course.measure, len(course.days), course.days[0].missing) == ("late v1", "median", 2, 0.0)
+    assert all(day.middle is not None and 8 < day.middle < 12 for day in course.days)
+
+
+def put_consumer_of(world: World) -> None:
+    """Notes that the model reads the weather, as its delivery does."""
+    world.database.write(lambda tx: put_consumer(tx, LATE, f"/models/{LATE}", SET, DEFAULT_TEAM))

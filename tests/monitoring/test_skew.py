@@ -6,15 +6,24 @@ import polars as pl
 import pytest
 
 from modelyard.access.domain import SYSTEM
-from modelyard.core.clock import Instant
+from modelyard.core.clock import Instant, moment
 from modelyard.features import service as features
-from modelyard.features.domain import Feature, FeatureSet, FeatureView, OnDemand
-from modelyard.monitoring.domain import AlertKind, ModelNotMonitored, ViewSkew, drift
-from modelyard.monitoring.service import Span, list_alerts, list_open_alerts, list_skew, measure_due, measure_skew
-from modelyard.monitoring.service.skew import _computed_by_day
+from modelyard.features.domain import Feature, FeatureSet, FeatureView, OnDemand, Parquet
+from modelyard.monitoring.domain import AlertKind, ModelNotMonitored, SkewCause, ViewSkew, drift
+from modelyard.monitoring.service import (
+    Span,
+    list_alerts,
+    list_open_alerts,
+    list_skew,
+    list_skew_days,
+    list_unproven,
+    measure_due,
+    measure_skew,
+)
+from modelyard.monitoring.service.comparing import Sample, _computed_by_day
 from modelyard.serving.domain import Arm
 from tests.conftest import START
-from tests.monitoring.world import DAY, LATE, SET, World, drawn
+from tests.monitoring.world import DAY, LATE, SET, WEATHER, World, drawn
 
 HOUR = DAY // 24
 
@@ -33,6 +42,9 @@ def one_of(world: World) -> ViewSkew:
     with world.database.read() as snapshot:
         (found,) = list_skew(snapshot, SYSTEM, LATE)
     return found
+
+
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def span() -> Span:
@@ -59,18 +71,21 @@ def test_a_value_that_differs_in_its_last_bit_is_skew_where_the_view_was_up_to_d
     assert (found.compared, found.different, found.unverifiable) == (4, 2, 0)
 
 
+@on_one_database
 def test_what_was_read_of_a_view_that_lagged_is_recomputed_as_it_was_then(measured: World) -> None:
     asked(measured, [0.0, 0.0, 2.0], upto=START)
     (found,) = measure_skew(measured.database, measured.tables, span())
     assert (found.compared, found.different, found.unverifiable) == (3, 1, 0)
 
 
+@on_one_database
 def test_a_difference_is_unverifiable_where_a_request_was_dated_before_what_the_store_held(measured: World) -> None:
     asked(measured, [0.0, np.nan, 2.0], upto=START + DAY)
     (found,) = measure_skew(measured.database, measured.tables, span())
     assert (found.compared, found.different, found.unverifiable) == (2, 0, 1)
 
 
+@on_one_database
 def test_nothing_is_verifiable_once_the_source_is_gone(measured: World) -> None:
     asked(measured, [0.0, 1.0])
     (measured.folder / "w.parquet").unlink()
@@ -92,19 +107,72 @@ def test_what_was_computed_on_demand_is_computed_anew_from_its_logged_inputs() -
     felt = OnDemand("felt", (Feature("wind", "float64"), Feature("hops", "int64")), "float64", source)
     logged = [None, 0.5, float(np.log1p(3.0)), float(np.nextafter(np.log1p(3.0), 9.0)), None, None]
     rows = pl.DataFrame({
-        "origin": ["JFK"] * 6, "at": [START + hour * HOUR for hour in range(6)], "arm": [Arm.CHAMPION.value] * 5 + [Arm.FALLBACK.value],
+        "id": list("abcdef"), "origin": ["JFK"] * 6,
+        "at": [START + hour * HOUR for hour in range(6)], "arm": [Arm.CHAMPION.value] * 5 + [Arm.FALLBACK.value],
         "wind": [1.0, float(np.expm1(0.5)), 3.0, 3.0, 3.0, None], "hops": [None, 1, 1, 1, 0, 2], "upto:weather": [START] * 5 + [None],
         "felt": logged,
     }, schema_overrides={"felt": pl.Float64})  # fmt: skip
-    (found,) = _computed_by_day(FeatureSet("late", [*SET.features, felt]), LATE, rows)
+    (found,) = _computed_by_day(Sample(model=LATE, feature_set=FeatureSet("late", [*SET.features, felt]), rows=rows, weight=1.0))
     assert (found.view, found.compared, found.different, found.unverifiable) == ("on-demand/felt", 5, 1, 0)
 
 
-def test_a_long_span_is_compared_in_parts(measured: World) -> None:
-    asked(measured, [float(hour) for hour in range(24)])
-    whole = measure_skew(measured.database, measured.tables, span())
-    assert measure_skew(measured.database, measured.tables, span(), most_rows=5) == whole
-    assert whole[0].compared == 24
+@on_one_database
+def test_of_a_day_with_many_reads_a_sample_is_compared_the_same_one_each_time(measured: World) -> None:
+    for at, size in ((START, 60), (START + DAY, 9)):
+        measured.ask(drawn(measured.random, size), at=at)
+    both = msgspec.structs.replace(span(), until=Instant(START + 2 * DAY))
+    whole, after = measure_skew(measured.database, measured.tables, both)
+    drawn_, same = measure_skew(measured.database, measured.tables, both, sample=30)
+    assert (whole.compared, whole.logged, same) == (60, 60, after)
+    assert 0 < drawn_.compared < 60
+    assert drawn_.logged == 2 * drawn_.compared
+    assert (drawn_, same) == measure_skew(measured.database, measured.tables, both, sample=30)
+
+
+@on_one_database
+def test_a_read_of_what_a_lagging_view_held_is_consistent_but_late_and_stale_beyond_its_promise(measured: World) -> None:
+    asked(measured, [0.0, 0.0, 0.0, *[np.nan] * 5], upto=START)
+    (found,) = measure_skew(measured.database, measured.tables, span())
+    assert (found.compared, found.different, found.unverifiable) == (8, 0, 0)
+    assert (found.causes, found.late, round(found.lag_s or 0)) == ({SkewCause.LATE_DATA: 5, SkewCause.STALE: 2}, 7, 7 * 3600)
+    assert [(one.logged, one.recomputed) for one in found.examples] == [("0.0", "1.0"), (None, "6.0")]
+
+
+@on_one_database
+def test_every_difference_has_a_cause_and_an_example(measured: World) -> None:
+    asked(measured, [0.0, float(np.nextafter(1.0, 2.0)), 7.0])
+    (found,) = measure_skew(measured.database, measured.tables, span())
+    assert (found.different, found.causes) == (2, {SkewCause.FLOAT: 1, SkewCause.UNKNOWN: 1})
+    near, far = found.examples
+    assert (near.feature, near.keys, near.logged, near.recomputed) == ("wind", {"origin": "JFK"}, "1.0000000000000002", "1.0")
+    assert (far.cause, far.logged, far.recomputed, far.at) == (SkewCause.UNKNOWN, "7.0", "2.0", START + 2 * HOUR + 5)
+
+
+@on_one_database
+def test_a_value_of_another_version_of_the_view_is_known_by_it(measured: World) -> None:
+    pl.DataFrame({"origin": ["JFK"], "at": [moment(START)], "wind": [99.0]}).write_parquet(measured.folder / "other.parquet")
+    other = FeatureView("weather", WEATHER.entity, Parquet("other.parquet", "at"), features={"wind": "float64"}, ttl="3h")
+    measured.database.write(lambda tx: features.apply_view(tx, SYSTEM, other, str(measured.folder)))
+    asked(measured, [0.0, 99.0, 7.0])
+    (found,) = measure_skew(measured.database, measured.tables, span())
+    assert (found.different, found.causes) == (2, {SkewCause.DEFINITION: 1, SkewCause.UNKNOWN: 1})
+
+
+def test_too_many_unverifiable_reads_open_an_alert_which_is_over_when_the_month_holds_fewer(measured: World) -> None:
+    asked(measured, [0.0, np.nan, 2.0], upto=START + DAY)
+    for _ in range(2):
+        measure_due(measured.database, measured.tables)
+    with measured.database.read() as snapshot:
+        (alert,) = list_open_alerts(snapshot, SYSTEM)
+        assert [one.view for one in list_unproven(snapshot, SYSTEM)] == ["weather"]
+    assert (alert.kind, alert.title) == (AlertKind.UNVERIFIED, "33.3% of the reads of weather cannot be verified, at most 1% may be")
+    measured.ask(msgspec.structs.replace(drawn(measured.random, 200), wind=np.full(200, np.nan)), at=START + DAY + 6 * HOUR)
+    measured.clock.advance(DAY / 1e6)
+    for _ in range(2):
+        measure_due(measured.database, measured.tables)
+    with measured.database.read() as snapshot:
+        assert (list_open_alerts(snapshot, SYSTEM), list_unproven(snapshot, SYSTEM)) == ([], [])
+        assert next(one.compared for one in list_skew_days(snapshot, SYSTEM, view="weather")) == 2
 
 
 def test_a_finished_day_is_measured_once_when_its_log_is_complete(measured: World) -> None:
@@ -156,8 +224,9 @@ def test_comparisons_add_up_and_a_repeated_one_counts_once(measured: World) -> N
         (found,) = list_skew(snapshot, SYSTEM, LATE)
         assert list_skew(snapshot, SYSTEM) == [found]
     assert found == ViewSkew(
-        model=LATE, view="weather", since_at=START, until_at=Instant(START + DAY), compared=2, different=1, unverifiable=0
-    )
+        model=LATE, view="weather", since_at=START, until_at=Instant(START + DAY), compared=2, different=1, unverifiable=0,
+        logged=2, causes={SkewCause.UNKNOWN: 1}, lag_s=0.0,
+    )  # fmt: skip
 
 
 def test_only_watched_models_are_compared(world: World) -> None:

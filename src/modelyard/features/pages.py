@@ -1,6 +1,8 @@
 """The feature store's pages: the catalogue, a view with what it holds online, an on-demand feature. Owns their contexts."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -9,30 +11,41 @@ from modelyard.access.service import principal_names
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.features import service
+from modelyard.features.definitions import Reuse, changes_between, declaration_of, reuse_of
 from modelyard.features.domain import (
     AppliedOnDemand,
     AppliedSet,
     AppliedView,
     ColumnProfile,
-    Csv,
-    Delta,
     FeatureConsumer,
     FeatureSet,
     FeatureView,
     Materialization,
-    Push,
     Reason,
-    Source,
-    Sql,
     ViewFreshness,
+    ViewSummary,
 )
-from modelyard.features.sections import Parities, Parity
+from modelyard.features.drawings import CourseRow, course_row, lag_chart, lineage_of
+from modelyard.features.sections import Parities, Parity, Reads
 from modelyard.storage.database import Snapshot
 from modelyard.storage.online import OnlineStore
+from modelyard.web.charts import Chart
+from modelyard.web.lanes import Lanes
 from modelyard.web.pages import Nav, Page, page
-from modelyard.web.parts import Tone
+from modelyard.web.parts import Change, Chip, Pager, Tone
 
 PATH = "/features"
+VIEWS_A_PAGE = 50
+MOST_FOUND = 3
+COURSES = 24
+"""How many features are drawn day by day before somebody asks for all."""
+KINDS: dict[str, Callable[[ViewSummary], bool]] = {
+    "stale": lambda one: one.freshness.is_stale,
+    "not_materialized": lambda one: one.freshness.upto_at is None,
+    "shared": lambda one: one.consumers > 1,
+    "unused": lambda one: not one.consumers,
+}
+"""The usual filters of the catalogue."""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -43,23 +56,30 @@ class State(msgspec.Struct, frozen=True):
 
 
 class ViewRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A view in the catalogue."""
+    """A view in the catalogue; `found` are its features that hold the words that were asked for."""
 
     applied: AppliedView
     state: State
     freshness: ViewFreshness
     consumers: int
+    found: tuple[str, ...]
+    found_more: int
 
 
 class CataloguePage(msgspec.Struct, frozen=True, kw_only=True):
-    """The context of `features/catalogue.html`."""
+    """The context of `features/catalogue.html`. The figures are of all views, `rows` one page of those asked for."""
 
-    views: tuple[ViewRow, ...]
+    q: str
+    chips: tuple[Chip, ...]
+    rows: tuple[ViewRow, ...]
     on_demand: tuple[AppliedOnDemand, ...]
+    is_filtered: bool
+    views: int
     features: int
     entities: int
     stale: int
     shared: int
+    pager: Pager
 
 
 class FeatureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,13 +90,20 @@ class FeatureRow(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     profile: ColumnProfile | None
     missing: tuple[tuple[str, int], ...]
-    paste: str
+    reuse: Reuse
+
+
+class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a view, and what it changed of the one before."""
+
+    applied: AppliedView
+    changes: tuple[Change, ...]
 
 
 class ViewPage(msgspec.Struct, frozen=True, kw_only=True):
     """The context of `features/view.html`. `sampled` of its entities were read online, as of `read_at`.
 
-    `readers` names a few of its consumers, `names` whoever applied a version.
+    `readers` names a few of its consumers, `sets` all sets that have it, `names` whoever applied a version.
     """
 
     applied: AppliedView
@@ -87,12 +114,16 @@ class ViewPage(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[FeatureRow, ...]
     consumers: tuple[FeatureConsumer, ...]
     readers: tuple[str, ...]
-    versions: tuple[AppliedView, ...]
+    sets: tuple[str, ...]
+    versions: tuple[VersionRow, ...]
     names: dict[PrincipalId, str]
-    parities: tuple[Parity, ...]
+    reads: Reads
+    courses: tuple[CourseRow, ...]
+    lineage: Lanes
+    lag: Chart | None
     sampled: int
     read_at: Instant
-    paste: str
+    reuse: Reuse
 
 
 class InputRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +161,7 @@ def show_on_demand(snapshot: Snapshot, principal: Principal, parities: Parities,
         versions=tuple(versions),
         current=tuple({function.digest for found, _ in readers for function in found.set.on_demand if function.name == feature}),
         names=principal_names(snapshot, {one.applied_by for one in versions}),
-        parities=parities.of(snapshot, principal, f"on-demand/{feature}"),
+        parities=parities.of(snapshot, principal, f"on-demand/{feature}", 0).parities,
     )
 
 
@@ -145,54 +176,103 @@ def _input(name: str, dtype: str, within: FeatureSet | None) -> InputRow:
     return InputRow(name=name, dtype=dtype, origin="the request" if within is not None else "no set has it now")
 
 
-def show_catalogue(snapshot: Snapshot, principal: Principal) -> CataloguePage:
-    """Every view that the viewer may see, stale ones first."""
-    found = service.list_views(snapshot, principal)
-    rows = [ViewRow(applied=one.applied, state=state_of(one.freshness), freshness=one.freshness, consumers=one.consumers) for one in found]
+def show_catalogue(snapshot: Snapshot, principal: Principal, q: str = "", state: str = "", after: str = "") -> CataloguePage:
+    """The views that the viewer may see and that hold the words of `q`: stale ones first, with words the best found first."""
+    everything = service.list_views(snapshot, principal)
+    found = service.found_views(everything, q)
+    kept = [one for one in found if state not in KINDS or KINDS[state](one.summary)]
+    if not q.strip():
+        kept = sorted(kept, key=lambda one: not one.summary.freshness.is_stale)
+    names = [one.summary.applied.view.name for one in kept]
+    first = names.index(after) + 1 if after in names else 0
+    shown = kept[first : first + VIEWS_A_PAGE]
+    asked = {key: text for key, text in (("q", q), ("state", state)) if text}
+    following = urlencode({**asked, "after": names[first + len(shown) - 1]}) if first + len(shown) < len(kept) else ""
     return CataloguePage(
-        views=tuple(sorted(rows, key=lambda row: (not row.freshness.is_stale, row.applied.view.name))),
+        q=q,
+        chips=tuple(_chip(kind, state, q, [one.summary for one in found]) for kind in ("", *KINDS)),
+        rows=tuple(_row(one) for one in shown),
         on_demand=tuple(service.list_on_demand(snapshot, principal)),
-        features=sum(len(row.applied.view.names) for row in rows),
-        entities=len({row.applied.view.entity.name for row in rows}),
-        stale=sum(row.freshness.is_stale for row in rows),
-        shared=sum(row.consumers > 1 for row in rows),
+        is_filtered=bool(asked),
+        views=len(everything),
+        features=sum(len(one.applied.view.names) for one in everything),
+        entities=len({one.applied.view.entity.name for one in everything}),
+        stale=sum(one.freshness.is_stale for one in everything),
+        shared=sum(one.consumers > 1 for one in everything),
+        pager=Pager(
+            said=f"{first + 1} to {first + len(shown)} of {len(kept)} views" if shown else "no view",
+            first=f"{PATH}?{urlencode(asked)}" if first else None,
+            next=f"{PATH}?{following}" if following else None,
+        ),
     )
 
 
-def show_view(snapshot: Snapshot, principal: Principal, online: OnlineStore, parities: Parities, view: str) -> ViewPage:
-    """One view: what it computes, how fresh it is, who reads it, and what its values look like online."""
+def _chip(kind: str, chosen: str, q: str, found: Sequence[ViewSummary]) -> Chip:
+    asked = urlencode({key: text for key, text in (("q", q), ("state", kind)) if text})
+    count = sum(KINDS[kind](one) for one in found) if kind else len(found)
+    return Chip(label=kind.replace("_", " ").capitalize() or "All", href=f"{PATH}?{asked}", count=count, is_on=kind == chosen)
+
+
+def _row(one: service.FoundView) -> ViewRow:
+    summary = one.summary
+    return ViewRow(
+        applied=summary.applied,
+        state=state_of(summary.freshness),
+        freshness=summary.freshness,
+        consumers=summary.consumers,
+        found=one.features[:MOST_FOUND],
+        found_more=max(len(one.features) - MOST_FOUND, 0),
+    )
+
+
+def show_view(  # noqa: PLR0913 - all but two are injected
+    snapshot: Snapshot, principal: Principal, online: OnlineStore, parities: Parities, view: str, courses: str = ""
+) -> ViewPage:
+    """One view: what it computes, how fresh it is, who reads it, what its values look like and whether reads were those of its source."""
     applied = service.get_view(snapshot, principal, view)
     freshness = service.view_freshness(snapshot, principal, view)
     sample = service.sample_online(snapshot, online, applied)
-    brought = [one for one in service.list_materializations(snapshot, principal) if one.view == view]
+    brought = service.list_materializations(snapshot, principal, view)
     consumers = service.list_consumers(snapshot, principal, view)
     versions = service.list_view_versions(snapshot, principal, view)
+    sets = [one for one in service.list_sets(snapshot, principal) if any(each.name == view for each in one.set.views)]
+    reads = parities.of(snapshot, principal, view, len(applied.view.names) if courses == "all" else COURSES)
+    state = state_of(freshness)
     return ViewPage(
         applied=applied,
-        state=state_of(freshness),
+        state=state,
         freshness=freshness,
         brought=next(iter(brought), None),
-        definition=definition_of(applied.view),
-        features=tuple(
-            FeatureRow(
-                name=column.name,
-                dtype=str(column.dtype),
-                origin=_origin(applied.view, column.name),
-                profile=sample.profiles.get(column.name),
-                missing=_counted(sample.missing.get(column.name, {})),
-                paste=f'{applied.view.name}["{column.name}"]',
-            )
-            for column in applied.view.columns
-        ),
+        definition=declaration_of(applied.view),
+        features=tuple(_feature(applied.view, column.name, str(column.dtype), sample) for column in applied.view.columns),
         consumers=tuple(consumers),
         readers=_few([one.name for one in consumers]),
-        versions=tuple(versions),
+        sets=tuple(one.set.name for one in sets),
+        versions=tuple(_version_row(one, before) for one, before in zip(versions, [*versions[1:], None], strict=True)),
         names=principal_names(snapshot, {one.applied_by for one in versions}),
-        parities=parities.of(snapshot, principal, view),
+        reads=reads,
+        courses=tuple(course_row(one) for one in reads.courses),
+        lineage=lineage_of(applied, state.tone, [one.set.name for one in sets], consumers, reads.live),
+        lag=lag_chart(reads.days, freshness.promised_s),
         sampled=sample.entities,
         read_at=snapshot.now(),
-        paste=f'{applied.view.name}["{applied.view.names[0]}"]' if len(applied.view.names) == 1 else applied.view.name,
+        reuse=reuse_of(applied.view),
     )
+
+
+def _feature(view: FeatureView, name: str, dtype: str, sample: service.OnlineSample) -> FeatureRow:
+    return FeatureRow(
+        name=name,
+        dtype=dtype,
+        origin=_origin(view, name),
+        profile=sample.profiles.get(name),
+        missing=_counted(sample.missing.get(name, {})),
+        reuse=reuse_of(view, name),
+    )
+
+
+def _version_row(applied: AppliedView, before: AppliedView | None) -> VersionRow:
+    return VersionRow(applied=applied, changes=changes_between(before.view, applied.view) if before else ())
 
 
 PAGES: tuple[Page, ...] = (
@@ -213,74 +293,6 @@ def state_of(freshness: ViewFreshness) -> State:
     if freshness.upto_at is None:
         return State("idle", "Not materialized")
     return State("good", "Fresh") if freshness.promised_s is not None else State("idle", "No promise")
-
-
-def definition_of(view: FeatureView) -> str:
-    """The declaration of `view` as it would be written."""
-    keys, personal = view.entity.keys, ", personal=True" if view.entity.personal else ""
-    if len(keys) == 1 and keys[0].name == view.entity.name:
-        entity = f'Entity("{view.entity.name}", dtype="{keys[0].dtype}"{personal})'
-    else:
-        given = ", ".join(f"{_quoted(key.name)}: {_quoted(key.dtype)}" for key in keys)
-        entity = f'Entity("{view.entity.name}", keys={{{given}}}{personal})'
-    lines = [_quoted(view.name), entity, source_definition(view.source)]
-    if view.is_aggregation:
-        windows = ", ".join(f"Window({_quoted(window.length)})" for window in view.windows)
-        lines += [f"aggregate={_aggregates(view)}", f"windows=[{windows}]"]
-    else:
-        lines.append(f"features=[{', '.join(_quoted(one.name) for one in view.features)}]")
-    for name in ("ttl", "freshness", "owner", "description"):
-        if text := getattr(view, name):
-            lines.append(f"{name}={_quoted(text)}")
-    if view.tags:
-        lines.append(f"tags={{{', '.join(f'{_quoted(name)}: {_quoted(text)}' for name, text in view.tags)}}}")
-    if view.personal:
-        lines.append(f"personal=[{', '.join(map(_quoted, view.personal))}]")
-    return "FeatureView(\n" + "".join(f"    {line},\n" for line in lines) + ")"
-
-
-def _aggregates(view: FeatureView) -> str:
-    functions = {item.name: f"[{', '.join(map(_quoted, item.functions))}]" for item in view.aggregate}
-    if all(not item.where and item.name == item.column for item in view.aggregate):
-        return "{" + ", ".join(f"{_quoted(name)}: {listed}" for name, listed in functions.items()) + "}"
-    made = []
-    for item in view.aggregate:
-        where = f", where={_quoted(item.where)}" if item.where else ""
-        name = f", name={_quoted(item.name)}" if item.name != item.column else ""
-        made.append(f"Aggregate({_quoted(item.column)}, {functions[item.name]}{where}{name})")
-    return f"[{', '.join(made)}]"
-
-
-def _named_by(source: Source) -> str:
-    match source:
-        case Sql():
-            return source.connection
-        case Push():
-            return source.name
-    return source.path
-
-
-def source_definition(source: Source) -> str:
-    """The declaration of `source` as it would be written.
-
-    >>> source_definition(Delta("sales", "at", version=3))
-    'Delta("sales", timestamp="at", version=3)'
-    """
-    parts = [_quoted(_named_by(source))]
-    if isinstance(source, Sql):
-        parts.append(f"table={_quoted(source.table)}" if source.table else f"query={_quoted(source.query)}")
-    parts += [f"{name}={_quoted(text)}" for name, text in (("timestamp", source.timestamp), ("created", source.created)) if text]
-    if isinstance(source, Csv) and source.separator != ",":
-        parts.append(f"separator={_quoted(source.separator)}")
-    if isinstance(source, Csv | Sql | Push) and source.columns:
-        parts.append(f"columns={{{', '.join(f'{_quoted(one.name)}: {_quoted(one.dtype)}' for one in source.columns)}}}")
-    if isinstance(source, Delta) and source.version is not None:
-        parts.append(f"version={source.version}")
-    return f"{type(source).__name__}({', '.join(parts)})"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + '"'
 
 
 def _origin(view: FeatureView, name: str) -> str:

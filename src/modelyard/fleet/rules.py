@@ -90,6 +90,7 @@ WORDS: dict[AlertKind, tuple[Tone, str]] = {
     AlertKind.QUALITY: ("warn", "Bad values"),
     AlertKind.DRIFT: ("warn", "Drifting"),
     AlertKind.SKEW: ("warn", "Skewed"),
+    AlertKind.UNVERIFIED: ("warn", "Unverified"),
 }
 """How a model stands by its worst open alert."""
 

@@ -13,4 +13,5 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("POST", "/alerts/{alert}/silence", service.silence_alert),
     operation("POST", "/alerts/{alert}/acknowledgement", service.acknowledge_alert),
     operation("GET", "/skew", service.list_skew),
+    operation("GET", "/skew-days", service.list_skew_days),
 )

@@ -26,6 +26,7 @@ from modelyard.monitoring.domain import (
     Report,
     SkewEvidence,
     StaleEvidence,
+    UnverifiedEvidence,
     ViewSkew,
     ViewState,
     Why,
@@ -122,6 +123,7 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     loss: Degradation | None
     stale: StaleEvidence | None
     skew: SkewEvidence | None
+    unverified: UnverifiedEvidence | None
     is_silent: bool
     may_act: bool
 
@@ -182,6 +184,7 @@ def show_alert(snapshot: Snapshot, principal: Principal, alert: AlertId) -> Aler
         loss=evidence.found if isinstance(evidence, DegradationEvidence) else None,
         stale=evidence if isinstance(evidence, StaleEvidence) else None,
         skew=evidence if isinstance(evidence, SkewEvidence) else None,
+        unverified=evidence if isinstance(evidence, UnverifiedEvidence) else None,
         is_silent=found.is_silent(snapshot.now()),
         may_act=found.is_open and principal.may(Role.CONTRIBUTOR, found.team_id),
     )

@@ -1,32 +1,92 @@
-"""What monitoring says on others' pages: a model's state, performance and open alerts, and a view's parity. Owns the words, no figure."""
+"""What monitoring says on others' pages: a model's state, performance and open alerts, and a view's reads. Owns the words, no figure."""
+
+from collections.abc import Sequence
 
 from modelyard.access.domain import Principal
-from modelyard.features.sections import Parity
+from modelyard.core.clock import Instant
+from modelyard.features.sections import FeatureCourse, FeatureDay, Parity, ReadDay, ReadExample, Reads
 from modelyard.monitoring.charts import performance_chart
-from modelyard.monitoring.domain import SEVERITY, AlertKind, ModelNotMonitored
-from modelyard.monitoring.service import Shown, list_skew, show_monitoring
+from modelyard.monitoring.domain import LATE_CAUSES, SEVERITY, AlertKind, ModelNotMonitored, ViewSkew
+from modelyard.monitoring.rules.skew import added_causes
+from modelyard.monitoring.service import Course, Shown, list_courses, list_skew, list_skew_days, show_monitoring
 from modelyard.monitoring.words import WELL, WORDS
 from modelyard.registry.domain import ModelName
 from modelyard.registry.sections import Cell, Contribution, Fact, Phrase, Section, Table
+from modelyard.serving.service import list_live
 from modelyard.storage.database import Snapshot
 from modelyard.web.parts import Link
 
 DAYS = 90
 
 
-def on_views_page(snapshot: Snapshot, principal: Principal, view: str) -> tuple[Parity, ...]:
-    """How the online reads of a view compare with its source, by the model that read it."""
-    return tuple(
-        Parity(
-            reader=one.model,
-            href=f"/monitoring/{one.model}",
-            compared=one.compared,
-            different=one.different,
-            unverifiable=one.unverifiable,
-            until_at=one.until_at,
-        )
-        for one in list_skew(snapshot, principal, view=view)
+def on_views_page(snapshot: Snapshot, principal: Principal, view: str, most: int) -> Reads:
+    """How the online reads of a view compare with its source, by reader and day, and how its first `most` features went."""
+    days = list_skew_days(snapshot, principal, view=view)
+    live = {one.revision.model: one.revision.traffic for one in list_live(snapshot, principal).values()}
+    return Reads(
+        parities=tuple(map(_parity, list_skew(snapshot, principal, view=view))),
+        days=_read_days(days),
+        examples=_examples(days),
+        courses=tuple(map(_course, list_courses(snapshot, principal, view, most))),
+        live={model: (traffic.champion, *([traffic.canary.version] if traffic.canary else ())) for model, traffic in live.items()},
     )
+
+
+def _parity(one: ViewSkew) -> Parity:
+    return Parity(
+        reader=one.model,
+        href=f"/monitoring/{one.model}",
+        compared=one.compared,
+        different=one.different,
+        unverifiable=one.unverifiable,
+        until_at=one.until_at,
+        late=one.late,
+        logged=one.logged,
+    )
+
+
+def _read_days(days: Sequence[ViewSkew]) -> tuple[ReadDay, ...]:
+    by_day: dict[Instant, list[ViewSkew]] = {}
+    for one in days:
+        by_day.setdefault(one.since_at, []).append(one)
+    return tuple(
+        ReadDay(
+            at=at,
+            compared=sum(one.compared for one in found),
+            different=sum(one.different for one in found),
+            late=sum(one.late for one in found),
+            unverifiable=sum(one.unverifiable for one in found),
+            lag_s=max((one.lag_s for one in found if one.lag_s is not None), default=None),
+        )
+        for at, found in sorted(by_day.items())
+    )
+
+
+def _examples(days: Sequence[ViewSkew]) -> tuple[ReadExample, ...]:
+    """The newest example of each cause, those of different reads first."""
+    counts = added_causes(days)
+    newest = {example.cause: (one.model, example) for one in days for example in one.examples}
+    found = [
+        ReadExample(
+            cause=cause.value.replace("_", " "),
+            count=counts.get(cause, 0),
+            is_late=cause in LATE_CAUSES,
+            reader=model,
+            prediction=one.prediction,
+            keys=tuple(f"{name} {key}" for name, key in one.keys.items()),
+            at=one.at,
+            feature=one.feature,
+            logged=one.logged,
+            recomputed=one.recomputed,
+        )
+        for cause, (model, one) in newest.items()
+    ]
+    return tuple(sorted(found, key=lambda one: (one.is_late, -one.count)))
+
+
+def _course(one: Course) -> FeatureCourse:
+    days = (FeatureDay(at=day.at, middle=day.middle, low=day.low, high=day.high, missing=day.missing) for day in one.points)
+    return FeatureCourse(feature=one.feature, reader=f"{one.model} v{one.version}", measure=one.measure, days=tuple(days))
 
 
 def on_models_page(snapshot: Snapshot, principal: Principal, model: ModelName) -> Contribution:

@@ -9,6 +9,7 @@ WORDS: dict[AlertKind, tuple[Tone, str]] = {
     AlertKind.QUALITY: ("warn", "Bad values"),
     AlertKind.DRIFT: ("warn", "Drift"),
     AlertKind.SKEW: ("warn", "Skew"),
+    AlertKind.UNVERIFIED: ("warn", "Unverified"),
 }
 WELL: tuple[Tone, str] = ("good", "As approved")
 UNSERVED: tuple[Tone, str] = ("idle", "Not served")

@@ -354,9 +354,9 @@ class Client(Transport):
         answer: list[Erasure] = self.call("GET", "/feature-erasures", {}, list[Erasure])
         return answer
 
-    def list_feature_materializations(self) -> list[Materialization]:
+    def list_feature_materializations(self, *, view: str | None = None) -> list[Materialization]:
         """How far the versions that stand have been brought online, by view; then the older ones that are still read."""
-        answer: list[Materialization] = self.call("GET", "/feature-materializations", {}, list[Materialization])
+        answer: list[Materialization] = self.call("GET", "/feature-materializations", {"query": {"view": view}}, list[Materialization])
         return answer
 
     def list_feature_sets(self) -> list[AppliedSet]:
@@ -465,8 +465,13 @@ class Client(Transport):
         return answer
 
     def list_skew(self, *, model: ModelName | None = None, view: str | None = None) -> list[ViewSkew]:
-        """What all comparisons found together, by model and view, of the models that the caller may see."""
+        """What all comparisons found together, by model and view, of the models that the caller may see; without examples."""
         answer: list[ViewSkew] = self.call("GET", "/skew", {"query": {"model": model, "view": view}}, list[ViewSkew])
+        return answer
+
+    def list_skew_days(self, *, model: ModelName | None = None, view: str | None = None, days: int = 31) -> list[ViewSkew]:
+        """What comparisons found by day over the last `days`, oldest first, with an example of each cause."""
+        answer: list[ViewSkew] = self.call("GET", "/skew-days", {"query": {"model": model, "view": view, "days": days}}, list[ViewSkew])
         return answer
 
     def list_studies(self, *, model: str | None = None, name: str | None = None) -> list[Study]:

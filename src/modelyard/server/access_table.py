@@ -155,6 +155,7 @@ GET /api/v1/on-demand-features
 GET /api/v1/on-demand-features/{feature}/versions
 GET /api/v1/open-alerts
 GET /api/v1/skew
+GET /api/v1/skew-days
 GET /monitoring
 GET /monitoring/{model}
 """

@@ -319,13 +319,18 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PredictionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which logged predictions: of a model, with event times in [since, until), of those arms; `only` names the fields wanted."""
+    """Which logged predictions: of a model, with event times in [since, until), of those arms; `only` names the fields wanted.
+
+    Of a version that stands in `shares` only about that share is asked for: whole requests, drawn by the random part of
+    their ids, and so the same ones each time.
+    """
 
     model: ModelName
     since: Instant
     until: Instant
     arms: tuple[Arm, ...] = (Arm.CHAMPION, Arm.CANARY, Arm.FALLBACK)
     only: tuple[str, ...] | None = None
+    shares: dict[int, float] = {}
 
 
 class FoundPrediction(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from modelyard.features.service.planning import plan_views
 from modelyard.features.service.pushed_sources import get_pushed_source, list_pushed_sources
 from modelyard.features.service.pushing import flush_pushed, push_events
 from modelyard.features.service.reading import (
+    OnlineSample,
     historical_rows,
     known_entity,
     read_features,
@@ -30,6 +31,7 @@ from modelyard.features.service.reading import (
     roots_of,
     sample_online,
 )
+from modelyard.features.service.searching import FoundView, found_views, search_views
 from modelyard.features.service.staying import check_sources_stay
 from modelyard.features.service.trusting import (
     Proofs,
@@ -51,6 +53,8 @@ from modelyard.features.service.watching import (
 )
 
 __all__ = [
+    "FoundView",
+    "OnlineSample",
     "Proofs",
     "apply_features",
     "apply_on_demand",
@@ -64,6 +68,7 @@ __all__ = [
     "flush_pushed",
     "get_pushed_source",
     "get_readable_set",
+    "found_views",
     "get_set",
     "get_view",
     "historical_rows",
@@ -98,6 +103,7 @@ __all__ = [
     "resolved_view",
     "roots_of",
     "sample_online",
+    "search_views",
     "typed_like",
     "view_freshness",
 ]

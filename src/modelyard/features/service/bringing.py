@@ -153,9 +153,12 @@ def _brought_online(
     return [item if new or old is None else old for item, old, new in zip(brought, known, is_new, strict=True)]
 
 
-def list_materializations(snapshot: Snapshot, principal: Principal) -> list[Materialization]:
-    """How far the versions that stand have been brought online, by view; then the older ones that are still read."""
-    chosen = _chosen(snapshot, principal, None, Role.VIEWER)
+def list_materializations(snapshot: Snapshot, principal: Principal, view: str | None = None) -> list[Materialization]:
+    """How far the versions that stand have been brought online, by view; then the older ones that are still read.
+
+    Those of one view where it is named. Raises ViewNotFound.
+    """
+    chosen = _chosen(snapshot, principal, None if view is None else [view], Role.VIEWER)
     wanted = [*chosen, *store.list_older(snapshot, [one.view.name for one in chosen])]
     found = store.list_materializations(snapshot, [one.view.name for one in wanted])
     return [found[key] for one in wanted if (key := (one.view.name, one.digest)) in found]

@@ -1,5 +1,6 @@
 """Views and sets as they are applied: types read from the sources, versions numbered, every change in the ledger."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -193,12 +194,12 @@ def get_view(snapshot: Snapshot, principal: Principal, view: str, digest: Digest
 def list_views(snapshot: Snapshot, principal: Principal) -> list[ViewSummary]:
     """The views that the principal may see, by name, with their freshness now and how many things read them."""
     brought, now = store.list_materializations(snapshot), snapshot.now()
-    readers = [consumer.view for consumer in store.list_consumers(snapshot)]
+    readers = Counter(consumer.view for consumer in store.list_consumers(snapshot))
     return [
         ViewSummary(
             applied=one,
             freshness=freshness_of(one.view, brought.get((one.view.name, one.digest)), now),
-            consumers=readers.count(one.view.name),
+            consumers=readers[one.view.name],
         )
         for one in store.list_views(snapshot)
         if principal.may(Role.VIEWER, one.team_id)

@@ -431,9 +431,14 @@ def _view(row: sa.Row[tuple[object, ...]]) -> AppliedView:
     )
 
 
+@functools.lru_cache(maxsize=512)
+def _declared_set(definition: bytes) -> FeatureSet:
+    return msgspec.json.decode(definition, type=FeatureSet)
+
+
 def _set(row: sa.Row[tuple[object, ...]]) -> AppliedSet:
     return AppliedSet(
-        set=msgspec.json.decode(row.definition, type=FeatureSet),
+        set=_declared_set(row.definition),
         digest=Digest(row.digest),
         team_id=TeamId(row.team_id),
         applied_at=Instant(row.applied_at),

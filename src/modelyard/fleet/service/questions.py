@@ -7,6 +7,7 @@ import msgspec
 
 from modelyard.access.domain import Principal
 from modelyard.core.clock import SECOND, iso
+from modelyard.core.names import listed
 from modelyard.core.settings import Settings
 from modelyard.fleet.domain import Answer, Figure, Proof, Questions, Tone
 from modelyard.fleet.service.built import answer_audit, answer_reproducible
@@ -14,7 +15,7 @@ from modelyard.fleet.service.manual import Steps, list_steps
 from modelyard.fleet.service.sight import Sight, entries_about
 from modelyard.fleet.service.trace import get_trace
 from modelyard.monitoring import service as monitoring
-from modelyard.monitoring.domain import DegradationEvidence, ViewSkew
+from modelyard.monitoring.domain import DegradationEvidence, SkewCause, ViewSkew
 from modelyard.serving import service as serving
 from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Snapshot
@@ -65,32 +66,53 @@ def answer_same(sight: Sight) -> Answer:
     if not views:
         return answer
     compared, different, unverifiable = (sum(getattr(one, name) for one in views) for name in ("compared", "different", "unverifiable"))
-    tone, sentence = _sameness(compared, different, unverifiable, len({one.view for one in views}))
-    figures = (("compared", compared), ("different", different), ("unverifiable", unverifiable))
+    late = sum(one.late for one in views)
+    unproven = monitoring.list_unproven(sight.snapshot, sight.principal)
+    tone, sentence = _sameness(compared, different, len({one.view for one in views}))
+    sentence += _lateness(late) + (f"; {unverifiable:,} more cannot be judged." if unverifiable else ".")
+    if unproven:
+        tone, sentence = "bad", f"{sentence} {_unproven(unproven)}"
+    figures = (("compared", compared), ("different", different), ("unverifiable", unverifiable), ("late", late))
     return msgspec.structs.replace(
         answer,
         is_answered=True,
         tone=tone,
         sentence=sentence,
         figures=tuple(Figure(name=name, value=value, unit="vectors") for name, value in figures),
-        proofs=tuple(_skew_proof(one) for one in sorted(views, key=lambda one: -one.different)[:MOST_PROOFS]),
-        next="",
+        proofs=tuple(_skew_proof(one) for one in sorted(views, key=lambda one: (-one.different, -one.unverifiable))[:MOST_PROOFS]),
+        next=f"see why: /features/{unproven[0].view}" if unproven else "",
     )
 
 
-def _sameness(compared: int, different: int, unverifiable: int, views: int) -> tuple[Tone, str]:
+def _sameness(compared: int, different: int, views: int) -> tuple[Tone, str]:
     checked = (
         f"{compared:,} logged vectors of {views} {'view' if views == 1 else 'views'} were compared bit for bit with their recomputation"
     )
-    rest = f"; {unverifiable:,} more cannot be judged, because their view lagged" if unverifiable else ""
     if different:
-        return "bad", f"No: {checked} from source, and {different:,} differ{rest}."
-    return ("good" if compared else "idle"), f"{'Yes: ' if compared else ''}{checked} from source, and none differs{rest}."
+        return "bad", f"No: {checked} from source, and {different:,} differ"
+    return ("good" if compared else "idle"), f"{'Yes: ' if compared else ''}{checked} from source, and none differs"
+
+
+def _lateness(late: int) -> str:
+    """What is said of vectors that are what had been brought online: training would see newer rows, but they are no difference."""
+    return f"; {late:,} of the equal ones were read late, from a view that newer rows had not yet reached" if late else ""
+
+
+def _unproven(views: Sequence[ViewSkew]) -> str:
+    worst = max(views, key=lambda one: one.unverifiable_share)
+    more = f" and {len(views) - 1} more" if len(views) > 1 else ""
+    return f"Not proven for {worst.view}{more}: {worst.unverifiable_share:.1%} of a month's vectors cannot be judged, at most 1% may be."
 
 
 def _skew_proof(one: ViewSkew) -> Proof:
     text = f"{one.view}, read by {one.model}: {one.compared:,} compared, {one.different:,} differ, {one.unverifiable:,} unverifiable"
+    if one.causes:
+        text += f" ({listed([_cause_said(cause, count) for cause, count in one.causes.items()])})"
     return Proof(text=text, href=f"/features/{one.view}")
+
+
+def _cause_said(cause: SkewCause, count: int) -> str:
+    return f"{cause.value.replace('_', ' ')} {count:,}"
 
 
 def answer_which(sight: Sight, blobs: Blobs, tables: Tables, settings: Settings) -> Answer:

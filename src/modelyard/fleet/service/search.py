@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 from modelyard.access.domain import Principal
 from modelyard.core.clock import iso
@@ -83,7 +84,8 @@ def _of_digest(sight: Sight, text: str) -> list[Found]:
 def _by_name(sight: Sight, text: str) -> list[Found]:
     lowered = text.lower()
     models = registry.list_models(sight.snapshot, sight.principal, q=text, limit=AT_ONCE)
-    views = [one.applied for one in features.list_views(sight.snapshot, sight.principal) if lowered in one.applied.view.name.lower()]
+    views = features.search_views(sight.snapshot, sight.principal, text)
+    named = [one.summary.applied for one in views if lowered in one.summary.applied.view.name.lower()]
     return [
         *(
             Found(
@@ -101,9 +103,23 @@ def _by_name(sight: Sight, text: str) -> list[Found]:
                 href=f"/features/{one.view.name}",
                 detail=f"v{one.number} of {one.view.entity.name}",
             )
-            for one in views[:AT_ONCE]
+            for one in named[:AT_ONCE]
         ),
+        *_features(views),
         *(_in_tracking(sight, text) if WORDS.fullmatch(text) else ()),
+    ]
+
+
+def _features(views: Sequence[features.FoundView]) -> list[Found]:
+    found = [(name, one.summary.applied) for one in views for name in one.features]
+    return [
+        Found(
+            kind="Features",
+            title=name,
+            href=f"/features/{applied.view.name}#feature-{quote(name)}",
+            detail=f"of {applied.view.entity.name}, in {applied.view.name}",
+        )
+        for name, applied in found[:AT_ONCE]
     ]
 
 

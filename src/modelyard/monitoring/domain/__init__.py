@@ -15,6 +15,7 @@ from modelyard.monitoring.domain.alerts import (
     SkewEvidence,
     StaleEvidence,
     Suspect,
+    UnverifiedEvidence,
     Why,
     cause_of,
 )
@@ -44,6 +45,7 @@ from modelyard.monitoring.domain.errors import (
     UnusableReference,
 )
 from modelyard.monitoring.domain.findings import (
+    LATE_CAUSES,
     ColumnDrift,
     ColumnQuality,
     Degradation,
@@ -55,6 +57,8 @@ from modelyard.monitoring.domain.findings import (
     Outcomes,
     PairedDifference,
     QualityKind,
+    SkewCause,
+    SkewExample,
     ViewSkew,
 )
 from modelyard.monitoring.domain.summaries import (
@@ -84,12 +88,12 @@ from modelyard.monitoring.domain.watching import (
 )
 
 __all__ = [
-    "BINARY_METRICS", "HIGHER_IS_BETTER", "METRICS", "MIN_EFFECT", "NUMBER_METRICS", "PREDICTION", "SEVERITY", "Alert", "AlertId",
-    "AlertIsClosed", "AlertKind", "AlertNotFound", "CategoryColumn", "CategoryCounts", "Column", "ColumnDrift", "ColumnQuality",
-    "Counts", "Day", "Degradation", "DegradationEvidence", "DifferentReference", "Dispersion", "Drift", "DriftEvidence",
-    "EmptySample", "Evidence", "Histogram", "Level", "Measured", "Metric", "ModelMonitoring", "ModelNotMonitored", "Moments",
-    "Monitor", "NewReference", "NewWatch", "NoOutcomes", "Noted", "NumberColumn", "NumberCounts", "Observation", "OutcomeCell",
-    "Outcomes", "PairedDifference", "Performance", "Quality", "QualityEvidence", "QualityKind", "Reference", "Report", "Rollback",
-    "Silence", "SkewDue", "SkewEvidence", "StaleEvidence", "Suspect", "Ticked", "UnknownMetric", "UnusableReference", "VersionReference",
-    "ViewSkew", "ViewState", "Watched", "Why", "WindowSummary", "cause_of", "drift", "performance", "quality",
+    "BINARY_METRICS", "HIGHER_IS_BETTER", "LATE_CAUSES", "METRICS", "MIN_EFFECT", "NUMBER_METRICS", "PREDICTION", "SEVERITY", "Alert",
+    "AlertId", "AlertIsClosed", "AlertKind", "AlertNotFound", "CategoryColumn", "CategoryCounts", "Column", "ColumnDrift", "ColumnQuality",
+    "Counts", "Day", "Degradation", "DegradationEvidence", "DifferentReference", "Dispersion", "Drift", "DriftEvidence", "EmptySample",
+    "Evidence", "Histogram", "Level", "Measured", "Metric", "ModelMonitoring", "ModelNotMonitored", "Moments", "Monitor", "NewReference",
+    "NewWatch", "NoOutcomes", "Noted", "NumberColumn", "NumberCounts", "Observation", "OutcomeCell", "Outcomes", "PairedDifference",
+    "Performance", "Quality", "QualityEvidence", "QualityKind", "Reference", "Report", "Rollback", "Silence", "SkewCause", "SkewDue",
+    "SkewEvidence", "SkewExample", "StaleEvidence", "Suspect", "Ticked", "UnknownMetric", "UnusableReference", "UnverifiedEvidence",
+    "VersionReference", "ViewSkew", "ViewState", "Watched", "Why", "WindowSummary", "cause_of", "drift", "performance", "quality",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import msgspec
 
 from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
-from modelyard.monitoring.domain.findings import ColumnDrift, ColumnQuality, Degradation
+from modelyard.monitoring.domain.findings import ColumnDrift, ColumnQuality, Degradation, SkewCause, SkewExample
 from modelyard.registry.domain import ModelName
 
 AlertId = NewType("AlertId", str)
@@ -21,10 +21,11 @@ class AlertKind(StrEnum):
     QUALITY = "quality"
     DRIFT = "drift"
     SKEW = "skew"
+    UNVERIFIED = "unverified"
 
 
 SEVERITY: tuple[AlertKind, ...] = tuple(AlertKind)
-"""Worst first: a loss that was measured, answers from old features, bad values, changed values, unequal values."""
+"""Worst first: a measured loss, answers from old features, bad values, changed ones, unequal ones, reads of which nobody can tell."""
 
 
 class DriftEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="drift"):
@@ -62,9 +63,20 @@ class SkewEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="skew"):
     view: str
     compared: int
     different: int
+    causes: dict[SkewCause, int] = {}
+    example: SkewExample | None = None
 
 
-Evidence = DriftEvidence | QualityEvidence | DegradationEvidence | StaleEvidence | SkewEvidence
+class UnverifiedEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="unverified"):
+    """Logged online values of a view, of the last days, of which too many could not be held against a recomputation."""
+
+    view: str
+    compared: int
+    unverifiable: int
+    days: int
+
+
+Evidence = DriftEvidence | QualityEvidence | DegradationEvidence | StaleEvidence | SkewEvidence | UnverifiedEvidence
 
 
 class Suspect(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +139,7 @@ def cause_of(kind: AlertKind, model: str | None, subject: str = "") -> str:
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One cause for concern, open until it is over. `model` is `None` for a view, which `models` read.
 
-    `subject` is the metric of a degradation and the view of staleness and skew; empty for all columns of a model.
+    `subject` is the metric of a degradation and the view of staleness, skew and unverified reads; empty for all columns of a model.
 
     `since_at` is when it probably began, `opened_at` when it was found, `seen_at` when it last still held.
     """

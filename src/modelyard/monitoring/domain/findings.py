@@ -52,12 +52,46 @@ class ColumnQuality(msgspec.Struct, frozen=True, kw_only=True):
     examples: tuple[str, ...] = ()
 
 
+class SkewCause(StrEnum):
+    """Why a logged vector is not what ought to have been read. Read late (the first two) it is what had been brought online by then."""
+
+    LATE_DATA = "late_data"
+    """Rows became available after the view was last brought online and before the read, which changed the value."""
+    STALE = "stale"
+    """As late data, where what had been brought online lay further back than the view promises, or nothing had been."""
+    DEFINITION = "definition"
+    """The value is what another version of the view gives."""
+    FLOAT = "float"
+    """Every number is equal to a billionth of itself, but not in its bits."""
+    UNKNOWN = "unknown"
+    """None of these explains the value."""
+
+
+LATE_CAUSES = frozenset({SkewCause.LATE_DATA, SkewCause.STALE})
+"""The causes with which a vector is not different: training would not see the value, but nothing else was read than had been brought."""
+
+
+class SkewExample(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature of one vector as it was read and as it ought to have been, of a cause. Numbers are texts that keep every bit."""
+
+    cause: SkewCause
+    prediction: str
+    keys: dict[str, str | int | None]
+    at: Instant
+    upto_at: Instant | None
+    feature: str
+    logged: str | None
+    recomputed: str | None
+
+
 class ViewSkew(msgspec.Struct, frozen=True, kw_only=True):
     """Logged online feature vectors of a view held against their recomputation from source, bit for bit.
 
     Of the `compared`, `different` ones are not what their source gives for their instant and for what had been brought
     online by then. An `unverifiable` one could not be told: its source can no longer be read, the log does not say how
-    far the view had been brought online, or the request was dated before that.
+    far the view had been brought online, or the request was dated before that. Of `logged` vectors so many were looked at:
+    where that is less, a sample was drawn, and `logged` is estimated. `causes` counts those of the different, and beside
+    them the vectors that were read late; `lag_s` is how far at worst what had been brought lay behind a read.
     """
 
     model: ModelName
@@ -67,6 +101,20 @@ class ViewSkew(msgspec.Struct, frozen=True, kw_only=True):
     compared: int
     different: int
     unverifiable: int
+    logged: int = 0
+    causes: dict[SkewCause, int] = {}
+    lag_s: float | None = None
+    examples: tuple[SkewExample, ...] = ()
+
+    @property
+    def late(self) -> int:
+        """How many vectors were read as they had been brought online, which was not what ought to have been read."""
+        return sum(count for cause, count in self.causes.items() if cause in LATE_CAUSES)
+
+    @property
+    def unverifiable_share(self) -> float:
+        """The share of the vectors looked at that could not be told."""
+        return self.unverifiable / max(self.compared + self.unverifiable, 1)
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import msgspec
 from modelyard.core.clock import SECOND, Instant
 from modelyard.monitoring.domain import (
     HIGHER_IS_BETTER,
+    LATE_CAUSES,
     Alert,
     AlertKind,
     ColumnDrift,
@@ -21,18 +22,24 @@ from modelyard.monitoring.domain import (
     Performance,
     QualityEvidence,
     QualityKind,
+    SkewCause,
     SkewEvidence,
+    SkewExample,
     StaleEvidence,
+    UnverifiedEvidence,
     ViewSkew,
     Watched,
     cause_of,
 )
 from modelyard.monitoring.rules.drift import has_recovered
+from modelyard.monitoring.rules.skew import added_causes
 from modelyard.registry.domain import ModelName
 
 RECOVERED = "is back within half of the declared drop"
 """How the reason ends for which a loss is over because the level is back, and not because another version answers."""
 
+MOST_UNVERIFIABLE = 0.01
+"""The share of a view's vectors that may be unverifiable over a month; more is a failure."""
 RECOVERED_P = 0.05
 LEAST_DAYS_BACK = 3
 PART_OF_WINDOW = 4
@@ -183,7 +190,31 @@ def skew_found(watched: Watched, view: str, days: Sequence[ViewSkew]) -> Found:
         models=(watched.model,),
         title=f"{different} of {compared} reads of {view} differ from its source",
         since_at=min(day.since_at for day in days if day.different),
-        evidence=SkewEvidence(view=view, compared=compared, different=different),
+        evidence=SkewEvidence(view=view, compared=compared, different=different, causes=added_causes(days), example=_example(days)),
+    )
+
+
+def _example(days: Sequence[ViewSkew]) -> SkewExample | None:
+    """One of a different vector, the one that nothing explains before the others."""
+    found = [one for day in days for one in day.examples if one.cause not in LATE_CAUSES]
+    return max(found, key=lambda one: (one.cause is SkewCause.UNKNOWN, one.at), default=None)
+
+
+def unverified_found(watched: Watched, view: str, days: Sequence[ViewSkew]) -> Found | None:
+    """Too many reads of a view of which nobody can tell, as a cause; `None` where they are within `MOST_UNVERIFIABLE`."""
+    compared, unverifiable = (sum(getattr(day, name) for day in days) for name in ("compared", "unverifiable"))
+    share = unverifiable / max(compared + unverifiable, 1)
+    if share <= MOST_UNVERIFIABLE:
+        return None
+    return Found(
+        kind=AlertKind.UNVERIFIED,
+        subject=view,
+        model=watched.model,
+        version=watched.live,
+        models=(watched.model,),
+        title=f"{share:.1%} of the reads of {view} cannot be verified, at most {MOST_UNVERIFIABLE:.0%} may be",
+        since_at=min(day.since_at for day in days if day.unverifiable),
+        evidence=UnverifiedEvidence(view=view, compared=compared, unverifiable=unverifiable, days=len({day.since_at for day in days})),
     )
 
 

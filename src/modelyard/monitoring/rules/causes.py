@@ -95,6 +95,8 @@ def next_step(alert: Alert, ranked: tuple[Suspect, ...], advice: Rollback) -> st
     first = ranked[0] if ranked else None
     if alert.kind is AlertKind.SKEW:
         return f"see what wrote {alert.subject} online besides its source: /features/{alert.subject}"
+    if alert.kind is AlertKind.UNVERIFIED:
+        return f"see that the source of {alert.subject} can be read and requests carry their own time: /features/{alert.subject}"
     if alert.kind is AlertKind.QUALITY or (first is not None and first.kind == "quality"):
         return "mend the values where they come from; the model is as it was"
     return f"yard ship {model}"

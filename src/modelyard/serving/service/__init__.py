@@ -4,6 +4,7 @@ from modelyard.serving.service.catalogue import find_served
 from modelyard.serving.service.gateways import heartbeat, list_gateways, remove_gateway
 from modelyard.serving.service.log import (
     compact_segment,
+    count_by_day,
     count_predictions,
     get_prediction,
     list_segments,
@@ -32,6 +33,7 @@ from modelyard.serving.service.revisions import (
 
 __all__ = [
     "compact_segment",
+    "count_by_day",
     "count_predictions",
     "find_served",
     "get_endpoint",

@@ -4,6 +4,7 @@ Owns the order of these steps. Each may be killed anywhere and run again: a segm
 """
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
@@ -13,7 +14,7 @@ import polars as pl
 
 from modelyard.access.domain import Principal, Role, TeamId
 from modelyard.access.service import require
-from modelyard.core.clock import Instant
+from modelyard.core.clock import SECOND, Instant
 from modelyard.core.settings import Settings
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
@@ -38,6 +39,8 @@ from modelyard.storage.tables import Tables
 LEASE_S = 60.0
 AT_ONCE = 16
 MOST_HOLDING = 8
+DAY = 86_400 * SECOND
+RANDOM_DIGITS = 8
 TIDY_EVERY = 64
 _BESIDE = ThreadPoolExecutor(1, thread_name_prefix="labels")
 """Appends labels while predictions are appended. It stays: a thread keeps its tables open."""
@@ -172,11 +175,25 @@ def count_predictions(tables: Tables, query: PredictionQuery) -> PredictionCount
     return PredictionCount(rows=found[0], first_at=Instant(found[1] or 0), last_at=Instant(found[2] or 0))
 
 
+def count_by_day(tables: Tables, query: PredictionQuery) -> dict[tuple[int, int], int]:
+    """How many logged predictions `query` asks for, by the day since 1970 of their event time and by version."""
+    found = _scan(tables, query).group_by((pl.col("at") // DAY).alias("day"), "version").len().collect()
+    return {(day, version): rows for day, version, rows in found.rows()}
+
+
 def _scan(tables: Tables, query: PredictionQuery) -> pl.LazyFrame:
     if tables.version(PREDICTIONS) is None:
         return pl.LazyFrame(schema=tabular.PREDICTION_SCHEMA)
     rows = tables.scan(PREDICTIONS).filter(pl.col("model") == query.model, pl.col("at") >= query.since, pl.col("at") < query.until)
-    return rows.filter(pl.col("arm").is_in([arm.value for arm in query.arms]))
+    rows = rows.filter(pl.col("arm").is_in([arm.value for arm in query.arms]))
+    return rows.filter(_is_drawn(query.shares)) if query.shares else rows
+
+
+def _is_drawn(shares: Mapping[int, float]) -> pl.Expr:
+    """Whether a prediction is among those asked for. Ids end in 16 bits that count a request's rows, after 32 that are random."""
+    drawn = pl.col("id").str.slice(24, RANDOM_DIGITS).str.to_integer(base=16, strict=False)
+    whole = 16**RANDOM_DIGITS
+    return drawn < pl.col("version").replace_strict({one: round(share * whole) for one, share in shares.items()}, default=whole)
 
 
 def get_prediction(  # noqa: PLR0913 - all but one are injected

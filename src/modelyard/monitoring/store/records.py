@@ -1,4 +1,4 @@
-"""The tables of monitoring and all SQL over them: watched models, references, days, outcomes, reports, alerts, skew.
+"""The tables of monitoring and all SQL over them: watched models, references, days, outcomes, reports, alerts.
 
 Owns rows. What they hold is JSON of the domain's types; what is counted in bulk is MessagePack.
 """
@@ -24,7 +24,6 @@ from modelyard.monitoring.domain import (
     OutcomeCell,
     Report,
     VersionReference,
-    ViewSkew,
     Watched,
     WindowSummary,
 )
@@ -99,19 +98,6 @@ ALERTS = sa.Table(
     ),
     sa.Index(None, "model", "id"),
 )
-SKEW = sa.Table(
-    "monitoring_skew",
-    METADATA,
-    sa.Column("model", sa.String, primary_key=True),
-    sa.Column("view", sa.String, primary_key=True),
-    sa.Column("until_at", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("team_id", sa.String, nullable=False),
-    sa.Column("since_at", sa.BigInteger, nullable=False),
-    sa.Column("compared", sa.BigInteger, nullable=False),
-    sa.Column("different", sa.BigInteger, nullable=False),
-    sa.Column("unverifiable", sa.BigInteger, nullable=False),
-)
-
 _summary = msgspec.msgpack.Decoder(WindowSummary)
 _cell = msgspec.msgpack.Decoder(OutcomeCell)
 _watched = msgspec.json.Decoder(Watched)
@@ -359,32 +345,3 @@ def last_closed_at(snapshot: Snapshot, cause: str) -> Instant | None:
     """When the last alert of a cause was closed."""
     closed = snapshot.connection.execute(sa.select(sa.func.max(ALERTS.c.closed_at)).where(ALERTS.c.cause == cause)).scalar()
     return None if closed is None else Instant(closed)
-
-
-def put_skew(tx: Transaction, team: TeamId, skews: Iterable[ViewSkew]) -> None:
-    """Writes what comparisons found, over what stood there."""
-    rows = [{**msgspec.structs.asdict(skew), "team_id": team} for skew in skews]
-    upsert(tx, SKEW, rows, ["model", "view", "until_at"], ["since_at", "compared", "different", "unverifiable"])
-
-
-def sum_skew(snapshot: Snapshot, model: ModelName | None = None) -> list[ViewSkew]:
-    """What all comparisons found together, by model and view."""
-    columns = [sa.func.sum(SKEW.c[name]).label(name) for name in ("compared", "different", "unverifiable")]
-    query = sa.select(
-        SKEW.c.model, SKEW.c.view, sa.func.min(SKEW.c.since_at).label("since_at"), sa.func.max(SKEW.c.until_at).label("until_at"), *columns
-    )
-    query = query.group_by(SKEW.c.model, SKEW.c.view).order_by(SKEW.c.model, SKEW.c.view)
-    if model is not None:
-        query = query.where(SKEW.c.model == model)
-    return [
-        ViewSkew(
-            model=ModelName(row["model"]),
-            view=row["view"],
-            since_at=Instant(row["since_at"]),
-            until_at=Instant(row["until_at"]),
-            compared=int(row["compared"]),
-            different=int(row["different"]),
-            unverifiable=int(row["unverifiable"]),
-        )
-        for row in snapshot.connection.execute(query).mappings()
-    ]
