@@ -519,7 +519,7 @@ class Client(Transport):
         return answer
 
     def read_features(self, feature_set: str, rows: list[dict[str, str | int | float | bool | None]]) -> OnlineValues:
-        """The set's values online, now, for the entities of each row, and what its functions make of them and of the row. Raises FeatureSetNotFound, BadLabels, OnlineUnavailable."""
+        """The set's values online, now, for the entities of each row, and what its functions make of them and of the row."""
         answer: OnlineValues = self.call("POST", "/features/{feature_set}", {"path": {"feature_set": feature_set}, "body": {"rows": rows}}, OnlineValues)
         return answer
 
