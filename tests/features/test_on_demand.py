@@ -310,6 +310,7 @@ def test_no_set_stands_over_a_function_that_nobody_applied(database: Database, r
 
 WRONG_SETS = [
     ([function("a", FLOAT, name="wind_speed")], "'wind_speed' stands twice"), ([function("a", FLOAT)] * 2, "'made' stands twice"),
+    ([function("a", FLOAT, name=f"f{n}") for n in range(65)], "computes 65 features on demand"),
     ([function("a", FLOAT, name="origin")], "'origin' stands twice"), ([IS_FELT, RATIO], "is_felt reads felt, which comes after it"),
     ([OnDemand("x", (Feature("origin", "int64"),), "int64", "def x(origin): return origin")], "x reads origin as int64, and it is string"),
     ([function("a", FLOAT), function("a", FLAG, name="other", gives=FLAG)], "other reads a as bool, and it is float64"),
