@@ -202,7 +202,7 @@ MIXED = OnDemand(
 ROW = st.tuples(*(CELLS[kind] for kind in MIXED.dtypes.values()))
 
 
-def exactly(values: Sequence[Value]) -> list[object]:
+def exactly(values: Sequence[Value]) -> list[tuple[type, object]]:
     """Values that are equal only where their bits and their types are."""
     return [(type(value), value.hex() if isinstance(value, float) else value) for value in values]
 

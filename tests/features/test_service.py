@@ -108,7 +108,7 @@ def test_a_file_that_is_no_parquet_is_named(root: Path) -> None:
         service.resolved_view(WEATHER, root)
 
 
-ROWS: list[dict[str, str | int | None]] = [{"origin": "JFK"}, {"origin": "LGA"}, {"origin": "nowhere"}]
+ROWS: list[dict[str, str | int | float | bool | None]] = [{"origin": "JFK"}, {"origin": "LGA"}, {"origin": "nowhere"}]
 
 
 def read(database: Database, online: OnlineStore) -> OnlineValues:

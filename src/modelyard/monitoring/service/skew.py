@@ -130,7 +130,8 @@ def _counted(database: Database, tables: Tables, span: Span, most_rows: int = MO
         sets = _feature_sets(snapshot, span.model)
     if not sets:  # what comes with a request is nowhere else to be compared with
         return ()
-    names = {name for one in sets.values() for name in (*(part.name for part in (*one.keys, *one.request)), *one.names)}
+    names = {name for one in sets.values() for name in (*(key.name for key in one.keys), *one.names)}
+    names |= {field.name for one in sets.values() for field in one.request}
     uptos = {f"upto:{view.name}" for one in sets.values() for view in one.views}
     found: dict[tuple[str, int], ViewSkew] = {}
     query = PredictionQuery(model=span.model, since=span.since, until=span.until, only=tuple(sorted(names | uptos)))
