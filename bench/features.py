@@ -1,4 +1,6 @@
-"""Times the feature store: point-in-time join, window aggregations, materialization, online reads. Prints one JSON object.
+"""Times the feature store: point-in-time join, window aggregations, materialization, online reads, on-demand features.
+
+Prints one JSON object.
 
     python bench/features.py [--sizes 1m,10m,50m] [--data FOLDER] [--only NAME,...] [--peers] [--feast PYTHON] [--limit-gib 3]
 
@@ -30,12 +32,14 @@ from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import FixedClock, Instant, instant
 from modelyard.core.digests import digest_of
 from modelyard.features import service
-from modelyard.features.domain import Entity, FeatureSet, FeatureView, Parquet
+from modelyard.features.domain import Entity, Feature, FeatureSet, FeatureView, OnDemand, Parquet
 from modelyard.features.history import History
 from modelyard.features.join import Questions, timeline, values_at
 from modelyard.features.materialization import carry_out, planned
 from modelyard.features.offline import instants_of, offline_values
+from modelyard.features.on_demand import computation
 from modelyard.features.online import OnlineReader
+from modelyard.features.parity import proved
 from modelyard.features.rows import CREATED, EVENT
 from modelyard.features.stored import Histories
 from modelyard.storage.database import Database
@@ -216,6 +220,29 @@ def online_reads(folder: Path) -> dict[str, Any]:
     return answer
 
 
+def on_demand(folder: Path) -> dict[str, Any]:
+    """A ratio of two features, held away from zero: one row and fifty as the gateway computes them, and a million as training does."""
+    ratio = OnDemand(
+        "ratio",
+        (Feature("short", "float64"), Feature("long", "float64")),
+        "float64",
+        "def ratio(short, long): return short / np.maximum(long, 1.0)",
+    )
+    ready, random = computation(ratio), np.random.default_rng(9)
+    cells = random.standard_normal((2, 10_000)).tolist()
+    pairs = list(zip(*cells, strict=True))
+    parts = [[column[first : first + 50] for column in cells] for first in range(0, 10_000, 50)]
+    million = {name: pl.Series(random.standard_normal(1_000_000)) for name in ratio.dtypes}
+    seconds = sorted(timed(lambda: ready.series(million, 1_000_000))[0] for _ in range(7))
+    return {
+        "one_row": percentiles(lambda n: ready.value(pairs[n % 10_000]), 20_000),
+        "50_rows": percentiles(lambda n: ready.values(parts[n % 200], 50), 5_000),
+        "1m_rows_ms": round(seconds[3] * 1000, 1),
+        "proof_ms": round(timed(lambda: proved(ratio))[0] * 1000, 1),
+        "plain_python_one_row": percentiles(lambda n: pairs[n % 10_000][0] / max(pairs[n % 10_000][1], 1.0), 20_000),
+    }
+
+
 def _bring(history: History, store: LmdbStore, upto_at: Instant) -> None:
     carry_out(store, [planned(history, store, upto_at)])
 
@@ -263,7 +290,7 @@ JOINS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "join_from_timeline": join_from_timeline,
     "windows_from_files": windows_from_files,
 }
-OTHERS: dict[str, Callable[[Path], dict[str, Any]]] = {"online_reads": online_reads, "replay": replay}
+OTHERS: dict[str, Callable[[Path], dict[str, Any]]] = {"online_reads": online_reads, "on_demand": on_demand, "replay": replay}
 PEERS: dict[str, Callable[[Path], dict[str, Any]]] = {"polars_asof": join_by_polars, "duckdb_asof": join_by_duckdb}
 
 

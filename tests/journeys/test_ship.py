@@ -23,7 +23,7 @@ PAGES = (
     "/serving/late",
     "/monitoring/late",
     "/features/weather",
-    "/features/on-demand/felt",
+    "/features/on-demand/delay_a_mile",
     "/deliveries",
     "/approvals",
 )

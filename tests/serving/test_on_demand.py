@@ -39,7 +39,8 @@ class Felt:
 
     def predict(self, matrix: Any, /) -> np.ndarray[Any, Any]:
         """The third column, null as -1."""
-        return np.nan_to_num(matrix[:, 2], nan=-1.0)
+        felt: np.ndarray[Any, Any] = matrix[:, 2]
+        return np.where(np.isnan(felt), -1.0, felt)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ function is called; a result that is no finite number is null. What may be run a
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -51,14 +51,13 @@ class Computation:
         self._of_values: Callable[..., Any] = _defined(code, _OF_VALUES)
         self._of_columns: Callable[..., Any] = _defined(code, _OF_COLUMNS)
         self._dtypes = tuple(function.dtypes.values())
-        self._makers = tuple(_NUMPY.get(dtype) for dtype in self._dtypes)
+        self._makers = tuple(_NUMPY.get(dtype, str) for dtype in self._dtypes)
         self._is_float = function.dtype == "float64"
         self._result = {"float64": float, "int64": int, "bool": bool}[function.dtype]
 
-    def of_values(self, given: Sequence[Any]) -> Value:
+    def of_values(self, given: Iterable[Any]) -> Value:
         """What the function itself gives for one row's inputs, none of them missing."""
-        made = [value if make is None else make(value) for value, make in zip(given, self._makers, strict=True)]
-        found: Value = self._result(self._of_values(*made))
+        found: Value = self._result(self._of_values(*[make(value) for make, value in zip(self._makers, given, strict=True)]))
         return found
 
     def of_columns(self, columns: Sequence[Column]) -> Column:
@@ -69,40 +68,36 @@ class Computation:
 
     def value(self, given: Sequence[Value]) -> Value:
         """The result for one row's inputs, in their order. Warnings of NumPy are the caller's to silence."""
-        inside: list[Any] = []
-        for value, make in zip(given, self._makers, strict=True):
-            if value is not None:
-                inside.append(value if make is None else make(value))
-            elif make is np.float64:
-                inside.append(np.nan)
-            else:
+        if None in given:
+            if any(value is None and make is not np.float64 for value, make in zip(given, self._makers, strict=True)):
                 return None
-        found: Value = self._result(self._of_values(*inside))
+            given = [np.nan if value is None else value for value in given]
+        found = self.of_values(given)
         return None if self._is_float and found - found != 0.0 else found  # type: ignore[operator]  # a float
 
     def values(self, given: Sequence[Sequence[Value]], rows: int) -> list[Value]:
-        """The results for rows whose inputs came as lists, None where there is none."""
-        with np.errstate(all="ignore"):
-            if rows <= FEW:
-                return [self.value(row) for row in zip(*given, strict=True)]
-            columns, known = [], np.ones(rows, dtype=np.bool_)
-            for cells, dtype in zip(given, self._dtypes, strict=True):
-                whole = cells
-                if None in cells and dtype != "float64":
-                    known &= np.array([cell is not None for cell in cells], dtype=np.bool_)
-                    whole = [_BLANK[dtype] if cell is None else cell for cell in cells]
-                columns.append(np.array(whole, dtype=_NUMPY.get(dtype, np.object_)))
-            found, known = self._computed(columns, known)
+        """The results for rows whose inputs came as lists, None where there is none. Warnings are the caller's to silence."""
+        if rows <= FEW:
+            return [self.value(row) for row in zip(*given, strict=True)]
+        columns, known = [], np.ones(rows, dtype=np.bool_)
+        for cells, dtype in zip(given, self._dtypes, strict=True):
+            whole = cells
+            if None in cells and dtype != "float64":
+                known &= np.array([cell is not None for cell in cells], dtype=np.bool_)
+                whole = [_BLANK[dtype] if cell is None else cell for cell in cells]
+            columns.append(np.array(whole, dtype=_NUMPY.get(dtype, np.object_)))
+        found, known = self._computed(columns, known)
         return [value if there else None for value, there in zip(found.tolist(), known.tolist(), strict=True)]
 
     def series(self, columns: Mapping[str, pl.Series], rows: int) -> pl.Series:
         """The results for whole columns, under the function's name. Raises BadLabels for a column of another type."""
         given, known = [], np.ones(rows, dtype=np.bool_)
         for name, dtype in self.function.dtypes.items():
-            column = columns[name].cast(POLARS_TYPE[dtype]) if dtype != "string" else columns[name].cast(pl.String)
-            if dtype != "float64" and column.null_count():
-                known &= column.is_not_null().to_numpy()
-            given.append(column.fill_null(_BLANK[dtype]).to_numpy())
+            column = columns[name].cast(POLARS_TYPE[dtype])
+            if column.null_count():
+                known &= column.is_not_null().to_numpy() if dtype != "float64" else True
+                column = column.fill_null(_BLANK[dtype])
+            given.append(column.to_numpy())
         with np.errstate(all="ignore"):
             found, known = self._computed(given, known)
         made = pl.Series(self.function.name, found)
@@ -173,15 +168,19 @@ class OnlineFunctions:
         One that is missing has its first missing input's reason.
         """
         columns = {name: given[name] for name in self._asked} | values.columns
-        for one in self._computations:
-            name = one.function.name
-            made = one.values([columns[need] for need in one.names], rows)
-            columns[name] = values.columns[name] = made
-            if None in made:
-                known = [values.missing[need] for need in one.names if need in values.missing]
-                for row in (row for row, value in enumerate(made) if value is None):
-                    reason = next((reasons[row] for reasons in known if row in reasons), Reason.NULL)
-                    values.missing.setdefault(name, {})[row] = reason
+        with np.errstate(all="ignore"):
+            for one in self._computations:
+                made = one.values([columns[need] for need in one.names], rows)
+                columns[one.function.name] = values.columns[one.function.name] = made
+                if None in made:
+                    _note_missing(one, made, values)
+
+
+def _note_missing(computation: Computation, made: Sequence[Value], values: OnlineValues) -> None:
+    known = [values.missing[need] for need in computation.names if need in values.missing]
+    values.missing[computation.function.name] = {
+        row: next((reasons[row] for reasons in known if row in reasons), Reason.NULL) for row, value in enumerate(made) if value is None
+    }
 
 
 def check_request(request: Sequence[Feature], rows: Sequence[Mapping[str, Value]]) -> None:

@@ -108,6 +108,7 @@ def test_a_rollback_helps_where_the_release_is_to_blame_and_not_where_the_data_a
         (ALERT, Context(stale=(WEATHER,), releases=(release(3, 1), release(1, 500)), views=VIEWS), "yard rollback late --to 1"),
         (ALERT, Context(quality=(MISSING,), views=VIEWS), "mend the values where they come from"),
         (msgspec.structs.replace(ALERT, kind=AlertKind.SKEW, subject="weather"), Context(views=VIEWS), "/features/weather"),
+        (msgspec.structs.replace(ALERT, kind=AlertKind.SKEW, subject="on-demand/felt"), Context(views=VIEWS), "processor and NumPy"),
         (ALERT, Context(views=VIEWS), "yard ship late"),
     ],
 )

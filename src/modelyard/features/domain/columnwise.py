@@ -71,7 +71,9 @@ _OTHERWISE: dict[tuple[DType, bool], str] = {
     ("int64", False): "whole * 1.0 is a float",
     ("int64", True): "a comparison gives a flag: whole != 0",
     ("float64", True): "a comparison gives a flag: number > 0.0",
-} | {("string", is_flag): "a text can be compared with == and !=" for is_flag in (False, True)}  # fmt: skip
+    ("string", False): "a text can be compared with == and !=",
+    ("string", True): "a comparison gives a flag: text == 'JFK'",
+}
 """What to write where one type stands, by whether a flag is asked for."""
 
 

@@ -48,14 +48,7 @@ class OnDemand(msgspec.Struct, frozen=True, omit_defaults=True):
                 raise InvalidDeclaration(f"the type of {one.name!r} is not said", hint=f"def {self.name}({one.name}: float, ...)")
         if self.dtype == "string":
             raise InvalidDeclaration(f"{self.name} gives a text", hint="let it give a number or a flag: -> float, int or bool")
-        function = parsed(self.source)
-        if function.name != self.name:
-            raise InvalidDeclaration(f"{self.name} is the function {function.name[:60]}", hint="a feature has the name of its function")
-        function.decorator_list, function.returns = [], None
-        for argument in function.args.args:
-            argument.annotation = None
-        runnable(function, self.dtypes, self.dtype)
-        force_setattr(self, "source", ast.unparse(function))
+        force_setattr(self, "source", _checked(self.source, self.name, self.inputs, self.dtype))
 
     @property
     def dtypes(self) -> dict[str, DType]:
@@ -66,6 +59,19 @@ class OnDemand(msgspec.Struct, frozen=True, omit_defaults=True):
     def digest(self) -> Digest:
         """Its version: the function with its types and numbers. Comments and its description are no part of it."""
         return _version(self)
+
+
+@functools.lru_cache(maxsize=1024)
+def _checked(source: str, name: str, inputs: tuple[Feature, ...], dtype: DType) -> str:
+    """The source in its one form. A gateway reads its assignment again and again, so what was found is remembered."""
+    function = parsed(source)
+    if function.name != name:
+        raise InvalidDeclaration(f"{name} is the function {function.name[:60]}", hint="a feature has the name of its function")
+    function.decorator_list, function.returns = [], None
+    for argument in function.args.args:
+        argument.annotation = None
+    runnable(function, {one.name: one.dtype for one in inputs if one.dtype is not None}, dtype)
+    return ast.unparse(function)
 
 
 @functools.lru_cache(maxsize=1024)

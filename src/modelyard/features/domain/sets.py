@@ -13,6 +13,8 @@ from modelyard.features.domain.on_demand import OnDemand
 from modelyard.features.domain.types import DType
 from modelyard.features.domain.views import Feature, FeatureSelection, FeatureView
 
+MOST_ON_DEMAND = 64
+
 
 class FeatureSet(msgspec.Struct, frozen=True, omit_defaults=True):
     """The exact features that a model reads, in order. Equal digests mean equal features, whatever the sets' names.
@@ -68,6 +70,10 @@ class FeatureSet(msgspec.Struct, frozen=True, omit_defaults=True):
         """Raises InvalidDeclaration where a function's name is taken, or an input is another type than the column of its name."""
         known: dict[str, DType | None] = {column.name: column.dtype for part in self.features for column in part.columns}
         known |= {key.name: key.dtype for key in self.keys}
+        if len(self.on_demand) > MOST_ON_DEMAND:
+            raise InvalidDeclaration(
+                f"feature set {self.name} computes {len(self.on_demand)} features on demand", hint=f"at most {MOST_ON_DEMAND} are taken"
+            )
         later = {one.name for one in self.on_demand}
         asked: dict[str, DType | None] = {}
         for one in self.on_demand:

@@ -93,6 +93,8 @@ def next_step(alert: Alert, ranked: tuple[Suspect, ...], advice: Rollback) -> st
     if stale:
         return f"mend what writes the source of {stale[0]}: once it has new rows, they are brought online and the fallback steps back"
     first = ranked[0] if ranked else None
+    if alert.kind is AlertKind.SKEW and "/" in alert.subject:
+        return f"compare processor and NumPy of gateway and worker: they compute one function otherwise, /features/{alert.subject}"
     if alert.kind is AlertKind.SKEW:
         return f"see what wrote {alert.subject} online besides its source: /features/{alert.subject}"
     if alert.kind is AlertKind.UNVERIFIED:
