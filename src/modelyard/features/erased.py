@@ -94,7 +94,7 @@ def opened_tombstones() -> Tombstones | None:
 def erased_state(view: FeatureView) -> str:
     """What tells that other rows of the view are left out than before; empty where none ever were."""
     found = () if _opened is None else _opened.of(view.entity.name)
-    return digest_of([[one.mark, one.erased_at] for one in found])[7:] if found else ""
+    return digest_of([[one.mark, str(one.erased_at)] for one in found])[7:] if found else ""
 
 
 def view_files(view: FeatureView, root: Path) -> OpenSource:
@@ -171,8 +171,8 @@ class _WithoutErased:
         """The keys of the source's rows that tombstones know, with the instant until which they are left out."""
         return _erased_keys(self._files, self._view, self._key, self._tombstones)
 
-    def _marks_of(self, found: pl.DataFrame) -> list[list[object]]:
-        return [[self._key.mark(self._view.entity.name, keys), until] for *keys, until in found.rows()]
+    def _marks_of(self, found: pl.DataFrame) -> list[list[str]]:
+        return [[self._key.mark(self._view.entity.name, keys), str(until)] for *keys, until in found.rows()]
 
 
 _lock = threading.Lock()
