@@ -76,7 +76,7 @@ def test_the_catalogue_is_paged_and_filtered(database: Database) -> None:
 def test_reuse_is_a_line_with_its_import_and_a_declaration_that_runs() -> None:
     assert reuse_of(CLICKS, "n_sum_1h").text == 'from models import class_clicks\n\nfeatures=[class_clicks["n_sum_1h"]]'
     found: dict[str, FeatureView] = {}
-    exec(declaration_of(CLICKS), found)  # type: ignore[arg-type] # noqa: S102 - our own text, whose other names are not asked for
+    exec(declaration_of(CLICKS), found)  # noqa: S102 - our own text, whose other names are not asked for
     made = found["class_clicks"]
     assert (made.name, made.names, made.source, made.entity) == (CLICKS.name, CLICKS.names, CLICKS.source, CLICKS.entity)
 
