@@ -21,7 +21,7 @@ from modelyard.features.erased import ErasureKey, open_tombstones
 from modelyard.features.layout import ENTITY, key_bytes, prefix
 from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.online import OnlineReader
-from modelyard.features.store import ERASURES
+from modelyard.features.store.erasures import ERASURES
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore, OnlineUnavailable

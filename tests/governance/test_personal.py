@@ -11,7 +11,7 @@ from modelyard.access.domain import SYSTEM
 from modelyard.features.domain import NewErasure
 from modelyard.features.erased import opened_tombstones
 from modelyard.features.service import apply_view, erase_entity, get_view
-from modelyard.features.store import ERASURES
+from modelyard.features.store.erasures import ERASURES
 from modelyard.fleet.service import get_trace
 from modelyard.governance.facts import Stores, personal_data
 from modelyard.governance.records import records_of

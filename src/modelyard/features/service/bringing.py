@@ -21,6 +21,7 @@ from modelyard.features.layout import Mark
 from modelyard.features.materialization import Change, carry_out, find_mark, planned, topped_up
 from modelyard.features.rules import cadence_us
 from modelyard.features.sources.queries import renew_queries
+from modelyard.features.store import erasures as erasures_store
 from modelyard.features.store import pushed as pushed_store
 from modelyard.features.topping import fresh_history
 from modelyard.ledger.domain import NewEntry
@@ -136,7 +137,7 @@ def _brought_online(
 ) -> list[Materialization]:
     with database.read() as snapshot:
         if tombstones := opened_tombstones():  # as they are now: what was erased a moment ago must not come back
-            tombstones.tell(store.list_tombstones(snapshot))
+            tombstones.tell(erasures_store.list_tombstones(snapshot))
         before = store.list_materializations(snapshot, [one.view.name for one in chosen])
         upto = snapshot.now() if upto_at is None else upto_at
     renew_queries(one.view.source for one in chosen)

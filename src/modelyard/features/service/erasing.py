@@ -11,6 +11,7 @@ from modelyard.features.domain import AppliedView, Entity, EntityNotFound, Erasu
 from modelyard.features.erased import ErasureKey, Tombstones, open_tombstones, opened_tombstones
 from modelyard.features.removal import remove_entity, remove_version
 from modelyard.features.service.bringing import PATIENCE_S, alone
+from modelyard.features.store import erasures as erasures_store
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database, Snapshot, Transaction
@@ -25,7 +26,7 @@ def open_erasures(database: Database, key: ErasureKey) -> None:
 
     def read() -> list[Tombstone]:
         with database.read() as snapshot:
-            return store.list_tombstones(snapshot)
+            return erasures_store.list_tombstones(snapshot)
 
     open_tombstones(Tombstones(key, read))
 
@@ -54,7 +55,7 @@ def erase_entity(database: Database, online: OnlineStore, principal: Principal, 
     done = database.write(lambda tx: _recorded(tx, principal, body, versions, (marks, tombstones.key.name)))
     with alone(online, PATIENCE_S):
         with database.read() as snapshot:
-            tombstones.tell(store.list_tombstones(snapshot))
+            tombstones.tell(erasures_store.list_tombstones(snapshot))
             kept = {(one.view.name, one.digest) for one in [*store.list_views(snapshot), *store.list_older(snapshot)]}
         gone = []
         for one, values in zip(versions, keys, strict=True):
@@ -70,13 +71,13 @@ def erase_entity(database: Database, online: OnlineStore, principal: Principal, 
 
 def list_erasures(snapshot: Snapshot, principal: Principal) -> list[Erasure]:
     """The erasures in the caller's teams, newest first; none of them holds a key."""
-    return [one for one, team in store.list_erasures(snapshot) if principal.may(Role.VIEWER, team)]
+    return [one for one, team in erasures_store.list_erasures(snapshot) if principal.may(Role.VIEWER, team)]
 
 
 def erasures_since(snapshot: Snapshot, feature_set: FeatureSet, at: Instant) -> list[Erasure]:
     """The erasures of the set's entities at `at` or later, newest first: what was read of them before may hold rows of theirs."""
     entities = {view.entity.name for view in feature_set.views}
-    return [one for one, _ in store.list_erasures(snapshot) if one.entity in entities and one.erased_at >= at]
+    return [one for one, _ in erasures_store.list_erasures(snapshot) if one.entity in entities and one.erased_at >= at]
 
 
 def personal_in(snapshot: Snapshot, feature_set: FeatureSet) -> tuple[str, ...]:
@@ -129,7 +130,7 @@ def _recorded(
         erased_at=Instant(tx.now()),
         erased_by=principal.id,
     )
-    store.put_erasure(tx, done, team, [Tombstone(body.entity, mark, marks[1], done.erased_at) for mark in marks[0]])
+    erasures_store.put_erasure(tx, done, team, [Tombstone(body.entity, mark, marks[1], done.erased_at) for mark in marks[0]])
     data = {"erasure": done.id, "views": list(done.views), "why": done.why}
     record(tx, NewEntry(type="features.entity_erased", subject=f"entity:{body.entity}", actor=principal.id, data=data, team_id=team))
     return done

@@ -15,6 +15,7 @@ from modelyard.core.names import nearest
 from modelyard.features import store
 from modelyard.features.domain import AppliedOnDemand, AppliedSet, FeatureConsumer, FeatureSet, OnDemand, OnDemandNotFound
 from modelyard.features.parity import Proof, proved
+from modelyard.features.store import on_demand as on_demand_store
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Snapshot, Transaction
@@ -36,7 +37,7 @@ def apply_on_demand(
     tx: Transaction, principal: Principal, function: OnDemand, proofs: Proofs, team_id: TeamId = DEFAULT_TEAM
 ) -> AppliedOnDemand:
     """Notes that a version may be run, by whom and on what proof, with an entry in the ledger; once. Raises NotAllowed."""
-    versions = store.list_on_demand(tx, function.name)
+    versions = on_demand_store.list_on_demand(tx, function.name)
     team = versions[0].team_id if versions else team_id
     require(principal, Role.CONTRIBUTOR, team)
     digest = function.digest
@@ -54,7 +55,7 @@ def apply_on_demand(
         applied_at=tx.now(),
         applied_by=principal.id,
     )
-    store.put_on_demand(tx, applied)
+    on_demand_store.put_on_demand(tx, applied)
     data = {
         "inputs": function.dtypes,
         "gives": function.dtype,
@@ -78,7 +79,7 @@ def called(function: OnDemand) -> list[str]:
 def check_trusted(snapshot: Snapshot, feature_set: FeatureSet) -> None:
     """Raises OnDemandNotFound where nobody has decided that a function of the set may be run."""
     for one in feature_set.on_demand:
-        if all(version.digest != one.digest for version in store.list_on_demand(snapshot, one.name)):
+        if all(version.digest != one.digest for version in on_demand_store.list_on_demand(snapshot, one.name)):
             raise OnDemandNotFound(
                 f"the on-demand feature {one.name} has not been applied in this version", hint="apply the function before the set"
             )
@@ -86,13 +87,15 @@ def check_trusted(snapshot: Snapshot, feature_set: FeatureSet) -> None:
 
 def list_on_demand(snapshot: Snapshot, principal: Principal) -> list[AppliedOnDemand]:
     """The on-demand features that the principal may see, by name, each in its newest version."""
-    newest = {one.function.name: one for one in reversed(store.list_on_demand(snapshot)) if principal.may(Role.VIEWER, one.team_id)}
+    newest = {
+        one.function.name: one for one in reversed(on_demand_store.list_on_demand(snapshot)) if principal.may(Role.VIEWER, one.team_id)
+    }
     return [newest[name] for name in sorted(newest)]
 
 
 def list_on_demand_versions(snapshot: Snapshot, principal: Principal, feature: str) -> list[AppliedOnDemand]:
     """All versions of an on-demand feature, the newest first. Raises OnDemandNotFound with the nearest name."""
-    found = [one for one in store.list_on_demand(snapshot, feature) if principal.may(Role.VIEWER, one.team_id)]
+    found = [one for one in on_demand_store.list_on_demand(snapshot, feature) if principal.may(Role.VIEWER, one.team_id)]
     if not found:
         known = [one.function.name for one in list_on_demand(snapshot, principal)]
         raise OnDemandNotFound(f"there is no on-demand feature {feature[:80]!r}", hint=nearest(feature, known))

@@ -1,6 +1,6 @@
 """The feature store's tables and all SQL over them: views and their versions, sets, materializations, readers. Owns rows.
 
-What is pushed stands in `pushed`.
+What is pushed stands in `pushed`, what is computed on demand in `on_demand`, what was erased in `erasures`.
 """
 
 import functools
@@ -104,22 +104,6 @@ CONSUMERS = sa.Table(
     sa.Index(None, "view_name"),
 )
 
-# A row is the decision that a version may be run, and never changes.
-ON_DEMAND = sa.Table(
-    "feature_on_demand",
-    METADATA,
-    sa.Column("name", sa.String, primary_key=True),
-    sa.Column("digest", sa.String, primary_key=True),
-    sa.Column("team_id", sa.String, nullable=False, index=True),
-    sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("definition", sa.LargeBinary, nullable=False),
-    sa.Column("proof_rows", sa.Integer, nullable=False),
-    sa.Column("proof_numpy", sa.String, nullable=False),
-    sa.Column("applied_at", sa.BigInteger, nullable=False),
-    sa.Column("applied_by", sa.String, nullable=False),
-    sa.UniqueConstraint("name", "number"),
-)
-
 # The versions of views that something served reads: they stay online, whatever stands under their names by now.
 READERS = sa.Table(
     "feature_readers",
@@ -131,19 +115,6 @@ READERS = sa.Table(
     sa.Column("team_id", sa.String, nullable=False),
     sa.Column("is_answering", sa.Boolean, nullable=False),
     sa.Index(None, "view_name", "digest"),
-)
-
-# Whose rows are not read any more. The key itself is nowhere: `mark` is a digest of it under the secret that `secret` names.
-ERASURES = sa.Table(
-    "feature_erasures",
-    METADATA,
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column("entity", sa.String, nullable=False),
-    sa.Column("mark", sa.String, primary_key=True),
-    sa.Column("secret", sa.String, nullable=False),
-    sa.Column("team_id", sa.String, nullable=False),
-    sa.Column("erased_at", sa.BigInteger, nullable=False),
-    sa.Column("document", sa.LargeBinary, nullable=False),
 )
 
 _VIEW_COLUMNS = ["team_id", "number", "root", "definition", "applied_at", "applied_by"]
@@ -158,9 +129,6 @@ _READ = sa.select(READERS.c.digest).where(READERS.c.view_name == VIEW_VERSIONS.c
 _STANDING = sa.select(VIEWS.c.digest).where(VIEWS.c.name == VIEW_VERSIONS.c.name, VIEWS.c.digest == VIEW_VERSIONS.c.digest)
 _ALL_OLDER = sa.select(VIEW_VERSIONS).where(_READ.exists(), ~_STANDING.exists()).order_by(VIEW_VERSIONS.c.name, VIEW_VERSIONS.c.number)
 _SOME_OLDER = _ALL_OLDER.where(VIEW_VERSIONS.c.name.in_(_NAMES))
-_TOMBSTONES = sa.select(
-    ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret, sa.func.max(ERASURES.c.erased_at).label("erased_at")
-).group_by(ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret)
 _ALL_BROUGHT = sa.select(MATERIALIZATIONS)
 _SOME_BROUGHT = _ALL_BROUGHT.where(MATERIALIZATIONS.c.view_name.in_(_NAMES))
 
@@ -246,41 +214,6 @@ def find_set_of(snapshot: Snapshot, digest: Digest) -> AppliedSet | None:
 def list_sets(snapshot: Snapshot) -> list[AppliedSet]:
     """The sets that stand, by name."""
     return [_set(row) for row in snapshot.connection.execute(sa.select(SETS).order_by(SETS.c.name))]
-
-
-def put_on_demand(tx: Transaction, applied: AppliedOnDemand) -> None:
-    """Keeps a version that may be run."""
-    row = {
-        "name": applied.function.name,
-        "digest": applied.digest,
-        "team_id": applied.team_id,
-        "number": applied.number,
-        "definition": msgspec.json.encode(applied.function),
-        "proof_rows": applied.rows,
-        "proof_numpy": applied.numpy,
-        "applied_at": applied.applied_at,
-        "applied_by": applied.applied_by,
-    }
-    tx.connection.execute(sa.insert(ON_DEMAND).values(row))
-
-
-def list_on_demand(snapshot: Snapshot, name: str | None = None) -> list[AppliedOnDemand]:
-    """All versions, of one on-demand feature or of all, by name and the newest first."""
-    query = sa.select(ON_DEMAND).order_by(ON_DEMAND.c.name, ON_DEMAND.c.number.desc())
-    found = snapshot.connection.execute(query if name is None else query.where(ON_DEMAND.c.name == name))
-    return [
-        AppliedOnDemand(
-            function=msgspec.json.decode(row.definition, type=OnDemand),
-            digest=Digest(row.digest),
-            number=row.number,
-            team_id=TeamId(row.team_id),
-            rows=row.proof_rows,
-            numpy=row.proof_numpy,
-            applied_at=Instant(row.applied_at),
-            applied_by=PrincipalId(row.applied_by),
-        )
-        for row in found
-    ]
 
 
 def put_materializations(tx: Transaction, items: Sequence[tuple[Materialization, TeamId]]) -> None:
@@ -391,26 +324,6 @@ def delete_materializations(tx: Transaction, versions: Sequence[tuple[str, Diges
     for name, digest in versions:
         where = (MATERIALIZATIONS.c.view_name == name) & (MATERIALIZATIONS.c.digest == digest)
         tx.connection.execute(sa.delete(MATERIALIZATIONS).where(where))
-
-
-def put_erasure(tx: Transaction, erasure: Erasure, team: TeamId, tombstones: Sequence[Tombstone]) -> None:
-    """Keeps an erasure, and the marks by which its rows are known: one for each form that the key has had."""
-    common = {"id": erasure.id, "team_id": team, "document": msgspec.json.encode(erasure)}
-    upsert(tx, ERASURES, [msgspec.structs.asdict(one) | common for one in tombstones], ["id", "mark"])
-
-
-def list_tombstones(snapshot: Snapshot) -> list[Tombstone]:
-    """What is not read any more: each mark once, with its last erasure."""
-    rows = snapshot.connection.execute(_TOMBSTONES)
-    return [Tombstone(row.entity, row.mark, row.secret, Instant(row.erased_at)) for row in rows]
-
-
-def list_erasures(snapshot: Snapshot) -> list[tuple[Erasure, TeamId]]:
-    """All erasures and whose they are, newest first."""
-    query = sa.select(ERASURES.c.document, ERASURES.c.team_id).order_by(ERASURES.c.erased_at.desc(), ERASURES.c.id.desc())
-    # One row for each mark.
-    found = {row.document: TeamId(row.team_id) for row in snapshot.connection.execute(query)}
-    return [(msgspec.json.decode(document, type=Erasure), team) for document, team in found.items()]
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,0 +1,49 @@
+"""Erasures of entities' values, and the marks by which their rows are known. Owns these rows, and all SQL over them."""
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from modelyard.access.domain import TeamId
+from modelyard.core.clock import Instant
+from modelyard.features.domain import Erasure, Tombstone
+from modelyard.storage.database import Snapshot, Transaction
+from modelyard.storage.schema import METADATA, upsert
+
+# Whose rows are not read any more. The key itself is nowhere: `mark` is a digest of it under the secret that `secret` names.
+ERASURES = sa.Table(
+    "feature_erasures",
+    METADATA,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("entity", sa.String, nullable=False),
+    sa.Column("mark", sa.String, primary_key=True),
+    sa.Column("secret", sa.String, nullable=False),
+    sa.Column("team_id", sa.String, nullable=False),
+    sa.Column("erased_at", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+)
+
+_TOMBSTONES = sa.select(
+    ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret, sa.func.max(ERASURES.c.erased_at).label("erased_at")
+).group_by(ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret)
+
+
+def put_erasure(tx: Transaction, erasure: Erasure, team: TeamId, tombstones: Sequence[Tombstone]) -> None:
+    """Keeps an erasure, and the marks by which its rows are known: one for each form that the key has had."""
+    common = {"id": erasure.id, "team_id": team, "document": msgspec.json.encode(erasure)}
+    upsert(tx, ERASURES, [msgspec.structs.asdict(one) | common for one in tombstones], ["id", "mark"])
+
+
+def list_tombstones(snapshot: Snapshot) -> list[Tombstone]:
+    """What is not read any more: each mark once, with its last erasure."""
+    rows = snapshot.connection.execute(_TOMBSTONES)
+    return [Tombstone(row.entity, row.mark, row.secret, Instant(row.erased_at)) for row in rows]
+
+
+def list_erasures(snapshot: Snapshot) -> list[tuple[Erasure, TeamId]]:
+    """All erasures and whose they are, newest first."""
+    query = sa.select(ERASURES.c.document, ERASURES.c.team_id).order_by(ERASURES.c.erased_at.desc(), ERASURES.c.id.desc())
+    # One row for each mark.
+    found = {row.document: TeamId(row.team_id) for row in snapshot.connection.execute(query)}
+    return [(msgspec.json.decode(document, type=Erasure), team) for document, team in found.items()]
