@@ -1,9 +1,27 @@
 """Two models of the flights out of New York. Both answer two hours before the hour of departure, from what is known then."""
 
 import lightgbm
+import numpy as np
 import polars as pl
 
-from modelyard import Entity, FeatureView, Parquet, Window, canary, constant, drift, gate, model, numbers, on, performance, quality, rows
+from modelyard import (
+    Aggregate,
+    Entity,
+    FeatureView,
+    Parquet,
+    Window,
+    canary,
+    constant,
+    drift,
+    gate,
+    model,
+    numbers,
+    on,
+    on_demand,
+    performance,
+    quality,
+    rows,
+)
 
 airport = Entity("origin", description="One of the three airports of New York")
 plane = Entity("tailnum", description="A plane by its tail number")
@@ -21,7 +39,7 @@ airport_delays = FeatureView(
     "airport_delays",
     airport,
     Parquet("data/departures.parquet", timestamp="departed_at", created="recorded_at"),
-    aggregate={"dep_delay": ["mean", "count"]},
+    aggregate=[Aggregate("dep_delay", ["mean", "p90", "count"]), Aggregate("dep_delay", "count", where="dep_delay >= 15", name="late")],
     windows=[Window("2h"), Window("1d")],
     freshness="12h",
     owner="ops-analytics",
@@ -36,6 +54,13 @@ inbound = FeatureView(
     owner="ops-analytics",
     description="How late the plane was when it last landed",
 )
+
+
+@on_demand
+def late_share_2h(late_count_2h: int, dep_delay_count_2h: int) -> float:
+    """The share of the airport's departures of the last two hours that left at least 15 minutes late; 0 where there were none."""
+    return late_count_2h / np.maximum(dep_delay_count_2h, 1)
+
 
 # What both models are asked with, beside the keys `origin` and `tailnum`.
 REQUEST = {"carrier": pl.String, "dest": pl.String, "distance": pl.Int64, "hour": pl.Int64}
@@ -53,7 +78,7 @@ GATES = [
     owner="ops-analytics",
     risk="limited",
     purpose="Warn passengers of a late arrival, two hours before the hour of their departure.",
-    features=[weather, airport_delays, inbound],
+    features=[weather, airport_delays, inbound, late_share_2h],
     request=REQUEST,
     rows=rows(FLIGHTS, timestamp="scheduled_at", known="landed_at", history="180d"),
     as_of="2h before scheduled_hour",
@@ -74,7 +99,7 @@ def late_arrival(rows: pl.DataFrame, *, trees: int = 120, leaves: int = 31, rate
     owner="ground-handling",
     risk="limited",
     purpose="Plan crews and gates for flights that will leave late.",
-    features=[weather, airport_delays, inbound],
+    features=[weather, airport_delays, inbound, late_share_2h],
     request=REQUEST,
     rows=rows(FLIGHTS, timestamp="scheduled_at", known="departed_at", history="180d"),
     as_of="2h before scheduled_hour",

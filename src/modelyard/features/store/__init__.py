@@ -13,16 +13,12 @@ from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.features.domain import (
-    AppliedOnDemand,
     AppliedSet,
     AppliedView,
-    Erasure,
     FeatureConsumer,
     FeatureSet,
     FeatureView,
     Materialization,
-    OnDemand,
-    Tombstone,
     ViewReader,
 )
 from modelyard.storage.database import Snapshot, Transaction
