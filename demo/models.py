@@ -1,7 +1,6 @@
 """Two models of the flights out of New York. Both answer two hours before the hour of departure, from what is known then."""
 
 import lightgbm
-import numpy as np
 import polars as pl
 
 from modelyard import (
@@ -57,9 +56,9 @@ inbound = FeatureView(
 
 
 @on_demand
-def late_share_2h(late_count_2h: int, dep_delay_count_2h: int) -> float:
-    """The share of the airport's departures of the last two hours that left at least 15 minutes late; 0 where there were none."""
-    return late_count_2h / np.maximum(dep_delay_count_2h, 1)
+def delay_rise(dep_delay_mean_2h: float, dep_delay_mean_1d: float) -> float:
+    """How many minutes later the airport's flights of the last two hours have left than those of the last day."""
+    return dep_delay_mean_2h - dep_delay_mean_1d
 
 
 # What both models are asked with, beside the keys `origin` and `tailnum`.
@@ -78,7 +77,7 @@ GATES = [
     owner="ops-analytics",
     risk="limited",
     purpose="Warn passengers of a late arrival, two hours before the hour of their departure.",
-    features=[weather, airport_delays, inbound, late_share_2h],
+    features=[weather, airport_delays, inbound, delay_rise],
     request=REQUEST,
     rows=rows(FLIGHTS, timestamp="scheduled_at", known="landed_at", history="180d"),
     as_of="2h before scheduled_hour",
@@ -99,7 +98,7 @@ def late_arrival(rows: pl.DataFrame, *, trees: int = 120, leaves: int = 31, rate
     owner="ground-handling",
     risk="limited",
     purpose="Plan crews and gates for flights that will leave late.",
-    features=[weather, airport_delays, inbound, late_share_2h],
+    features=[weather, airport_delays, inbound, delay_rise],
     request=REQUEST,
     rows=rows(FLIGHTS, timestamp="scheduled_at", known="departed_at", history="180d"),
     as_of="2h before scheduled_hour",
