@@ -139,7 +139,8 @@ def show_parts(named: str = "late_arrival") -> Parts:
     """Shows one of every part."""
     charts = (data.loss(), data.drift(), data.shift(), data.trade())
     return Parts(
-        crumbs=data.CRUMBS, charts=charts, lineage=data.LINEAGE, steps=data.STEPS, failed=data.FAILED, moments=data.MOMENTS, changes=data.CHANGES,
+        crumbs=data.CRUMBS, charts=charts, lineage=data.LINEAGE,
+        steps=data.STEPS, failed=data.FAILED, moments=data.MOMENTS, changes=data.CHANGES,
         choices=data.CHOICES, digest=data.DIGEST, code=data.CODE, named=named,
     )  # fmt: skip
 
