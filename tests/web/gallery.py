@@ -19,6 +19,7 @@ from modelyard.web.binding import Resources
 from modelyard.web.charts import Chart
 from modelyard.web.frame import Shell, Viewer
 from modelyard.web.headers import secured
+from modelyard.web.lanes import Lanes
 from modelyard.web.live import Change as Changed
 from modelyard.web.live import Feed, Hub, live_route
 from modelyard.web.openapi import document
@@ -73,6 +74,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     crumbs: tuple[Link, ...]
     charts: tuple[Chart, ...]
+    lineage: Lanes
     steps: tuple[Step, ...]
     failed: tuple[Step, ...]
     moments: tuple[Moment, ...]
@@ -137,7 +139,8 @@ def show_parts(named: str = "late_arrival") -> Parts:
     """Shows one of every part."""
     charts = (data.loss(), data.drift(), data.shift(), data.trade())
     return Parts(
-        crumbs=data.CRUMBS, charts=charts, steps=data.STEPS, failed=data.FAILED, moments=data.MOMENTS, changes=data.CHANGES,
+        crumbs=data.CRUMBS, charts=charts, lineage=data.LINEAGE,
+        steps=data.STEPS, failed=data.FAILED, moments=data.MOMENTS, changes=data.CHANGES,
         choices=data.CHOICES, digest=data.DIGEST, code=data.CODE, named=named,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ import msgspec
 
 from modelyard.core.clock import SECOND, Instant
 from modelyard.web.charts import Band, Bar, Bin, Chart, Dot, Event, Plane, Point, Series, bars, histograms, lines, scatter
+from modelyard.web.lanes import Knot, Lane, lanes_of
 from modelyard.web.parts import Change, Chip, Choice, Link, Moment, Pager, Step, Tone
 
 NOW = Instant(1_795_467_600_000_000)
@@ -161,3 +162,12 @@ DIGEST = "sha256:9f2c5a17b3d0c4e8f6a1927de0b45c3188fa02b7d9e64c115a3f7b20c8d4e17
 CODE = """airport = Entity("origin", dtype=pl.String)
 weather = FeatureView("weather", entity=airport, ttl="3h",
                       source=Parquet("weather.parquet", timestamp="time_hour"))"""
+
+LINEAGE = lanes_of(
+    "where the weather comes from",
+    [
+        Lane("Source", (Knot(id="s", label="data/<weather>.parquet", note="Parquet"),)),
+        Lane("Models", (Knot(id="m", label="late", href="/models/late", tone="good", is_here=True),)),
+    ],
+    [("s", "m")],
+)
