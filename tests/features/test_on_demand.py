@@ -223,6 +223,11 @@ def test_one_row_some_rows_and_a_column_give_the_same_nulls_and_bits(rows: list[
     assert all(value is None for (_, value), is_missing in zip(whole, missing, strict=True) if is_missing)
 
 
+def test_a_column_with_gaps_between_its_values_gives_what_one_without_gives() -> None:
+    ready, values = computation(function("np.exp(a)", FLOAT)), np.random.default_rng(3).standard_normal(999)
+    assert exactly(ready.of_columns([values[::-1]])[::-1].tolist()) == exactly(ready.of_columns([values]).tolist())
+
+
 def test_a_null_float_is_nan_inside_and_what_is_no_finite_number_is_null() -> None:
     ready = computation(function("np.where(np.isnan(a), -1.0, 1 / a)", FLOAT))
     with np.errstate(all="ignore"):
