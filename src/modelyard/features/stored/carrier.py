@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def _joined(address: str) -> str:
     try:
         away = refusal(address)
         if not away:
-            ray.init(address=address, namespace=f"modelyard-{time.time_ns()}", log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         return str(error)
     else:
