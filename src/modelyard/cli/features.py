@@ -46,7 +46,7 @@ def get(feature_set: Annotated[str, Parameter(name="SET")], /, *keys: str, json:
     """
     with connected() as client:
         found = client.get_feature_set(feature_set).set
-        rows: list[dict[str, Cell]] = [{**entity_of(found.keys, feature_set, key)} for key in keys]
+        rows: list[dict[str, Cell]] = [_entity(found, key) for key in keys]
         if not rows:
             raise InvalidInput(f"no entity of {feature_set} is asked for", hint=f"yard features get {feature_set} {_example(found.keys)}")
         values = client.read_features(feature_set, rows)
