@@ -18,12 +18,13 @@ from modelyard.core.errors import Conflict, ModelyardError, Overloaded
 from modelyard.features import store
 from modelyard.features.domain import AppliedView, Materialization, Push, Pushed, PushedSource, Value
 from modelyard.features.materialization import carry_out, find_mark
-from modelyard.features.service.bringing import PATIENCE_S, alone, brought_by, planned_of
+from modelyard.features.service.bringing import PATIENCE_S, alone, brought_by, heed_erasures, planned_of
 from modelyard.features.service.pushed_sources import get_pushed_source
 from modelyard.features.sources.events import columns_of, frame_of, packed
 from modelyard.features.sources.pushed import table_of
 from modelyard.features.store import pushed as pushed_store
 from modelyard.features.store.pushed import KeptPush, Packed
+from modelyard.features.topping import place_of
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database, Snapshot, Transaction
@@ -88,6 +89,7 @@ def _shown(database: Database, online: OnlineStore, views: Sequence[AppliedView]
     try:
         with alone(online, PATIENCE_S):
             with database.read() as snapshot:
+                heed_erasures(snapshot)
                 known = pushed_store.find_source(snapshot, pushed.source)
                 waiting = [] if known is None else [one for one in views if not _is_shown(snapshot, online, known, one, pushed)]
             if known is not None and waiting:
@@ -104,7 +106,7 @@ def _is_shown(snapshot: Snapshot, online: OnlineStore, known: PushedSource, appl
     mark = find_mark(online, applied.view)
     if mark is None or mark.upto_at < pushed.pushed_at:
         return False
-    place = pushed_store.find_place(snapshot, known, mark.source)
+    place = place_of(snapshot, applied.view, known, mark)
     return place is not None and place >= pushed.number
 
 
