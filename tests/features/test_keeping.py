@@ -4,7 +4,7 @@ import pytest
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
 from modelyard.features import service
-from modelyard.features.domain import FeatureSet, FeatureView
+from modelyard.features.domain import FeatureSet, FeatureView, ViewReader
 from modelyard.features.stored import Histories
 from modelyard.features.stored.histories import source_of
 from modelyard.features.stored.upkeep import FOLDER, forgotten
@@ -74,6 +74,15 @@ def test_the_old_version_stays_used_while_a_consumer_reads_it(database: Database
     applied = service.apply_features(database, SYSTEM, [LATE], root).sets[0].set
     database.write(lambda tx: service.put_consumer(tx, "late", "/models/late", applied, DEFAULT_TEAM))
     service.apply_features(database, SYSTEM, [FeatureSet("late", [WINDS])], root)
+    assert service.keep_histories(database, histories, "w1") == 3
+
+
+@SQLITE
+def test_the_old_version_stays_used_while_something_served_reads_it(database: Database, root: Path, histories: Histories) -> None:
+    view = service.apply_features(database, SYSTEM, [LATE], root).sets[0].set.views[0]
+    service.apply_features(database, SYSTEM, [FeatureSet("late", [WINDS])], root)
+    reader = ViewReader(reader="late v1", view=view.name, digest=view.digest, is_answering=False)
+    database.write(lambda tx: service.put_readers(tx, "endpoint:late", DEFAULT_TEAM, [reader]))
     assert service.keep_histories(database, histories, "w1") == 3
 
 

@@ -9,21 +9,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from modelyard.access.domain import SYSTEM
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
 from modelyard.core.clock import FixedClock, moment
 from modelyard.core.digests import Digest
 from modelyard.features import service
-from modelyard.features.domain import FeatureView, Pushed
+from modelyard.features.domain import FeatureSet, FeatureView, Pushed, ViewReader
 from modelyard.features.history import load_history
 from modelyard.features.materialization import Change, find_mark, planned
+from modelyard.features.online import OnlineReader
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.idempotency import UNDER_WAY, Attempt
 from modelyard.storage.online import LmdbStore, open_online
 from modelyard.storage.replay import begin_replay, clock_of
 from modelyard.storage.tables import Tables
-from tests.features.shop import ON_SQLITE, Shop, click
+from tests.features.shop import LAST, ON_SQLITE, Shop, click
 
 
 def test_an_event_is_online_and_offline_once_its_push_is_answered(shop: Shop, clock: FixedClock) -> None:
@@ -179,6 +181,22 @@ def test_a_push_that_dies_before_it_is_online_comes_online_with_the_next(
     clock.advance(1)
     assert shop.read("ann")["amount_sum_1d"] == [3.0]
     assert shop.offline("ann", "bob") == shop.read("ann", "bob")
+
+
+@ON_SQLITE
+def test_an_older_version_that_something_served_reads_is_online_once_a_push_is_answered(
+    shop: Shop, clock: FixedClock, tmp_path: Path
+) -> None:
+    older = next(one for one in applied_views(shop) if one.name == "last_click")
+    service.apply_features(shop.database, SYSTEM, [FeatureSet("clicks", [replace(LAST, ttl="3h")])], tmp_path)
+    reader = ViewReader(reader="shop v1", view=older.name, digest=older.digest, is_answering=True)
+    shop.database.write(lambda tx: service.put_readers(tx, "endpoint:shop", DEFAULT_TEAM, [reader]))
+    for amount in (2.0, 3.0):
+        shop.push(click(amount=amount))
+        clock.advance(1)
+        shop.flush()
+        found = OnlineReader(FeatureSet("older", [older])).read(shop.online, [{"user": "ann"}], shop.database.clock.now())
+        assert found.columns["amount"] == shop.read("ann")["amount"] == [amount]
 
 
 def test_pushes_flushes_and_materializations_at_once_lose_and_double_nothing(shop: Shop, clock: FixedClock) -> None:

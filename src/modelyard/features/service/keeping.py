@@ -24,8 +24,8 @@ LOG = logging.getLogger("modelyard.features")
 def keep_histories(database: Database, histories: Histories, holder: str) -> int:
     """Looks after all stored histories once; how many were changed or removed. None while another process is at it.
 
-    Used are the versions that stand, and those that a consumer's set reads. A source that cannot be read is told in the log;
-    while there is one, nothing is removed.
+    Used are the versions that stand, and those that something served or a consumer's set reads. A source that cannot be read is told
+    in the log; while there is one, nothing is removed.
     """
     with database.read() as snapshot:
         used, now = _used(snapshot), snapshot.wall()
@@ -63,7 +63,7 @@ def _kept(histories: Histories, one: AppliedView) -> tuple[str | None, bool]:
 
 
 def _used(snapshot: Snapshot) -> Sequence[AppliedView]:
-    found = {(one.view.name, one.digest): one for one in store.list_views(snapshot)}
+    found = {(one.view.name, one.digest): one for one in (*store.list_views(snapshot), *store.list_older(snapshot))}
     for digest in {one.set_digest for one in store.list_consumers(snapshot)}:
         consumed = store.find_set_of(snapshot, digest)
         for view in () if consumed is None else consumed.set.views:

@@ -49,7 +49,7 @@ def push_events(database: Database, online: OnlineStore, principal: Principal, s
     """
     with database.read() as snapshot:
         known = get_pushed_source(snapshot, principal, source)
-        views = _views_over(snapshot, source)
+        views = _views_over(snapshot, known.declaration)
     require(principal, Role.CONTRIBUTOR, known.team_id)
     if known.events - known.flushed_events > MOST_WAITING:
         raise Overloaded(f"{known.events - known.flushed_events} events of {source} wait to be flushed", hint="is the worker running?")
@@ -68,8 +68,10 @@ def _sent_as() -> str:
     return "" if attempt is None else digest_of([attempt.caller, attempt.key, attempt.request])
 
 
-def _views_over(snapshot: Snapshot, source: str) -> list[AppliedView]:
-    return [one for one in store.list_views(snapshot) if isinstance(one.view.source, Push) and one.view.source.name == source]
+def _views_over(snapshot: Snapshot, declaration: Push) -> list[AppliedView]:
+    """The versions that stand over the source, and the older ones of its declaration that something served reads."""
+    standing = [one for one in store.list_views(snapshot) if isinstance(one.view.source, Push) and one.view.source.name == declaration.name]
+    return standing + [one for one in store.list_older(snapshot) if one.view.source == declaration]
 
 
 def _taken(tx: Transaction, declaration: Push, batch: Packed) -> Pushed:
@@ -150,7 +152,7 @@ def _flush_some(within: Flushing, name: str) -> int:
         return 0
     with database.read() as snapshot:
         kept = pushed_store.list_kept(snapshot, known, upto=planned)
-        views = _views_over(snapshot, name)
+        views = _views_over(snapshot, known.declaration)
     if not kept or kept[0].number != known.flushed_pushes + 1:
         return 0  # another worker has flushed them meanwhile
     frame = frame_of(known.declaration, ((one.number, one.pushed_at, one.content) for one in kept))
