@@ -1,5 +1,6 @@
 """Erasure: an entity's values leave every version online, come back from no source, and leave a record that names no key."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -214,6 +215,26 @@ def test_an_erasure_that_was_cut_short_is_made_good_by_the_next_materialization_
         assert online_now(database, store, applied)["balance"] == [None, 2.0]
         store.close()
         assert not holds_account(tmp_path / finish, applied)
+
+
+def test_rows_that_a_first_materialization_left_when_it_died_are_erased(
+    database: Database, online: LmdbStore, applied: FeatureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LmdbStore, "at_once", 1)
+    whole, calls = LmdbStore.put_many, itertools.count()
+
+    def dying(*given: Any, **named: Any) -> None:
+        if next(calls) == 2:  # both rows are written
+            raise OnlineUnavailable("killed", hint="")
+        whole(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LmdbStore, "put_many", dying)
+        with pytest.raises(OnlineUnavailable):
+            service.materialize(database, online, SYSTEM, ["balance"])
+    service.erase_entity(database, online, SYSTEM, WHO)
+    service.materialize(database, online, SYSTEM)
+    assert online_now(database, online, applied)["balance"] == [None, 2.0]
 
 
 def holds_account(folder: Path, feature_set: FeatureSet) -> bool:
