@@ -23,9 +23,11 @@ from modelyard.features.layout import ENTITY, key_bytes, prefix
 from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.online import OnlineReader
 from modelyard.features.store.erasures import ERASURES
+from modelyard.features.stored import Histories
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore, OnlineUnavailable
+from modelyard.storage.tables import Tables
 from tests.features.conftest import at
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -183,6 +185,16 @@ def test_the_digest_of_a_source_changes_only_where_it_held_the_entity(database: 
     assert digests() == before
     service.erase_entity(database, online, SYSTEM, WHO)
     assert not set(digests()) & set(before)
+
+
+def test_a_source_with_erasures_is_not_hashed_again_for_each_join(
+    database: Database, online: LmdbStore, applied: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.erase_entity(database, online, SYSTEM, WHO)
+    histories = Histories(Tables.open(f"file://{tmp_path}/tables"))
+    first = histories.ready(applied.views[0], tmp_path)
+    monkeypatch.setattr("modelyard.features.sources.files.digest_file", lambda _: pytest.fail("hashed again"))
+    assert histories.ready(applied.views[0], tmp_path) == first
 
 
 class Dying(LmdbStore):

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import polars as pl
@@ -166,8 +167,11 @@ class _WithoutErased:
         """What stands for its content in evidence: the source's own digest where it holds no row of an erased entity."""
         if isinstance(self._view.source, Push):
             return pushed_digest(_state_of(self._tombstones), self._files.digest())
-        found = self._erased()
-        return self._files.digest() if found.is_empty() else digest_of([self._files.digest(), sorted(self._marks_of(found))])
+        return _once(_digests, self._state(), self._digest)
+
+    def _digest(self) -> Digest:
+        found, digest = self._erased(), self._files.digest()
+        return digest if found.is_empty() else digest_of([digest, sorted(self._marks_of(found))])
 
     def schema(self) -> Mapping[str, pl.DataType]:
         """Its columns and their types."""
@@ -193,31 +197,41 @@ class _WithoutErased:
         return joined.with_columns(hidden).select(rows.collect_schema().names())
 
     def _erased(self) -> pl.DataFrame:
-        """The keys of the source's rows that tombstones know, with the instant until which they are left out."""
-        return _erased_keys(self._files, self._view, self._key, self._tombstones)
+        """The keys of the source's rows that tombstones know, with the instant until which they are left out.
+
+        Each state of a source is looked through once: it is hashed key by key.
+        """
+        return _once(_found, self._state(), self._look)
+
+    def _look(self) -> pl.DataFrame:
+        view, rows = self._view, self._files.scan()
+        known = rows.select(key_expressions(view.entity.keys, self._files.schema())).drop_nulls().unique().collect(engine="streaming")
+        return _known_keys(known.select(key.name for key in view.entity.keys), view, self._key, self._tombstones)
+
+    def _state(self) -> Hashable:
+        return self._view.digest, self._files.place, self._files.state, self._key.name, self._tombstones
 
     def _marks_of(self, found: pl.DataFrame) -> list[list[str]]:
         return [[self._key.mark(self._view.entity.name, keys), str(until)] for *keys, until in found.rows()]
 
 
+Made = TypeVar("Made")
 _lock = threading.Lock()
 _found: OrderedDict[Hashable, pl.DataFrame] = OrderedDict()
+_digests: OrderedDict[Hashable, Digest] = OrderedDict()
 
 
-def _erased_keys(files: OpenSource, view: FeatureView, key: ErasureKey, tombstones: tuple[Tombstone, ...]) -> pl.DataFrame:
-    """The keys among the source's that tombstones know. Each state of a source is looked through once: it is hashed key by key."""
-    names = [one.name for one in view.entity.keys]
-    kept = (view.digest, files.place, files.state, key.name, tombstones)
+def _once(known: OrderedDict[Hashable, Made], of: Hashable, make: Callable[[], Made]) -> Made:
+    """What `make` gives, remembered for the last few that were asked for."""
     with _lock:
-        if kept in _found:
-            _found.move_to_end(kept)
-            return _found[kept]
-    known = files.scan().select(key_expressions(view.entity.keys, files.schema())).drop_nulls().unique().collect(engine="streaming")
-    made = _known_keys(known.select(names), view, key, tombstones)
+        if of in known:
+            known.move_to_end(of)
+            return known[of]
+    made = make()
     with _lock:
-        _found[kept] = made
-        while len(_found) > _REMEMBERED:
-            _found.popitem(last=False)
+        known[of] = made
+        while len(known) > _REMEMBERED:
+            known.popitem(last=False)
     return made
 
 
