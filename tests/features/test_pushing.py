@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,20 @@ def test_a_large_change_that_was_cut_short_is_made_good_by_the_next_push(
     clock.advance(1)
     assert shop.read("ann", "bob", "cy", "eve")["amount_sum_1d"] == [1.5, 1.5, 3.5, 1.5]
     check_against_all_rows(shop, tmp_path)
+
+
+@ON_SQLITE
+def test_files_that_were_merged_do_not_stay_for_ever(
+    shop: Shop, clock: FixedClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("modelyard.features.service.pushing.TIDY_EVERY", 2)
+    monkeypatch.setattr(shop.tables, "vacuum", partial(shop.tables.vacuum, retention_hours=0))
+    for _ in range(6):
+        shop.push(click())
+        shop.flush()
+    assert 0 < len([*(tmp_path / "tables" / "pushed_events" / "clicks.delta").glob("*.parquet")]) < 4
+    clock.advance(1)
+    assert shop.offline("ann") == shop.read("ann")
 
 
 @pytest.mark.server

@@ -210,7 +210,11 @@ def _is_newer(item: Materialization, standing: Materialization | None) -> bool:
 
 
 def _tidy(tables: Tables, name: str, version: int) -> None:
-    """Merges the table's small files after every so many versions; another worker may be at it, or have been."""
+    """Merges the table's small files after every so many versions, and removes those that were merged long ago.
+
+    Another worker may be at it, or have been.
+    """
     if version % TIDY_EVERY == TIDY_EVERY - 1:
         with contextlib.suppress(Conflict):
             tables.compact(name)
+            tables.vacuum(name)
