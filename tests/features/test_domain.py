@@ -113,6 +113,8 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: Aggregate("x", "mean", where="y = 1 z"), "cannot be read at 'z'"),
     (lambda: Aggregate("x", "mean", where="y = 1 OR " * 200 + "z"), "too long"),
     (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate=[Aggregate("origin", "count")], windows=["1h"]), "'origin' is a key"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"at": ["count"]}, windows=["1h"]), "'at', a time"),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate=[Aggregate("x", "sum", where="at > 5")], windows=["1h"]), "'at', a time"),
     (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": ["mean"]}, windows=["1h", "60m"]), "stands twice"),
     (lambda: FeatureView("v", AIRPORT, SOURCE, features=["x", "x"]), "'x' stands twice"),
     (lambda: FeatureView("v", AIRPORT, SOURCE, features=["origin"]), "'origin' is a key or a time"),

@@ -1,5 +1,6 @@
 """Erasure: an entity's values leave every version online, come back from no source, and leave a record that names no key."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -22,9 +23,11 @@ from modelyard.features.layout import ENTITY, key_bytes, prefix
 from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.online import OnlineReader
 from modelyard.features.store.erasures import ERASURES
+from modelyard.features.stored import Histories
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore, OnlineUnavailable
+from modelyard.storage.tables import Tables
 from tests.features.conftest import at
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -184,6 +187,16 @@ def test_the_digest_of_a_source_changes_only_where_it_held_the_entity(database: 
     assert not set(digests()) & set(before)
 
 
+def test_a_source_with_erasures_is_not_hashed_again_for_each_join(
+    database: Database, online: LmdbStore, applied: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.erase_entity(database, online, SYSTEM, WHO)
+    histories = Histories(Tables.open(f"file://{tmp_path}/tables"))
+    first = histories.ready(applied.views[0], tmp_path)
+    monkeypatch.setattr("modelyard.features.sources.files.digest_file", lambda _: pytest.fail("hashed again"))
+    assert histories.ready(applied.views[0], tmp_path) == first
+
+
 class Dying(LmdbStore):
     """A store whose process ends before anything is removed."""
 
@@ -214,6 +227,26 @@ def test_an_erasure_that_was_cut_short_is_made_good_by_the_next_materialization_
         assert online_now(database, store, applied)["balance"] == [None, 2.0]
         store.close()
         assert not holds_account(tmp_path / finish, applied)
+
+
+def test_rows_that_a_first_materialization_left_when_it_died_are_erased(
+    database: Database, online: LmdbStore, applied: FeatureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LmdbStore, "at_once", 1)
+    whole, calls = LmdbStore.put_many, itertools.count()
+
+    def dying(*given: Any, **named: Any) -> None:
+        if next(calls) == 2:  # both rows are written
+            raise OnlineUnavailable("killed", hint="")
+        whole(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LmdbStore, "put_many", dying)
+        with pytest.raises(OnlineUnavailable):
+            service.materialize(database, online, SYSTEM, ["balance"])
+    service.erase_entity(database, online, SYSTEM, WHO)
+    service.materialize(database, online, SYSTEM)
+    assert online_now(database, online, applied)["balance"] == [None, 2.0]
 
 
 def holds_account(folder: Path, feature_set: FeatureSet) -> bool:

@@ -28,7 +28,7 @@ from modelyard.features.domain import (
     Value,
 )
 from modelyard.features.domain.columnwise import CHOSEN, FLOATS, FUNCTIONS, KEPT, LOGIC, PAIRS, ROUNDED, TESTS
-from modelyard.features.on_demand import FEW, computation
+from modelyard.features.on_demand import FEW, check_request, computation
 from modelyard.features.online import OnlineReader
 from modelyard.features.parity import proved
 from modelyard.features.rows import POLARS_TYPE
@@ -327,3 +327,11 @@ def test_a_set_whose_functions_contradict_its_columns_is_refused(functions: list
     with pytest.raises(ModelyardError, match=words) as caught:
         FeatureSet("late", [WEATHER, DELAYS, *functions])
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("int64", 2**63), ("float64", 10**400), ("float64", -(10**400)), ("float64", "1"), ("bool", 1)]
+)
+def test_a_field_that_its_type_cannot_hold_is_refused(dtype: DType, value: Any) -> None:
+    with pytest.raises(BadLabels, match=dtype):
+        check_request([Feature("hops", dtype)], [{}, {"hops": None}, {"hops": value}])

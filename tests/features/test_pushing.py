@@ -4,26 +4,29 @@ import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from modelyard.access.domain import SYSTEM
+from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
 from modelyard.core.clock import FixedClock, moment
 from modelyard.core.digests import Digest
 from modelyard.features import service
-from modelyard.features.domain import FeatureView, Pushed
+from modelyard.features.domain import FeatureSet, FeatureView, Pushed, ViewReader
 from modelyard.features.history import load_history
 from modelyard.features.materialization import Change, find_mark, planned
+from modelyard.features.online import OnlineReader
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.idempotency import UNDER_WAY, Attempt
 from modelyard.storage.online import LmdbStore, open_online
 from modelyard.storage.replay import begin_replay, clock_of
 from modelyard.storage.tables import Tables
-from tests.features.shop import ON_SQLITE, Shop, click
+from tests.features.shop import LAST, ON_SQLITE, Shop, click
 
 
 def test_an_event_is_online_and_offline_once_its_push_is_answered(shop: Shop, clock: FixedClock) -> None:
@@ -181,6 +184,22 @@ def test_a_push_that_dies_before_it_is_online_comes_online_with_the_next(
     assert shop.offline("ann", "bob") == shop.read("ann", "bob")
 
 
+@ON_SQLITE
+def test_an_older_version_that_something_served_reads_is_online_once_a_push_is_answered(
+    shop: Shop, clock: FixedClock, tmp_path: Path
+) -> None:
+    older = next(one for one in applied_views(shop) if one.name == "last_click")
+    service.apply_features(shop.database, SYSTEM, [FeatureSet("clicks", [replace(LAST, ttl="3h")])], tmp_path)
+    reader = ViewReader(reader="shop v1", view=older.name, digest=older.digest, is_answering=True)
+    shop.database.write(lambda tx: service.put_readers(tx, "endpoint:shop", DEFAULT_TEAM, [reader]))
+    for amount in (2.0, 3.0):
+        shop.push(click(amount=amount))
+        clock.advance(1)
+        shop.flush()
+        found = OnlineReader(FeatureSet("older", [older])).read(shop.online, [{"user": "ann"}], shop.database.clock.now())
+        assert found.columns["amount"] == shop.read("ann")["amount"] == [amount]
+
+
 def test_pushes_flushes_and_materializations_at_once_lose_and_double_nothing(shop: Shop, clock: FixedClock) -> None:
     def pushing(number: int) -> list[Pushed]:
         return [shop.push(click(f"u{number}", amount=1), click("all", amount=1)) for _ in range(4)]
@@ -228,6 +247,20 @@ def test_a_large_change_that_was_cut_short_is_made_good_by_the_next_push(
     clock.advance(1)
     assert shop.read("ann", "bob", "cy", "eve")["amount_sum_1d"] == [1.5, 1.5, 3.5, 1.5]
     check_against_all_rows(shop, tmp_path)
+
+
+@ON_SQLITE
+def test_files_that_were_merged_do_not_stay_for_ever(
+    shop: Shop, clock: FixedClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("modelyard.features.service.pushing.TIDY_EVERY", 2)
+    monkeypatch.setattr(shop.tables, "vacuum", partial(shop.tables.vacuum, retention_hours=0))
+    for _ in range(6):
+        shop.push(click())
+        shop.flush()
+    assert 0 < len([*(tmp_path / "tables" / "pushed_events" / "clicks.delta").glob("*.parquet")]) < 4
+    clock.advance(1)
+    assert shop.offline("ann") == shop.read("ann")
 
 
 @pytest.mark.server

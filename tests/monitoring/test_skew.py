@@ -8,7 +8,7 @@ import pytest
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant, moment
 from modelyard.features import service as features
-from modelyard.features.domain import Feature, FeatureSet, FeatureView, OnDemand, Parquet
+from modelyard.features.domain import BadLabels, Feature, FeatureSet, FeatureView, OnDemand, Parquet
 from modelyard.monitoring.domain import AlertKind, ModelNotMonitored, SkewCause, ViewSkew, drift
 from modelyard.monitoring.service import (
     Span,
@@ -20,7 +20,7 @@ from modelyard.monitoring.service import (
     measure_due,
     measure_skew,
 )
-from modelyard.monitoring.service.comparing import Sample, _computed_by_day
+from modelyard.monitoring.service.comparing import Sample, _as_declared, _computed_by_day
 from modelyard.serving.domain import Arm
 from tests.conftest import START
 from tests.monitoring.world import DAY, LATE, SET, WEATHER, World, drawn
@@ -112,8 +112,19 @@ def test_what_was_computed_on_demand_is_computed_anew_from_its_logged_inputs() -
         "wind": [1.0, float(np.expm1(0.5)), 3.0, 3.0, 3.0, None], "hops": [None, 1, 1, 1, 0, 2], "upto:weather": [START] * 5 + [None],
         "felt": logged,
     }, schema_overrides={"felt": pl.Float64})  # fmt: skip
-    (found,) = _computed_by_day(Sample(model=LATE, feature_set=FeatureSet("late", [*SET.features, felt]), rows=rows, weight=1.0))
-    assert (found.view, found.compared, found.different, found.unverifiable) == ("on-demand/felt", 5, 1, 0)
+    feature_set = FeatureSet("late", [*SET.features, felt])
+    beside_another_version = _as_declared(rows.with_columns(pl.col("hops").cast(pl.Float64)), feature_set)
+    for read in (rows, beside_another_version):
+        (found,) = _computed_by_day(Sample(model=LATE, feature_set=feature_set, rows=read, weight=1.0))
+        assert (found.view, found.compared, found.different, found.unverifiable) == ("on-demand/felt", 5, 1, 0)
+
+
+@on_one_database
+def test_a_model_that_cannot_be_measured_ends_no_measurement(measured: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked(measured, [0.0])
+    with monkeypatch.context() as patch:
+        patch.setattr("modelyard.monitoring.service.skew.counted", lambda *_: (_ for _ in ()).throw(BadLabels("no", hint="")))
+        assert measure_due(measured.database, measured.tables) == measure_due(measured.database, measured.tables) == 0
 
 
 @on_one_database

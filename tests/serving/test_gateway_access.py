@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from modelyard.access.domain import TeamId
 from modelyard.core.clock import SECOND, Instant, wall_now
@@ -14,7 +15,7 @@ from modelyard.core.errors import InvalidInput
 from modelyard.serving.domain import Traffic
 from modelyard.serving.gateway.routes import ROUTES as ALL
 from modelyard.serving.gateway.run import GatewayOptions
-from tests.serving.world import ROW, SECRET, TOKEN, Gateway, World, running, token
+from tests.serving.world import ROW, SECRET, TEAM, TOKEN, Gateway, World, running, token
 
 LISTED = tuple(
     (route.method, route.template.format(model="late", version="1", set="late_features")) for route in ALL if not route.is_public
@@ -91,6 +92,16 @@ def test_a_token_of_another_team_does_not_see_the_model(world: World) -> None:
                 assert answer.status_code == 404, path
                 assert "did you mean" not in answer.text
         assert gateway.client.get("/metrics").status_code == 200
+
+
+def test_values_of_another_teams_view_are_shown_to_none_but_who_sees_it(world: World) -> None:
+    deployment = world.deployment(1, Traffic(champion=1))
+    guarded = replace(deployment, versions=tuple(replace(one, feature_teams=(TEAM, TeamId("others"))) for one in deployment.versions))
+    for teams, status in (((TEAM,), 404), ((TEAM, TeamId("others")), 200)):
+        world.assign(guarded, tokens=(token(teams=teams),))
+        with running(world) as gateway:
+            assert gateway.client.post("/features/late_features", json={"rows": [{"origin": "JFK"}]}).status_code == status
+            assert gateway.client.post("/predict/late", json={"rows": [ROW]}).status_code == 200
 
 
 def test_revoked_and_expired_tokens_stop_working(world: World, gateway: Gateway) -> None:

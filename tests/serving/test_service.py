@@ -94,6 +94,7 @@ def test_what_is_known_is_not_sent_again(yard: Database) -> None:
     propose(yard)
     (deployment,) = gateway.beat().deployments
     assert deployment.version(1).feature_set == SET
+    assert deployment.version(1).feature_teams == (TeamId("default"),)
     assert gateway.beat().deployments == ()
 
 

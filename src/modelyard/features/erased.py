@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import polars as pl
@@ -18,8 +19,8 @@ import polars as pl
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest, digest_of
 from modelyard.core.errors import Corrupted
-from modelyard.features.domain import Entity, FeatureView, Tombstone
-from modelyard.features.rows import instant_expression, key_expressions, source_files
+from modelyard.features.domain import Entity, FeatureView, Push, Tombstone
+from modelyard.features.rows import CREATED, EVENT, instant_expression, key_expressions, source_files
 from modelyard.features.sources import OpenSource
 from modelyard.storage.durable import put_secret
 
@@ -94,7 +95,11 @@ def opened_tombstones() -> Tombstones | None:
 def erased_state(view: FeatureView) -> str:
     """What tells that other rows of the view are left out than before; empty where none ever were."""
     found = () if _opened is None else _opened.of(view.entity.name)
-    return digest_of([[one.mark, str(one.erased_at)] for one in found])[7:] if found else ""
+    return _state_of(found)
+
+
+def _state_of(tombstones: Sequence[Tombstone]) -> str:
+    return digest_of([[one.mark, str(one.erased_at)] for one in tombstones])[7:] if tombstones else ""
 
 
 def view_files(view: FeatureView, root: Path) -> OpenSource:
@@ -105,6 +110,25 @@ def view_files(view: FeatureView, root: Path) -> OpenSource:
     files = source_files(view.source, root)
     found = () if _opened is None else _opened.of(view.entity.name)
     return files if _opened is None or not found else _WithoutErased(files, view, _opened.key, found)
+
+
+def pushed_digest(state: str, digest: Digest) -> Digest:
+    """What stands for pushed events that have `digest`, read in an `erased_state`: all erasures of the view's entity are in it.
+
+    So it is told without a look through all events which of two came first.
+    """
+    return digest_of([digest, state]) if state else digest
+
+
+def without_erased(view: FeatureView, rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows`, which are some of the view's source in the one shape of `rows.normalised`, without those that are left out."""
+    tombstones = () if _opened is None else _opened.of(view.entity.name)
+    if _opened is None or not tombstones or rows.is_empty():
+        return rows
+    names = [key.name for key in view.entity.keys]
+    found = _known_keys(rows.select(names).unique(), view, _opened.key, tombstones)
+    joined = rows.join(found, on=names, how="left", maintain_order="left")
+    return joined.filter((pl.max_horizontal(EVENT, CREATED) > pl.col(UNTIL)).fill_null(value=True)).drop(UNTIL)
 
 
 def count_erased(entities: Iterable[Entity], keys: pl.DataFrame, made_at: Instant) -> int:
@@ -141,8 +165,13 @@ class _WithoutErased:
 
     def digest(self) -> Digest:
         """What stands for its content in evidence: the source's own digest where it holds no row of an erased entity."""
-        found = self._erased()
-        return self._files.digest() if found.is_empty() else digest_of([self._files.digest(), sorted(self._marks_of(found))])
+        if isinstance(self._view.source, Push):
+            return pushed_digest(_state_of(self._tombstones), self._files.digest())
+        return _once(_digests, self._state(), self._digest)
+
+    def _digest(self) -> Digest:
+        found, digest = self._erased(), self._files.digest()
+        return digest if found.is_empty() else digest_of([digest, sorted(self._marks_of(found))])
 
     def schema(self) -> Mapping[str, pl.DataType]:
         """Its columns and their types."""
@@ -168,32 +197,46 @@ class _WithoutErased:
         return joined.with_columns(hidden).select(rows.collect_schema().names())
 
     def _erased(self) -> pl.DataFrame:
-        """The keys of the source's rows that tombstones know, with the instant until which they are left out."""
-        return _erased_keys(self._files, self._view, self._key, self._tombstones)
+        """The keys of the source's rows that tombstones know, with the instant until which they are left out.
+
+        Each state of a source is looked through once: it is hashed key by key.
+        """
+        return _once(_found, self._state(), self._look)
+
+    def _look(self) -> pl.DataFrame:
+        view, rows = self._view, self._files.scan()
+        known = rows.select(key_expressions(view.entity.keys, self._files.schema())).drop_nulls().unique().collect(engine="streaming")
+        return _known_keys(known.select(key.name for key in view.entity.keys), view, self._key, self._tombstones)
+
+    def _state(self) -> Hashable:
+        return self._view.digest, self._files.place, self._files.state, self._key.name, self._tombstones
 
     def _marks_of(self, found: pl.DataFrame) -> list[list[str]]:
         return [[self._key.mark(self._view.entity.name, keys), str(until)] for *keys, until in found.rows()]
 
 
+Made = TypeVar("Made")
 _lock = threading.Lock()
 _found: OrderedDict[Hashable, pl.DataFrame] = OrderedDict()
+_digests: OrderedDict[Hashable, Digest] = OrderedDict()
 
 
-def _erased_keys(files: OpenSource, view: FeatureView, key: ErasureKey, tombstones: tuple[Tombstone, ...]) -> pl.DataFrame:
-    """The keys among the source's that tombstones know. Each state of a source is looked through once: it is hashed key by key."""
-    names = [one.name for one in view.entity.keys]
-    kept = (view.digest, files.place, files.state, key.name, tombstones)
+def _once(known: OrderedDict[Hashable, Made], of: Hashable, make: Callable[[], Made]) -> Made:
+    """What `make` gives, remembered for the last few that were asked for."""
     with _lock:
-        if kept in _found:
-            _found.move_to_end(kept)
-            return _found[kept]
-    until = {one.mark: one.erased_at for one in tombstones}
-    known = files.scan().select(key_expressions(view.entity.keys, files.schema())).drop_nulls().unique().collect(engine="streaming")
-    hits = [(*row, until[mark]) for row in known.select(names).iter_rows() if (mark := key.mark(view.entity.name, row)) in until]
-    schema = {**known.select(names).schema, UNTIL: pl.Int64()}
-    made = pl.DataFrame(hits, schema=schema, orient="row")
+        if of in known:
+            known.move_to_end(of)
+            return known[of]
+    made = make()
     with _lock:
-        _found[kept] = made
-        while len(_found) > _REMEMBERED:
-            _found.popitem(last=False)
+        known[of] = made
+        while len(known) > _REMEMBERED:
+            known.popitem(last=False)
     return made
+
+
+def _known_keys(keys: pl.DataFrame, view: FeatureView, key: ErasureKey, tombstones: tuple[Tombstone, ...]) -> pl.DataFrame:
+    """Those of the view's `keys` that tombstones know, with the instant until which their rows are left out."""
+    until = {one.mark: one.erased_at for one in tombstones}
+    hits = [(*row, until[mark]) for row in keys.iter_rows() if (mark := key.mark(view.entity.name, row)) in until]
+    return pl.DataFrame(hits, schema={**keys.schema, UNTIL: pl.Int64()}, orient="row")

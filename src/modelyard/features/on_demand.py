@@ -5,6 +5,7 @@ function is called; a result that is no finite number is null. What may be run a
 """
 
 import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ Columns = Mapping[str, Column]
 _NUMPY: dict[DType, Any] = {"float64": np.float64, "int64": np.int64, "bool": np.bool_}
 _BLANK: dict[DType, Any] = {"float64": np.nan, "int64": 0, "bool": False, "string": ""}
 _KINDS: dict[DType, tuple[type, ...]] = {"float64": (float, int), "int64": (int,), "bool": (bool,), "string": (str,)}
+_ENDS: dict[DType, tuple[float, float]] = {"int64": (-(2**63), 2**63 - 1), "float64": (-sys.float_info.max, sys.float_info.max)}
 _SHARED: dict[str, Any] = {f"np_{name}": getattr(np, name) for name in FUNCTIONS - {"clip"}} | {
     "__builtins__": {},
     "np_float64": np.float64,
@@ -190,5 +192,6 @@ def check_request(request: Sequence[Feature], rows: Sequence[Mapping[str, Value]
         wrong = next((row[field.name] for row in rows if row.get(field.name) is not None and type(row[field.name]) not in kinds), None)
         if wrong is not None:
             raise BadLabels(f"{field.name!r} is {field.dtype}, not {str(wrong)[:40]!r}", hint=f"send {field.name} as {field.dtype}")
-        if field.dtype == "int64" and any(not -(2**63) <= (row.get(field.name) or 0) < 2**63 for row in rows):  # type: ignore[operator]  # an int
-            raise BadLabels(f"{field.name!r} lies beyond 64 bits", hint=f"send {field.name} as int64")
+        ends = _ENDS.get(field.dtype or "float64")
+        if ends and any(not ends[0] <= (row.get(field.name) or 0) <= ends[1] for row in rows):  # type: ignore[operator]  # a number
+            raise BadLabels(f"{field.name!r} lies beyond {field.dtype}", hint=f"send {field.name} as {field.dtype}")

@@ -242,7 +242,7 @@ def show_view(  # noqa: PLR0913 - all but two are injected
         applied=applied,
         state=state,
         freshness=freshness,
-        brought=next(iter(brought), None),
+        brought=next((one for one in brought if one.digest == applied.digest), None),
         definition=declaration_of(applied.view),
         features=tuple(_feature(applied.view, column.name, str(column.dtype), sample) for column in applied.view.columns),
         consumers=tuple(consumers),

@@ -18,17 +18,16 @@ from modelyard.storage.online import OnlineStore
 def remove_entity(store: OnlineStore, view: FeatureView, keys: Sequence[object]) -> bool:
     """Removes all that the store holds of an entity of the view's version, its key in the list of entities included; whether there was any.
 
-    The mark stays as it was: the next materialization finds that rows are missing and writes the version anew.
+    The mark stays as it was: the next materialization finds that rows are missing and writes the version anew. Where there is none, a
+    first one that was cut short may have left rows all the same, which none would write over once the entity is gone.
     """
     mark = find_mark(store, view)
-    if mark is None:
-        return False
     start, name = prefix(view.digest), key_bytes(view.entity)(keys)
     main = store.get_many([start + ENTITY + name])[0]
     if main is not None and view.is_aggregation:
         store.delete_many([start + TILE + name + tile_bytes(number) for number in Record(main).whole(NUMBERS)])
     store.delete_many([start + ENTITY + name])
-    places = [page_key(view.digest, page) for page in range(-(-mark.entities // ENTITIES_A_PAGE))]
+    places = [page_key(view.digest, page) for page in range(-(-(mark.entities if mark else 0) // ENTITIES_A_PAGE))]
     listed = [(place, content) for place, content in zip(places, store.get_many(places), strict=True) if content is not None]
     lists = [(place, msgspec.msgpack.decode(content)) for place, content in listed]
     mended = [(place, [one for one in entities if tuple(one) != tuple(keys)]) for place, entities in lists if [*keys] in entities]

@@ -174,13 +174,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServedVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a gateway needs to answer with a version: its artifact, signature and features."""
+    """All that a gateway needs to answer with a version: its artifact, signature and features.
+
+    `feature_teams` are the teams whose views the set reads, as a gateway is told them: it shows their values to no other.
+    """
 
     number: int
     format: Format
     artifact: Digest
     signature: Signature
     feature_set: FeatureSet | None = None
+    feature_teams: tuple[TeamId, ...] = ()
 
     @property
     def keys(self) -> tuple[tuple[str, DType], ...]:

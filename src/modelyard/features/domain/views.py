@@ -10,6 +10,7 @@ from msgspec.structs import force_setattr, replace
 from modelyard.core.digests import Digest, digest_of
 from modelyard.core.names import nearest
 from modelyard.features.domain.aggregations import Aggregate, Output, aggregates_of, online_error, outputs_of
+from modelyard.features.domain.conditions import columns_of
 from modelyard.features.domain.entities import Entity, Window, column_name, named, without_twins
 from modelyard.features.domain.errors import InvalidDeclaration, UnknownFeature
 from modelyard.features.domain.sources import Source
@@ -246,3 +247,16 @@ def _check_shape(view: FeatureView) -> None:
             f"view {view.name}: {clash[0]!r} is a key or a time and cannot be a feature",
             hint="leave it out, or give the aggregate a name of its own",
         )
+    _check_times(view)
+
+
+def _check_times(view: FeatureView) -> None:
+    for item in view.aggregate:
+        condition = item.condition
+        read = {item.column, *(name for name, values in (columns_of(condition) if condition else {}).items() if values)}
+        times = sorted(read & set(view.source.times))
+        if times:
+            raise InvalidDeclaration(
+                f"view {view.name}: {item.name} aggregates or compares {times[0]!r}, a time of the source",
+                hint="windows go by it; columns of numbers, texts and flags are aggregated and compared",
+            )

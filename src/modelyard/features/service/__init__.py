@@ -14,6 +14,7 @@ from modelyard.features.service.definitions import (
     list_views,
     resolved_set,
     resolved_view,
+    teams_of,
     typed_like,
 )
 from modelyard.features.service.erasing import erase_entity, erasures_since, list_erasures, open_erasures, personal_in
@@ -104,6 +105,7 @@ __all__ = [
     "roots_of",
     "sample_online",
     "search_views",
+    "teams_of",
     "typed_like",
     "view_freshness",
 ]

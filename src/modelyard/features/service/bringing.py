@@ -43,6 +43,12 @@ def alone(online: OnlineStore, wait_s: float) -> Iterator[None]:
         yield
 
 
+def heed_erasures(snapshot: Snapshot) -> None:
+    """Has this process know the erasures as they are now, before it brings anything online: what went a moment ago must not come back."""
+    if tombstones := opened_tombstones():
+        tombstones.tell(erasures_store.list_tombstones(snapshot))
+
+
 def planned_of(online: OnlineStore, applied: AppliedView, upto: Instant) -> Change:
     """What brings a view online up to an instant: from what was pushed since the last time where that is all that is new.
 
@@ -136,8 +142,7 @@ def _brought_online(
     database: Database, online: OnlineStore, principal: Principal, chosen: Sequence[AppliedView], upto_at: Instant | None
 ) -> list[Materialization]:
     with database.read() as snapshot:
-        if tombstones := opened_tombstones():  # as they are now: what was erased a moment ago must not come back
-            tombstones.tell(erasures_store.list_tombstones(snapshot))
+        heed_erasures(snapshot)
         before = store.list_materializations(snapshot, [one.view.name for one in chosen])
         upto = snapshot.now() if upto_at is None else upto_at
     renew_queries(one.view.source for one in chosen)

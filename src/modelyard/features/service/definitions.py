@@ -235,6 +235,12 @@ def get_readable_set(snapshot: Snapshot, principal: Principal, feature_set: str)
     return found
 
 
+def teams_of(snapshot: Snapshot, feature_set: FeatureSet | None) -> tuple[TeamId, ...]:
+    """The teams that own the set's views, in order."""
+    found = [store.find_view(snapshot, view.name, view.digest) for view in (feature_set.views if feature_set else ())]
+    return tuple(sorted({one.team_id for one in found if one is not None}))
+
+
 def find_applied_set(snapshot: Snapshot, digest: Digest) -> FeatureSet | None:
     """The set with that digest, also where another one stands under its name by now: for what reads it, which may see it."""
     found = store.find_set_of(snapshot, digest)

@@ -59,11 +59,10 @@ def erase_entity(database: Database, online: OnlineStore, principal: Principal, 
             kept = {(one.view.name, one.digest) for one in [*store.list_views(snapshot), *store.list_older(snapshot)]}
         gone = []
         for one, values in zip(versions, keys, strict=True):
-            if (one.view.name, one.digest) in kept:
-                if values:
-                    remove_entity(online, one.view, values)
-            elif remove_version(online, one.view):  # nobody reads it; brought online again, it is without the entity
-                gone.append((one.view.name, one.digest))
+            if (one.view.name, one.digest) not in kept and remove_version(online, one.view):
+                gone.append((one.view.name, one.digest))  # nobody reads it; brought online again, it is without the entity
+            elif values:
+                remove_entity(online, one.view, values)
     if gone:
         database.write(lambda tx: store.delete_materializations(tx, gone))
     return done

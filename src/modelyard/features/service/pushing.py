@@ -18,12 +18,13 @@ from modelyard.core.errors import Conflict, ModelyardError, Overloaded
 from modelyard.features import store
 from modelyard.features.domain import AppliedView, Materialization, Push, Pushed, PushedSource, Value
 from modelyard.features.materialization import carry_out, find_mark
-from modelyard.features.service.bringing import PATIENCE_S, alone, brought_by, planned_of
+from modelyard.features.service.bringing import PATIENCE_S, alone, brought_by, heed_erasures, planned_of
 from modelyard.features.service.pushed_sources import get_pushed_source
 from modelyard.features.sources.events import columns_of, frame_of, packed
 from modelyard.features.sources.pushed import table_of
 from modelyard.features.store import pushed as pushed_store
 from modelyard.features.store.pushed import KeptPush, Packed
+from modelyard.features.topping import place_of
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database, Snapshot, Transaction
@@ -48,7 +49,7 @@ def push_events(database: Database, online: OnlineStore, principal: Principal, s
     """
     with database.read() as snapshot:
         known = get_pushed_source(snapshot, principal, source)
-        views = _views_over(snapshot, source)
+        views = _views_over(snapshot, known.declaration)
     require(principal, Role.CONTRIBUTOR, known.team_id)
     if known.events - known.flushed_events > MOST_WAITING:
         raise Overloaded(f"{known.events - known.flushed_events} events of {source} wait to be flushed", hint="is the worker running?")
@@ -67,8 +68,10 @@ def _sent_as() -> str:
     return "" if attempt is None else digest_of([attempt.caller, attempt.key, attempt.request])
 
 
-def _views_over(snapshot: Snapshot, source: str) -> list[AppliedView]:
-    return [one for one in store.list_views(snapshot) if isinstance(one.view.source, Push) and one.view.source.name == source]
+def _views_over(snapshot: Snapshot, declaration: Push) -> list[AppliedView]:
+    """The versions that stand over the source, and the older ones of its declaration that something served reads."""
+    standing = [one for one in store.list_views(snapshot) if isinstance(one.view.source, Push) and one.view.source.name == declaration.name]
+    return standing + [one for one in store.list_older(snapshot) if one.view.source == declaration]
 
 
 def _taken(tx: Transaction, declaration: Push, batch: Packed) -> Pushed:
@@ -88,6 +91,7 @@ def _shown(database: Database, online: OnlineStore, views: Sequence[AppliedView]
     try:
         with alone(online, PATIENCE_S):
             with database.read() as snapshot:
+                heed_erasures(snapshot)
                 known = pushed_store.find_source(snapshot, pushed.source)
                 waiting = [] if known is None else [one for one in views if not _is_shown(snapshot, online, known, one, pushed)]
             if known is not None and waiting:
@@ -104,7 +108,7 @@ def _is_shown(snapshot: Snapshot, online: OnlineStore, known: PushedSource, appl
     mark = find_mark(online, applied.view)
     if mark is None or mark.upto_at < pushed.pushed_at:
         return False
-    place = pushed_store.find_place(snapshot, known, mark.source)
+    place = place_of(snapshot, applied.view, known, mark)
     return place is not None and place >= pushed.number
 
 
@@ -148,7 +152,7 @@ def _flush_some(within: Flushing, name: str) -> int:
         return 0
     with database.read() as snapshot:
         kept = pushed_store.list_kept(snapshot, known, upto=planned)
-        views = _views_over(snapshot, name)
+        views = _views_over(snapshot, known.declaration)
     if not kept or kept[0].number != known.flushed_pushes + 1:
         return 0  # another worker has flushed them meanwhile
     frame = frame_of(known.declaration, ((one.number, one.pushed_at, one.content) for one in kept))
@@ -206,7 +210,11 @@ def _is_newer(item: Materialization, standing: Materialization | None) -> bool:
 
 
 def _tidy(tables: Tables, name: str, version: int) -> None:
-    """Merges the table's small files after every so many versions; another worker may be at it, or have been."""
+    """Merges the table's small files after every so many versions, and removes those that were merged long ago.
+
+    Another worker may be at it, or have been.
+    """
     if version % TIDY_EVERY == TIDY_EVERY - 1:
         with contextlib.suppress(Conflict):
             tables.compact(name)
+            tables.vacuum(name)

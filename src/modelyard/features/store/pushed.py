@@ -1,6 +1,6 @@
 """Pushed events until they lie in their table: sources, pushes with their rows, the keys they were sent under. Owns these rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -58,6 +58,8 @@ KEYS = sa.Table(
 NOTHING = digest_bytes(b"")
 """The digest of a source without events."""
 LONG_AGO = Instant(-(2**62))
+MOST_LOOKED_AT = 2_000
+"""Pushes whose digests are compared one by one, the last ones: what lies further back is asked for as if it were not known."""
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,14 +157,18 @@ def list_kept(snapshot: Snapshot, known: PushedSource, *, since_at: int | None =
     ]
 
 
-def find_place(snapshot: Snapshot, known: PushedSource, digest: Digest) -> int | None:
-    """After how many pushes the source had that digest; `None` where that is not known, or not any more."""
-    ends = {NOTHING: 0, known.digest: known.pushes, known.flushed_digest: known.flushed_pushes}
+def find_place(snapshot: Snapshot, known: PushedSource, digest: Digest, said: Callable[[Digest], Digest]) -> int | None:
+    """After how many pushes the source's digest was the one of which `digest` is `said`; `None` where that is not known any more."""
+    ends = {said(NOTHING): 0, said(known.digest): known.pushes, said(known.flushed_digest): known.flushed_pushes}
     if digest in ends:
         return ends[digest]
-    query = sa.select(PUSHES.c.number).where(PUSHES.c.source == known.declaration.name, PUSHES.c.digest == digest)
-    found: int | None = snapshot.connection.execute(query).scalar()
-    return found
+    mine = sa.select(PUSHES.c.number, PUSHES.c.digest).where(PUSHES.c.source == known.declaration.name)
+    if said(digest) == digest:
+        row = snapshot.connection.execute(mine.where(PUSHES.c.digest == digest)).first()
+        return None if row is None else int(row.number)
+    # Only forwards can it be told. What is looked for is most often the last but one.
+    rows = snapshot.connection.execute(mine.order_by(PUSHES.c.number.desc()).limit(MOST_LOOKED_AT))
+    return next((int(row.number) for row in rows if said(Digest(row.digest)) == digest), None)
 
 
 def pushed_at(snapshot: Snapshot, name: str, number: int) -> Instant | None:

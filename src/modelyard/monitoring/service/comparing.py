@@ -10,6 +10,7 @@ from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import SECOND, Instant
 from modelyard.features import service as features
 from modelyard.features.domain import FeatureSelection, FeatureSet, FeatureView, SourceDrifted, SourceUnreadable, ViewNotFound
+from modelyard.features.frames import POLARS_TYPE
 from modelyard.features.stored import Histories
 from modelyard.monitoring.domain import LATE_CAUSES, SkewCause, SkewExample, ViewSkew
 from modelyard.monitoring.rules.degradation import DAY_US
@@ -81,7 +82,7 @@ def counted(database: Database, tables: Tables, span: Span, sample: int = SAMPLE
             version = int(str(number))
             if version in sets:
                 weight = 1 / part.shares.get(version, 1.0)
-                drawn = Sample(model=span.model, feature_set=sets[version], rows=rows, weight=weight)
+                drawn = Sample(model=span.model, feature_set=sets[version], rows=_as_declared(rows, sets[version]), weight=weight)
                 _add(found, _compared(database, Histories(tables), drawn))
                 _add(found, _computed_by_day(drawn))
     return tuple(found[key] for key in sorted(found))
@@ -119,6 +120,14 @@ def _feature_sets(snapshot: Snapshot, model: ModelName) -> dict[int, FeatureSet]
     digests = {one.version.number: one.version.feature_set for one in registry.list_versions(snapshot, SYSTEM, model, limit=MOST_VERSIONS)}
     known = {digest: features.find_applied_set(snapshot, digest) for digest in set(digests.values()) if digest is not None}
     return {number: found for number, digest in digests.items() if digest is not None and (found := known[digest]) is not None}
+
+
+def _as_declared(rows: pl.DataFrame, feature_set: FeatureSet) -> pl.DataFrame:
+    """The rows of one version in the types of its set: read together with another's, a column may have come in a type that holds both."""
+    types = {one.name: one.dtype for one in (*feature_set.request, *feature_set.columns) if one.dtype is not None}
+    types |= {key.name: key.dtype for key in feature_set.keys}
+    wanted = {name: POLARS_TYPE[dtype] for name, dtype in types.items() if name in rows.columns}
+    return rows.with_columns(pl.col(name).cast(dtype, strict=False) for name, dtype in wanted.items() if rows.schema[name] != dtype)
 
 
 def _compared(database: Database, histories: Histories, sample: Sample) -> list[ViewSkew]:

@@ -3,12 +3,14 @@
 A finished day of a model is measured once, when the log is complete up to its end. Cost grows with the new rows.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from modelyard.access.domain import Principal, Role
 from modelyard.core.clock import Instant
+from modelyard.core.errors import ModelyardError
 from modelyard.monitoring import store
 from modelyard.monitoring.domain import Alert, AlertKind, ModelNotMonitored, SkewDue, ViewSkew, Watched, cause_of
 from modelyard.monitoring.rules.alerting import MOST_UNVERIFIABLE, Found, Over, Plan, planned, skew_found, unverified_found
@@ -20,6 +22,7 @@ from modelyard.serving import service as serving
 from modelyard.storage.database import Database, Snapshot, Transaction
 from modelyard.storage.tables import Tables
 
+LOG = logging.getLogger("modelyard.monitoring")
 KINDS = (AlertKind.SKEW, AlertKind.UNVERIFIED)
 MONTH_US = 31 * DAY_US
 MOST_DAYS = 366
@@ -41,7 +44,10 @@ def measure_due(database: Database, tables: Tables) -> int:
         if due is None:
             database.write(lambda tx, watched=watched: _note_due(tx, watched, end))  # type: ignore[misc] # bound now
         elif complete >= due.seen_wall_at:
-            made += _measured_up_to(database, tables, watched, due.until_at)
+            try:
+                made += _measured_up_to(database, tables, watched, due.until_at)
+            except ModelyardError as error:
+                LOG.warning("the skew of %s was not measured: %s", watched.model, error)
     return made
 
 

@@ -162,7 +162,7 @@ class App:
     async def _features(self, parts: list[str], caller: Caller, request: Incoming) -> Reply:
         content = await body_of(request)
         mine = (handler for handler in self._live.values() if caller.may_use(handler.revision.team_id))
-        served = extras.find_set(mine, parts[1])
+        served = extras.find_set(mine, parts[1], caller)
         return served.reply(content, self._clock.asked_at(request.headers.get(AT)))
 
     async def _labels(self, parts: list[str], caller: Caller, request: Incoming) -> Reply:

@@ -12,6 +12,7 @@ from modelyard.features.domain import FeatureSetNotFound
 from modelyard.registry.domain import DType
 from modelyard.serving.domain import BadRows, Cell, NoSuchRevision
 from modelyard.serving.gateway.features import ServedSet
+from modelyard.serving.gateway.guard import Caller
 from modelyard.serving.gateway.handler import Handler
 from modelyard.serving.gateway.rows import check_count, checked_cells
 from modelyard.serving.gateway.wire import Reply, json_reply
@@ -37,12 +38,15 @@ class _Labels(msgspec.Struct, forbid_unknown_fields=True):
 _labels = msgspec.json.Decoder(_Labels)
 
 
-def find_set(handlers: Iterable[Handler], name: str) -> ServedSet:
-    """The feature set of that name, as a champion reads it, or else a version beside one. Raises FeatureSetNotFound."""
+def find_set(handlers: Iterable[Handler], name: str, caller: Caller) -> ServedSet:
+    """The feature set of that name, as a champion reads it, or else a version beside one.
+
+    Raises FeatureSetNotFound, also for one of whose views another team owns some.
+    """
     known: list[str] = []
     for handler in handlers:
         for one in (handler.champion, *handler.loaded.values()):
-            if one.served_set is not None:
+            if one.served_set is not None and all(map(caller.may_use, one.version.feature_teams)):
                 if one.served_set.name == name:
                     return one.served_set
                 known.append(one.served_set.name)

@@ -1,5 +1,7 @@
 """What serving takes from the components below it: versions from the registry, their features, tokens from access."""
 
+from msgspec.structs import replace
+
 from modelyard.access.domain import Principal, Role, Scope, TeamId
 from modelyard.access.service import list_lent
 from modelyard.features import service as features
@@ -7,7 +9,7 @@ from modelyard.features.domain import FeatureSet
 from modelyard.registry import service as registry
 from modelyard.registry.domain import SERVED_FORMATS, ModelName, ModelVersion, VersionIsRetired, VersionState
 from modelyard.serving import store
-from modelyard.serving.domain import GatewayToken, ServedVersion, VersionNotServable
+from modelyard.serving.domain import Deployment, GatewayToken, ServedVersion, VersionNotServable
 from modelyard.storage.database import Snapshot, Transaction
 
 
@@ -58,6 +60,12 @@ def _feature_set(snapshot: Snapshot, version: ModelVersion) -> FeatureSet | None
             hint="apply the project at the source that the version was trained from: yard apply",
         )
     return found
+
+
+def with_teams(snapshot: Snapshot, deployment: Deployment) -> Deployment:
+    """`deployment` with the teams whose views each of its versions reads."""
+    versions = tuple(replace(one, feature_teams=features.teams_of(snapshot, one.feature_set)) for one in deployment.versions)
+    return replace(deployment, versions=versions)
 
 
 def gateway_tokens(snapshot: Snapshot) -> tuple[GatewayToken, ...]:

@@ -13,7 +13,7 @@ from modelyard.registry.domain import ModelName
 from modelyard.serving import rules, store
 from modelyard.serving.domain import TOKEN_LEASE_S, Assignment, GatewayLease, Heartbeat
 from modelyard.serving.service import local
-from modelyard.serving.service.catalogue import gateway_tokens
+from modelyard.serving.service.catalogue import gateway_tokens, with_teams
 from modelyard.serving.service.revisions import advance
 from modelyard.serving.store.gateways import GatewayRow
 from modelyard.storage.database import Snapshot, Transaction
@@ -61,7 +61,7 @@ def _assignment(tx: Transaction, body: Heartbeat) -> Assignment:
     return Assignment(
         prepare=prepare,
         active=active,
-        deployments=tuple(store.get_deployments(tx, rules.wanted(prepare, active) - ready)),
+        deployments=tuple(with_teams(tx, one) for one in store.get_deployments(tx, rules.wanted(prepare, active) - ready)),
         tokens=gateway_tokens(tx),
         tokens_until=Instant(wall + round(TOKEN_LEASE_S * SECOND)),
         seal_before=seal_before,
