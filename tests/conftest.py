@@ -1,8 +1,10 @@
 """What every test stands on: a clock that stands, a database of its own, real servers, and no network beyond loopback."""
 
+import functools
 import importlib
 import ipaddress
 import pkgutil
+import re
 import secrets
 import shutil
 import socket
@@ -13,6 +15,7 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
 import modelyard
 from modelyard.core.clock import FixedClock, Instant
@@ -43,6 +46,25 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("seeded" if seed or examples != 100 else "modelyard")
     if seed:
         hypothesis.core.global_force_seed = seed
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keeps the tests of a file that says `xdist_group` in one process: pytest no longer has its plugin note the group in a test's id."""
+    return ByGroup(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Hands out tests one by one, and those of a group together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(self.config.rootpath / nodeid.partition("::")[0]) or nodeid
+
+
+@functools.cache
+def group_of(file: Path) -> str:
+    """The group that a file of tests names for all of them, or nothing."""
+    found = re.search(r"^pytestmark = .*xdist_group\(\"([^\"]+)\"\)", file.read_text("utf-8"), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def pytest_report_header(config: pytest.Config) -> str:

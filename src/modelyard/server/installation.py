@@ -10,7 +10,7 @@ from modelyard.core.clock import Clock, SystemClock
 from modelyard.core.settings import Settings
 from modelyard.features.erased import ErasureKey, open_tombstones, opened_tombstones
 from modelyard.features.service import open_erasures
-from modelyard.features.sources.reach import Place, open_reach
+from modelyard.features.sources.reach import Place, reaching
 from modelyard.features.stored import Histories
 from modelyard.governance.service import RoleKeys
 from modelyard.ledger.service import LogKey
@@ -63,20 +63,20 @@ def opened(settings: Settings) -> Iterator[Installation]:
     database = found.with_clock(clock_of(found))
     online = open_online(settings.online_url)
     tables = Tables.open(settings.tables_url, settings.storage.blob_options)
-    open_reach(settings.features, Place(database, tables))
     before = opened_tombstones()
     open_erasures(database, ErasureKey.open(settings.folder / "keys" / "erasures.key"))
     try:
-        yield Installation(
-            settings=settings,
-            database=database,
-            blobs=Blobs.open(settings.blobs_url, settings.storage.blob_options),
-            tables=tables,
-            online=online,
-            log_key=LogKey.open(settings.folder / "keys" / "log.key"),
-            role_keys=RoleKeys.open(settings.folder / "keys"),
-            hooks=Hooks(key=HookKey.open(settings.folder / "keys" / "webhooks.key"), allows_private=settings.webhooks.private),
-        )
+        with reaching(settings.features, Place(database, tables)):
+            yield Installation(
+                settings=settings,
+                database=database,
+                blobs=Blobs.open(settings.blobs_url, settings.storage.blob_options),
+                tables=tables,
+                online=online,
+                log_key=LogKey.open(settings.folder / "keys" / "log.key"),
+                role_keys=RoleKeys.open(settings.folder / "keys"),
+                hooks=Hooks(key=HookKey.open(settings.folder / "keys" / "webhooks.key"), allows_private=settings.webhooks.private),
+            )
     finally:
         open_tombstones(before)
         online.close()

@@ -4,7 +4,8 @@ Owns that one value. It is the process's, as a pool of connections would be: eve
 be forgotten, and what is not opened is not reached.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -37,8 +38,23 @@ _place: Place | None = None
 
 def open_reach(settings: FeaturesSettings, place: Place | None = None) -> None:
     """Lets the sources of this process reach what the settings name, events pushed to `place`, and nothing else from now on."""
+    _put(Reach(connections=settings.connections, options=settings.options), place)
+
+
+def _put(reach: Reach, place: Place | None) -> None:
     global _opened, _place
-    _opened, _place = Reach(connections=settings.connections, options=settings.options), place
+    _opened, _place = reach, place
+
+
+@contextlib.contextmanager
+def reaching(settings: FeaturesSettings, place: Place) -> Iterator[None]:
+    """`open_reach` for a block; afterwards they reach what they did before."""
+    before = _opened, _place
+    open_reach(settings, place)
+    try:
+        yield
+    finally:
+        _put(*before)
 
 
 def pushed_place(name: str) -> Place:
