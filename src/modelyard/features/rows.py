@@ -122,13 +122,6 @@ def normalised(rows: pl.LazyFrame, schema: Mapping[str, pl.DataType], view: Feat
     return shaped.drop_nulls([*(key.name for key in view.entity.keys), EVENT])
 
 
-def source_values(view: FeatureView, files: OpenSource, rows: pl.Series) -> pl.DataFrame:
-    """The values in the given rows of the files, counted over all; null for a null. One column is read at a time."""
-    schema, scan = files.schema(), files.scan()
-    columns = [scan.select(value).collect().to_series().gather(rows) for value in value_expressions(view, schema)]
-    return pl.DataFrame(columns)
-
-
 def value_expressions(view: FeatureView, schema: Mapping[str, pl.DataType]) -> list[pl.Expr]:
     """The view's values in the types that it works with."""
     if view.is_aggregation:
