@@ -6,6 +6,7 @@ Every key begins with the view's version, so that two versions never meet. Owns 
 import hashlib
 import struct
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ import polars as pl
 from modelyard.core.digests import Digest
 from modelyard.features.domain import BadLabels, DType, Entity, Feature, FeatureView, Key, Value
 
-ENTITY, TILE, MARK, PAGE = b"e", b"t", b"w", b"d"
+ENTITY, TILE, MARK, PAGE, NOBODY = b"e", b"t", b"w", b"d", b"n"
 LONGEST_KEY = 256
 ENTITIES_A_PAGE = 1024
 TOKEN: dict[DType, str] = {"float64": "d", "int64": "q", "bool": "?", "string": "I"}
@@ -45,6 +46,11 @@ def prefix(digest: Digest) -> bytes:
 def mark_key(digest: Digest) -> bytes:
     """Where a version's mark stands."""
     return prefix(digest) + MARK
+
+
+def nobody_key(digest: Digest) -> bytes:
+    """A key under which nothing ever stands, to ask for where there is no entity."""
+    return prefix(digest) + NOBODY
 
 
 def page_key(digest: Digest, page: int) -> bytes:
@@ -82,25 +88,28 @@ def one_key_bytes(key: Key) -> Callable[[Any], bytes]:
     return part if key.dtype == "int64" else lambda value: _bounded(part(value))
 
 
-def many_key_bytes(entity: Entity) -> Callable[[Collection[Any]], list[bytes]]:
-    """`key_bytes` for many entities: of one key's values, or tuples of several, all of the declared types. Raises BadLabels as it does."""
+def many_key_bytes(entity: Entity, start: bytes = b"") -> Callable[[Collection[Any]], list[bytes]]:
+    """`start` and the `key_bytes` of many entities: of one key's values, or tuples of several, all of the declared types.
+
+    Raises BadLabels as `key_bytes` does.
+    """
     each = key_bytes(entity)
     if len(entity.keys) > 1:
-        return lambda keys: [*map(each, keys)]
-    pack = struct.Struct(">q").pack
+        return lambda keys: [start + each(key) for key in keys]
+    pack = partial(struct.Struct(f">{len(start)}sq").pack, start)
 
     def numbers(keys: Collection[Any]) -> list[bytes]:
         try:
             return [*map(pack, keys)]
         except struct.error:  # one of them is out of range: `each` says which
-            return [each((key,)) for key in keys]
+            return [start + each((key,)) for key in keys]
 
     def texts(keys: Collection[Any]) -> list[bytes]:
         try:
             found = [key.encode() for key in keys]
         except UnicodeEncodeError:
-            return [each((key,)) for key in keys]
-        return found if max(map(len, found), default=0) <= LONGEST_KEY else [*map(_bounded, found)]
+            return [start + each((key,)) for key in keys]
+        return [start + (key if len(key) <= LONGEST_KEY else _bounded(key)) for key in found]
 
     return numbers if entity.keys[0].dtype == "int64" else texts
 
@@ -110,7 +119,7 @@ def entity_keys(entity: Entity, start: bytes, keys: pl.DataFrame) -> list[bytes]
     names = [key.name for key in entity.keys]
     if len(names) > 1 or entity.keys[0].dtype != "int64":
         columns = keys[names[0]].to_list() if len(names) == 1 else keys.select(names).rows()
-        return [start + name for name in many_key_bytes(entity)(columns)]
+        return many_key_bytes(entity, start)(columns)
     made = np.empty((keys.height, len(start) + 8), np.uint8)
     made[:, : len(start)] = np.frombuffer(start, np.uint8)
     made[:, len(start) :] = keys[names[0]].to_numpy().astype(">i8").view(np.uint8).reshape(-1, 8)
@@ -155,10 +164,11 @@ class PlainRow:
         self._nulls = (len(kinds) + 7) // 8
         self._blanks = [BLANK[kind] for kind in kinds]
         self._struct = struct.Struct(f"<qq{self._nulls}s" + "".join(TOKEN[kind] for kind in kinds))
-        self._whole = bytes(self._nulls)
+        self.no_nulls, self.unpack = bytes(self._nulls), self._struct.unpack_from
+        """A row's marks where nothing is null, and what takes a row apart: event time, creation time, marks, values or a text's length."""
         self.dtype = None if self._texts else np.dtype([*_HEAD, ("nulls", "u1", (self._nulls,)), *_fields(kinds)])
         """The same bytes to NumPy: `event_at`, `created_at`, `nulls`, then `v0`, `v1` ... by column. None where texts make rows uneven."""
-        self.nobody = self._struct.pack(2**63 - 1, 2**63 - 1, self._whole, *([0] * len(kinds)))
+        self.nobody = self._struct.pack(2**63 - 1, 2**63 - 1, self.no_nulls, *([0] * len(kinds)))
         """A row that no instant may see, to stand where there is none."""
 
     def packed(self, event_at: int, created_at: int, values: Sequence[Value]) -> bytes:
@@ -191,9 +201,9 @@ class PlainRow:
 
     def unpacked(self, content: bytes) -> tuple[int, int, tuple[Value, ...], bool]:
         """The event time, the creation time and the values of a row's bytes, and whether none of these is null."""
-        found = self._struct.unpack_from(content)
+        found = self.unpack(content)
         marks = found[2]
-        if marks == self._whole and not self._texts:
+        if marks == self.no_nulls and not self._texts:
             return found[0], found[1], found[3:], True
         values = list(found[3:])
         if self._texts:
@@ -202,12 +212,12 @@ class PlainRow:
                 end = start + values[index]
                 values[index] = content[start:end].decode()
                 start = end
-        if marks != self._whole:
+        if marks != self.no_nulls:
             nulls = int.from_bytes(marks, "little")
             for index in range(len(values)):
                 if nulls >> index & 1:
                     values[index] = None
-        return found[0], found[1], tuple(values), marks == self._whole
+        return found[0], found[1], tuple(values), marks == self.no_nulls
 
 
 _HEAD = [("event_at", "<i8"), ("created_at", "<i8")]

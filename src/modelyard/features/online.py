@@ -10,7 +10,7 @@ import msgspec
 
 from modelyard.core.clock import Instant
 from modelyard.features.domain import FeatureSelection, FeatureSet, OnlineRow, OnlineValues, Reason, Value
-from modelyard.features.layout import Mark, key_bytes, many_key_bytes, mark_key, one_key_bytes
+from modelyard.features.layout import Mark, key_bytes, many_key_bytes, mark_key, nobody_key, one_key_bytes
 from modelyard.features.on_demand import OnlineFunctions
 from modelyard.features.parts import Block, Found, Part, block_of
 from modelyard.features.plain import PlainPart
@@ -18,46 +18,77 @@ from modelyard.features.windows import WindowPart
 from modelyard.storage.online import OnlineStore
 
 Row = Mapping[str, Any]
+_DECODER = msgspec.msgpack.Decoder(Mark)
 _TYPES: dict[str, set[type]] = {"int64": {int}, "string": {str}}
 
 
 class _View:
     """One view of a set as a reader asks for it: which keys of a row it takes, and the entities of one request."""
 
-    def __init__(self, selection: FeatureSelection) -> None:
+    def __init__(self, selection: FeatureSelection, place: int) -> None:
+        """`place` is where its mark stands among the contents that a read of one row gets from the store."""
         entity = selection.view.entity
         self.name, self.names = selection.view.name, selection.names
+        self.mark = mark_key(selection.view.digest)
         self.plain = None if selection.view.is_aggregation else PlainPart(selection)
         self.part: Part = self.plain or WindowPart(selection)
-        self.mark = mark_key(selection.view.digest)
+        self._start = None if self.plain is None else self.plain.start
+        self._usual = None if self.plain is None or self.plain.has_texts else self.plain.usual
+        self._nobodys = [self.mark, *[nobody_key(selection.view.digest)] * len(self.part.keys(b"", 0))]
+        self._place, self.end = place, place + len(self._nobodys)
+        self._known: tuple[bytes, Instant] = (b"", Instant(0))
         self.keys = tuple(key.name for key in entity.keys)
         self._first = self.keys[0]
         self._types = [_TYPES[key.dtype] for key in entity.keys]
-        self._key_bytes, self._many = key_bytes(entity), many_key_bytes(entity)
+        self._key_bytes, self._many = key_bytes(entity), many_key_bytes(entity, self._start or b"")
         self._one = one_key_bytes(entity.keys[0]) if len(entity.keys) == 1 else None
         self.nobody = Found((None,) * len(self.names), None, Reason.UNKNOWN_ENTITY)
         self.unmaterialized = Found((None,) * len(self.names), None, Reason.NOT_MATERIALIZED)
 
     def ask(self, row: Row, at: int, wanted: list[bytes]) -> None:
-        """Adds the keys that the row needs: the mark's, and those of its entity, unless a key is missing or null."""
-        wanted.append(self.mark)
-        if self._one is not None:
-            key = row.get(self._first)
-            if key is None:
-                return
-            entity = self._one(key)
-        else:
+        """Adds the keys that the row needs: the mark's, and those of its entity or, where a key is missing or null, nobody's."""
+        if self._one is None:
             keys = [row.get(name) for name in self.keys]
-            if None in keys:
-                return
-            entity = self._key_bytes(keys)
-        if self.plain is not None:
-            wanted.append(self.plain.start + entity)
+            entity = None if None in keys else self._key_bytes(keys)
         else:
-            wanted += self.part.keys(entity, at)
+            key = row.get(self._first)
+            entity = None if key is None else self._one(key)
+        if entity is None:
+            wanted += self._nobodys
+        elif self._start is None:
+            wanted += (self.mark, *self.part.keys(entity, at))
+        else:
+            wanted += (self.mark, self._start + entity)
+
+    def add(self, contents: Sequence[bytes | None], answer: OnlineRow) -> None:
+        """Adds to `answer` what the contents of the row's keys say, all views' together."""
+        place, at, name = self._place, answer.at, self.name
+        mark = contents[place]
+        if mark is None:
+            answer.upto_at[name], found = None, self.unmaterialized
+        else:
+            known = self._known
+            answer.upto_at[name] = known[1] if known[0] == mark else self.upto_at(mark)
+            if self._usual is not None and (usual := self._usual(contents[place + 1], at)) is not None:
+                answer.values.update(zip(self.names, usual[0]))  # noqa: B905  # as many as names, and `strict` would cost a tenth
+                answer.ages_us[name] = at - usual[1]
+                return
+            found = self.part.found(contents[place + 1 : self.end], at)
+        answer.values.update(zip(self.names, found.values, strict=True))
+        answer.ages_us[name] = None if found.event_at is None else at - found.event_at
+        if found.reason is not None:
+            nulls = [feature for feature, value in zip(self.names, found.values, strict=True) if value is None]
+            answer.missing.update(dict.fromkeys(nulls, found.reason))
+
+    def upto_at(self, mark: bytes) -> Instant:
+        """How far the mark says the view has been brought. A mark changes once a materialization and is read by every request."""
+        known = self._known
+        if known[0] != mark:
+            known = self._known = (mark, Instant(_DECODER.decode(mark).upto_at))
+        return known[1]
 
     def entities(self, columns: Mapping[str, Sequence[Any]]) -> tuple[list[bytes], list[int] | None]:
-        """The entities of the rows, each once, and each row's place among them: -1 where a key is missing or null.
+        """The entities of the rows, each once, as a plain view's keys, and each row's place among them: -1 where a key is missing or null.
 
         No places where every row is an entity of its own.
         """
@@ -74,17 +105,15 @@ class _View:
         return names, [where[key] for key in keys]
 
     def _checked(self, keys: Sequence[Any]) -> tuple[list[bytes], list[int]]:
+        start = self._start or b""
         known: dict[bytes, int] = {}
         tuples = [(key,) for key in keys] if len(self.keys) == 1 else keys
-        places = [-1 if None in values else known.setdefault(self._key_bytes(values), len(known)) for values in tuples]
+        places = [-1 if None in values else known.setdefault(start + self._key_bytes(values), len(known)) for values in tuples]
         return list(known), places
 
     def wanted(self, entities: list[bytes], at: int) -> list[bytes]:
-        """The store's keys for the entities."""
-        if self.plain is None:
-            return [key for entity in entities for key in self.part.keys(entity, at)]
-        start = self.plain.start
-        return [start + entity for entity in entities]
+        """The store's keys for those entities."""
+        return entities if self.plain is not None else [key for entity in entities for key in self.part.keys(entity, at)]
 
     def block(self, contents: list[bytes | None], places: list[int] | None, at: int) -> Block:
         """The rows from the contents of those keys."""
@@ -104,13 +133,12 @@ class OnlineReader:
 
     def __init__(self, feature_set: FeatureSet) -> None:
         self.set = feature_set
-        self._views = [_View(selection) for selection in feature_set.features]
+        self._views: list[_View] = []
+        for selection in feature_set.features:
+            self._views.append(_View(selection, self._views[-1].end if self._views else 0))
         self._keys = tuple(dict.fromkeys(name for view in self._views for name in view.keys))
         self._functions = OnlineFunctions(feature_set) if feature_set.on_demand else None
         self._asked = (*self._keys, *(field.name for field in feature_set.request))
-        self._decoder = msgspec.msgpack.Decoder(Mark)
-        # A mark changes once a materialization and is read by every request.
-        self._known: dict[str, tuple[bytes, Instant]] = {view.name: (b"", Instant(0)) for view in self._views}
 
     def read(self, store: OnlineStore, rows: Sequence[Row], at: Instant) -> OnlineValues:
         """The values for each row, by the entity keys in it, as of `at`. A key that is missing or null is nobody's.
@@ -124,30 +152,12 @@ class OnlineReader:
     def read_row(self, store: OnlineStore, row: Row, at: Instant) -> OnlineRow:
         """`read` for one row."""
         wanted: list[bytes] = []
-        asked = []
         for view in self._views:
             view.ask(row, at, wanted)
-            asked.append((view, len(wanted)))
         contents = store.get_many(wanted)
-        values: dict[str, Value] = {}
-        ages_us: dict[str, int | None] = {}
-        upto_at: dict[str, Instant | None] = {}
-        missing: dict[str, Reason] = {}
-        first = 0
-        for view, end in asked:
-            name, mark = view.name, contents[first]
-            if mark is None:
-                upto_at[name], found = None, view.unmaterialized
-            else:
-                known = self._known[name]
-                upto_at[name] = known[1] if known[0] == mark else self._upto_at(name, mark)
-                found = view.part.found(contents[first + 1 : end], at) if end - first > 1 else view.nobody
-            first, event_at = end, found.event_at
-            ages_us[name] = None if event_at is None else at - event_at
-            values.update(zip(view.names, found.values))  # noqa: B905  # as many as names, and `strict` would cost a tenth of a read
-            if found.reason is not None:
-                missing.update({feature: found.reason for feature in view.names if values[feature] is None})
-        found_row = OnlineRow(at=at, values=values, ages_us=ages_us, upto_at=upto_at, missing=missing)
+        found_row = OnlineRow(at=at, values={}, ages_us={}, upto_at={}, missing={})
+        for view in self._views:
+            view.add(contents, found_row)
         return found_row if self._functions is None else self._functions.added(found_row, row)
 
     def read_columns(self, store: OnlineStore, columns: Mapping[str, Sequence[Any]], count: int, at: Instant) -> OnlineValues:
@@ -169,7 +179,7 @@ class OnlineReader:
         missing: dict[str, dict[int, Reason]] = {}
         for view, places, first, last in asked:
             name, mark = view.name, contents[first]
-            upto_at[name] = None if mark is None else self._upto_at(name, mark)
+            upto_at[name] = None if mark is None else view.upto_at(mark)
             block = view.absent(count, at) if mark is None else view.block(contents[first + 1 : last], places, at)
             features.update(zip(view.names, block.columns, strict=True))
             ages_us[name] = block.ages_us
@@ -181,9 +191,3 @@ class OnlineReader:
         if self._functions is not None:
             self._functions.add(values, columns, count)
         return values
-
-    def _upto_at(self, view: str, mark: bytes) -> Instant:
-        known = self._known[view]
-        if known[0] != mark:
-            known = self._known[view] = (mark, Instant(self._decoder.decode(mark).upto_at))
-        return known[1]
