@@ -205,13 +205,19 @@ def online_reads(folder: Path) -> dict[str, Any]:
     seconds = {}
     for name, history in histories.items():
         seconds[name], _ = timed(partial(_bring, history, store, now))
+    answer = {"materialize_100k_x_10_s": round(seconds["plain"], 2)} | _reads(store, plain, busy, now)
+    store.close()
+    return answer
+
+
+def _reads(store: LmdbStore, plain: FeatureView, busy: FeatureView, now: Instant) -> dict[str, Any]:
+    random = np.random.default_rng(4)
     one, whole = OnlineReader(FeatureSet("one", [plain])), OnlineReader(FeatureSet("both", [plain, busy]))
     windows = OnlineReader(FeatureSet("windows", [busy]))
     mark, start = mark_key(plain.digest), prefix(plain.digest) + ENTITY
     keys = random.integers(0, 100_000, (10_000, 100)).tolist()
     origins = ("EWR", "JFK", "LGA")
-    answer = {
-        "materialize_100k_x_10_s": round(seconds["plain"], 2),
+    return {
         "one_entity_10_features": percentiles(lambda row: one.read_row(store, row, now), ({"entity_id": some[0]} for some in keys)),
         "the_store_alone": percentiles(store.get_many, ([mark, start + struct.pack(">q", some[0])] for some in keys)),
         "100_entities_10_features": percentiles(
@@ -225,8 +231,6 @@ def online_reads(folder: Path) -> dict[str, Any]:
             ([{"entity_id": key, "origin": origins[key % 3]} for key in some[:50]] for some in keys[:2_200]),
         ),
     }
-    store.close()
-    return answer
 
 
 def on_demand(folder: Path) -> dict[str, Any]:

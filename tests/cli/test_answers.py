@@ -26,6 +26,7 @@ ASKING = {
     "user list": (),
     "features get": ("nothing", "JFK"),
     "features erase": ("nothing", "JFK", "--why", "x"),
+    "features materialize": ("nothing", "--since", "2026-01-01"),
     "portfolio": (),
     "questions": (),
     "trace": ("late/1",),
@@ -59,6 +60,7 @@ MISSING = {
     "token revoke",
     "features get",
     "features erase",
+    "features materialize",
 }
 Become = Callable[[Role], None]
 

@@ -66,6 +66,20 @@ def test_values_online_are_asked_for_by_key_or_by_name(yard: Yard, applied: pl.D
     assert "origin=JFK" in yard("features", "get", "cli_features").err
 
 
+def test_views_are_brought_online_and_a_range_of_events_anew(yard: Yard, applied: pl.DataFrame) -> None:
+    brought = yard("features", "materialize", "cli_weather", "--json")
+    assert (brought.code, brought.json[0]["rows"], brought.json[0]["entities"]) == (0, 4, 1), brought.err
+    assert "cli_weather" in yard("features", "materialize").out
+    anew = yard("features", "materialize", "cli_weather", "--since", "2026-01-01T02:00:00", "--until", "2026-01-01", "--json")
+    assert "`since` that lies before" in anew.json["error"]["hint"]
+    anew = yard("features", "materialize", "cli_weather", "--since", "2026-01-01T02:00:00", "--json")
+    assert (anew.json[0]["rows"], anew.json[0]["entities"]) == (2, 1), anew.out
+    assert "events since" in yard("features", "materialize", "cli_weather", "--since", "2026-01-01T02:00:00").out
+    assert "give --since" in yard("features", "materialize", "cli_weather", "--until", "2026-01-01").err
+    assert "no view is named" in yard("features", "materialize", "--since", "2026-01-01").err
+    assert "did you mean cli_weather?" in yard("features", "materialize", "cli_weathr").err
+
+
 def test_fields_that_on_demand_features_read_are_written_as_keys_are() -> None:
     inputs = (Feature("wind", "float64"), Feature("hops", "int64"), Feature("hub", "bool"), Feature("gust", "float64"))
     felt = OnDemand("felt", inputs, "float64", "def felt(wind, hops, hub, gust): return np.where(hub, wind * hops, gust)")

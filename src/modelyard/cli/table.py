@@ -21,6 +21,7 @@ COMMANDS = (
     Command("features get", "modelyard.cli.features:get", "A feature set's values online, with their ages", "Build"),
     Command("features join", "modelyard.cli.features:join", "A feature set joined to rows, as it was visible at each instant", "Build"),
     Command("features push", "modelyard.cli.features:push", "A file's rows, pushed as events that views read", "Build"),
+    Command("features materialize", "modelyard.cli.materializing:materialize", "Views brought online; a range of events anew", "Build"),
     Command("features erase", "modelyard.cli.erasing:erase", "All values of an entity erased, with a reason", "Build"),
     Command("sync", "modelyard.cli.spools:sync", "What runs left in their spools, delivered", "Build"),
     Command("ship", "modelyard.cli.deliveries:ship", "A model through the life cycle, followed live", "Deliver"),

@@ -16,6 +16,7 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("GET", "/on-demand-features/{feature}/versions", service.list_on_demand_versions, name="list_on_demand_feature_versions"),
     operation("GET", "/feature-materializations", service.list_materializations, name="list_feature_materializations"),
     operation("POST", "/feature-materializations", service.materialize, name="materialize_features"),
+    operation("POST", "/feature-views/{view}/backfills", service.backfill, name="backfill_features"),
     operation("GET", "/feature-sources", service.list_pushed_sources, name="list_feature_sources"),
     operation("GET", "/feature-sources/{source}", service.get_pushed_source, name="get_feature_source"),
     operation("POST", "/feature-sources/{source}/events", service.push_events),

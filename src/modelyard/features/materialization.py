@@ -95,7 +95,7 @@ def planned(history: History, store: OnlineStore, upto_at: int) -> Change:
     after = _mark(history, upto_at)
     since = NEVER if before is None else before.upto_at
     puts, deletes = _rows(history, store, (since, upto_at))
-    closing = _closing(history, before.entities if before else 0, after)
+    closing = pages_and_mark(history, before.entities if before else 0, after)
     return Change(view=view, before=before, after=after, puts=puts, deletes=deletes, closing=closing)
 
 
@@ -109,7 +109,7 @@ def topped_up(fresh: History, store: OnlineStore, before: Mark, upto_at: int) ->
     count = fresh.log.seen(upto_at)
     if not count:
         after = replace(before, upto_at=upto_at, source=fresh.source)
-        return Change(view=view, before=before, after=after, puts=[], deletes=[], closing=_closing(fresh, before.entities, after))
+        return Change(view=view, before=before, after=after, puts=[], deletes=[], closing=pages_and_mark(fresh, before.entities, after))
     start = prefix(view.digest) + ENTITY
     first = [code for code in fresh.appearance.tolist() if fresh.first_seen[code] <= upto_at]
     stored = dict(zip(first, _got(store, [start + fresh.names[code] for code in first]), strict=True))
@@ -307,7 +307,7 @@ def _more_pages(store: OnlineStore, view: FeatureView, before: int, new: Sequenc
     return [(page_key(view.digest, first + index), msgspec.msgpack.encode(page)) for index, page in enumerate(pages)]
 
 
-def _closing(history: History, before: int, after: Mark) -> list[Put]:
+def pages_and_mark(history: History, before: int, after: Mark) -> list[Put]:
     """The pages of the list of entities that change when it grows from `before`, and the mark."""
     digest = history.view.digest
     mark = (mark_key(digest), msgspec.msgpack.encode(after))
@@ -322,22 +322,31 @@ def _closing(history: History, before: int, after: Mark) -> list[Put]:
 def _rebuilt(history: History, store: OnlineStore, before: Mark, upto_at: int) -> Change:
     """Everything as of `upto_at`, whatever the store holds, and the deletion of what is no longer there."""
     view, after = history.view, _mark(history, upto_at)
-    puts, _ = _rows(history, None, (NEVER, upto_at))
-    closing = _closing(history, 0, after)
+    puts = anew(history, upto_at)
+    closing = pages_and_mark(history, 0, after)
     written = {key for key, _ in puts + closing}
     deletes = [key for key in stored_keys(store, view, before) if key not in written]
     return Change(view=view, before=before, after=after, puts=puts, deletes=deletes, closing=closing, is_anew=True)
 
 
+def anew(history: History, upto_at: int) -> list[Put]:
+    """All values as of `upto_at`, whatever a store holds."""
+    return _rows(history, None, (NEVER, upto_at))[0]
+
+
 def stored_keys(store: OnlineStore, view: FeatureView, mark: Mark) -> list[bytes]:
     """All keys of a version in the store, except its mark's."""
-    start, key = prefix(view.digest), key_bytes(view.entity)
-    names = [key(keys) for keys in list_entities(store, view, mark)]
+    key = key_bytes(view.entity)
+    keys = keys_of_entities(store, view, [key(keys) for keys in list_entities(store, view, mark)])
+    return keys + [page_key(view.digest, page) for page in range(-(-mark.entities // ENTITIES_A_PAGE))]
+
+
+def keys_of_entities(store: OnlineStore, view: FeatureView, names: Sequence[bytes]) -> list[bytes]:
+    """The keys under which the store holds something of the entities of these names: their own, and of an aggregation their tiles'."""
+    start = prefix(view.digest)
     keys = [start + ENTITY + name for name in names]
     if view.is_aggregation:
-        for first in range(0, len(names), AT_ONCE):
-            some = names[first : first + AT_ONCE]
-            for name, main in zip(some, store.get_many([start + ENTITY + one for one in some]), strict=True):
-                if main is not None:
-                    keys += [start + TILE + name + tile_bytes(number) for number in Record(main).whole(NUMBERS)]
-    return keys + [page_key(view.digest, page) for page in range(-(-mark.entities // ENTITIES_A_PAGE))]
+        for name, main in zip(names, _got(store, keys[:]), strict=True):
+            if main is not None:
+                keys += [start + TILE + name + tile_bytes(number) for number in Record(main).whole(NUMBERS)]
+    return keys

@@ -6,7 +6,7 @@ from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.delivery.declaration import AppliedModel, DeclaredModel, ModelPlan
 from modelyard.delivery.domain import Approval, ApprovalId, ApprovalState, Delivery, DeliveryDetail, DeliveryId, DeliveryState, NewDelivery, NewReproduction, Reproduction, ReproductionId
-from modelyard.features.domain.answers import AppliedOnDemand, AppliedSet, AppliedView, FeatureConsumer, Materialization, OnlineValues, Pushed, PushedSource, ViewFreshness, ViewReader, ViewSummary
+from modelyard.features.domain.answers import AppliedOnDemand, AppliedSet, AppliedView, Backfill, FeatureConsumer, Materialization, NewBackfill, OnlineValues, Pushed, PushedSource, ViewFreshness, ViewReader, ViewSummary
 from modelyard.features.domain.erasures import Erasure, NewErasure
 from modelyard.fleet.domain import Portfolio, Questions, Trace
 from modelyard.governance.domain import Attestation, Dossier, DossierId, ModelCard, Trust
@@ -36,6 +36,11 @@ class Client(Transport):
     def approve(self, approval: ApprovalId, *, reason: str = '') -> Approval:
         """Approves; the delivery goes on. Raises AuthorMayNotApprove, ApprovalIsDecided and NotAllowed."""
         answer: Approval = self.call("POST", "/approvals/{approval}/approval", {"path": {"approval": approval}, "body": {"reason": reason}}, Approval)
+        return answer
+
+    def backfill_features(self, view: str, body: NewBackfill) -> list[Backfill]:
+        """Materializes a view, and writes anew the values of every entity that has an event in the range, whatever the store holds."""
+        answer: list[Backfill] = self.call("POST", "/feature-views/{view}/backfills", {"path": {"view": view}, "body": body}, list[Backfill])
         return answer
 
     def cancel_delivery(self, delivery: DeliveryId, reason: str) -> DeliveryDetail:

@@ -171,6 +171,7 @@ POST /api/v1/endpoints/{model}/rollback
 POST /api/v1/feature-materializations
 POST /api/v1/feature-sets/{feature_set}/join
 POST /api/v1/feature-sources/{source}/events
+POST /api/v1/feature-views/{view}/backfills
 POST /api/v1/gateways/{gateway}/heartbeat
 POST /api/v1/experiments/{experiment_id}/views
 DELETE /api/v1/experiments/{experiment_id}/views/{view_id}

@@ -92,6 +92,28 @@ class Materialization(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: Instant
 
 
+class NewBackfill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A range of event times that is to be brought online anew: from `since` until before `until`, or until now."""
+
+    since: Instant
+    until: Instant | None = None
+
+
+class Backfill(msgspec.Struct, frozen=True, kw_only=True):
+    """What was brought online anew of a view's version: the values, as of `upto_at`, of all `entities` with an event in [`since`, `until`).
+
+    `rows` counts these events.
+    """
+
+    view: str
+    digest: Digest
+    since: Instant
+    until: Instant
+    rows: int
+    entities: int
+    upto_at: Instant
+
+
 class ViewFreshness(msgspec.Struct, frozen=True, kw_only=True):
     """How far a view's newest event lies back, against what is promised. `lag_s` is `None` before anything came."""
 

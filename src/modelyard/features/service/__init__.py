@@ -1,5 +1,6 @@
 """What the feature store offers: applying definitions, bringing values online, reading them, training rows, freshness."""
 
+from modelyard.features.service.backfilling import backfill
 from modelyard.features.service.bringing import list_materializations, materialize, materialize_due
 from modelyard.features.service.definitions import (
     apply_features,
@@ -61,6 +62,7 @@ __all__ = [
     "apply_on_demand",
     "apply_set",
     "apply_view",
+    "backfill",
     "called",
     "check_sources_stay",
     "erase_entity",

@@ -121,7 +121,7 @@ def _materialized(
 ) -> list[Materialization]:
     with database.read() as snapshot:
         now = snapshot.now()
-        chosen = _chosen(snapshot, principal, views, Role.CONTRIBUTOR)
+        chosen = chosen_views(snapshot, principal, views, Role.CONTRIBUTOR)
         older = store.list_older(snapshot, [one.view.name for one in chosen])
     if upto_at is not None and upto_at > now:
         raise InvalidInput(f"{iso(upto_at)} lies ahead of now, {iso(now)}", hint="leave out upto_at, or give an instant that has passed")
@@ -164,13 +164,13 @@ def list_materializations(snapshot: Snapshot, principal: Principal, view: str | 
 
     Those of one view where it is named. Raises ViewNotFound.
     """
-    chosen = _chosen(snapshot, principal, None if view is None else [view], Role.VIEWER)
+    chosen = chosen_views(snapshot, principal, None if view is None else [view], Role.VIEWER)
     wanted = [*chosen, *store.list_older(snapshot, [one.view.name for one in chosen])]
     found = store.list_materializations(snapshot, [one.view.name for one in wanted])
     return [found[key] for one in wanted if (key := (one.view.name, one.digest)) in found]
 
 
-def _chosen(snapshot: Snapshot, principal: Principal, names: Sequence[str] | None, role: Role) -> list[AppliedView]:
+def chosen_views(snapshot: Snapshot, principal: Principal, names: Sequence[str] | None, role: Role) -> list[AppliedView]:
     """The named views, each of which `principal` must have `role` for; without names all those that it has it for."""
     found = [one for one in store.list_views(snapshot, names) if principal.may(Role.VIEWER, one.team_id)]
     if names is None:
