@@ -20,7 +20,7 @@ from modelyard.features.aggregates import Tape, tape
 from modelyard.features.domain import FeatureView
 from modelyard.features.erased import view_files
 from modelyard.features.join import CODE, Entities, Ints, Timeline, timeline
-from modelyard.features.layout import key_bytes
+from modelyard.features.layout import PlainRow, key_bytes
 from modelyard.features.rows import CREATED, EVENT, ROW, OpenSource, files_digest, not_as_declared, source_rows
 
 KEPT_BYTES = 2**30
@@ -120,6 +120,11 @@ class History:
     def shown(self) -> pl.DataFrame:
         """The rows' times and values."""
         return self.rows.select(EVENT, CREATED, *self.view.value_names)
+
+    @cached_property
+    def packer(self) -> PlainRow:
+        """Makes a plain view's rows bytes."""
+        return PlainRow(self.view)
 
     @cached_property
     def keys(self) -> list[tuple[object, ...]]:

@@ -206,7 +206,7 @@ def _plain_rows(history: History, span: tuple[int, int]) -> list[Put]:
     """The last value of each entity that got one in the span."""
     view, (instants, codes, rows) = history.view, history.steps
     low, high = np.searchsorted(instants, span, side="right").tolist()
-    start, row = prefix(view.digest) + ENTITY, PlainRow(view)
+    start, row = prefix(view.digest) + ENTITY, history.packer
     # Of several values of one entity the last stays.
     latest = dict(zip(codes[low:high].tolist(), rows[low:high].tolist(), strict=True))
     if len(latest) <= FEW:

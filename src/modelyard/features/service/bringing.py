@@ -3,14 +3,16 @@
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal, Role
 from modelyard.access.service import require
 from modelyard.core.clock import Instant, ReplayClock, iso
+from modelyard.core.digests import Digest
 from modelyard.core.errors import InvalidInput, ModelyardError, Overloaded
 from modelyard.core.names import nearest
 from modelyard.features import store
@@ -123,10 +125,11 @@ def _materialized(
         now = snapshot.now()
         chosen = _chosen(snapshot, principal, views, Role.CONTRIBUTOR)
         older = store.list_older(snapshot, [one.view.name for one in chosen])
+        order = _order(snapshot, principal, [*chosen, *older], now if upto_at is None else upto_at)
     if upto_at is not None and upto_at > now:
         raise InvalidInput(f"{iso(upto_at)} lies ahead of now, {iso(now)}", hint="leave out upto_at, or give an instant that has passed")
     try:
-        return _brought_online(database, online, principal, [*chosen, *older], upto_at)
+        return _carried_out(database, online, order)
     except (SourceUnreadable, SourceDrifted) as error:
         if not older:
             raise
@@ -138,24 +141,42 @@ def _materialized(
         raise error
 
 
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """Which versions are brought online up to when, for whom, and how far they had come before."""
+
+    principal: Principal
+    chosen: Sequence[AppliedView]
+    upto: Instant
+    before: Mapping[tuple[str, Digest], Materialization]
+
+
+def _order(snapshot: Snapshot, principal: Principal, chosen: Sequence[AppliedView], upto: Instant) -> Order:
+    heed_erasures(snapshot)
+    before = store.list_materializations(snapshot, [one.view.name for one in chosen])
+    return Order(principal=principal, chosen=chosen, upto=upto, before=before)
+
+
 def _brought_online(
     database: Database, online: OnlineStore, principal: Principal, chosen: Sequence[AppliedView], upto_at: Instant | None
 ) -> list[Materialization]:
     with database.read() as snapshot:
-        heed_erasures(snapshot)
-        before = store.list_materializations(snapshot, [one.view.name for one in chosen])
-        upto = snapshot.now() if upto_at is None else upto_at
+        order = _order(snapshot, principal, chosen, snapshot.now() if upto_at is None else upto_at)
+    return _carried_out(database, online, order)
+
+
+def _carried_out(database: Database, online: OnlineStore, order: Order) -> list[Materialization]:
+    chosen, upto = order.chosen, order.upto
     renew_queries(one.view.source for one in chosen)
     settle_pushed(database, chosen, upto)
     changes = [planned_of(online, one, upto) for one in chosen]
     carry_out(online, changes)
     # The store is written first: what a killed call has left unrecorded, the next one records.
     brought = [brought_by(one, change.after, database.clock.wall()) for one, change in zip(chosen, changes, strict=True)]
-    known = [before.get((item.view, item.digest)) for item in brought]
+    known = [order.before.get((item.view, item.digest)) for item in brought]
     is_new = [old is None or replace(item, recorded_at=old.recorded_at) != old for item, old in zip(brought, known, strict=True)]
     news = [(one, item, old) for one, item, old, new in zip(chosen, brought, known, is_new, strict=True) if new]
     if news:
-        database.write(lambda tx: _note(tx, principal, news))
+        database.write(lambda tx: _note(tx, order.principal, news))
     return [item if new or old is None else old for item, old, new in zip(brought, known, is_new, strict=True)]
 
 
