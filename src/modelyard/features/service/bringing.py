@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,20 +17,25 @@ from modelyard.core.digests import Digest
 from modelyard.core.errors import InvalidInput, ModelyardError, Overloaded
 from modelyard.core.names import nearest
 from modelyard.features import store
-from modelyard.features.domain import AppliedView, Materialization, Push, SourceDrifted, SourceUnreadable, ViewNotFound
+from modelyard.features.domain import AppliedView, FeatureView, Materialization, Push, SourceDrifted, SourceUnreadable, ViewNotFound
 from modelyard.features.erased import opened_tombstones
-from modelyard.features.history import load_history
+from modelyard.features.history import find_history, load_history
+from modelyard.features.large import planned_large
 from modelyard.features.layout import Mark
 from modelyard.features.materialization import Change, carry_out, find_mark, planned, topped_up
+from modelyard.features.offline import is_large
 from modelyard.features.rules import cadence_us
 from modelyard.features.sources.queries import renew_queries
+from modelyard.features.sources.reach import reached_tables
 from modelyard.features.store import erasures as erasures_store
 from modelyard.features.store import pushed as pushed_store
+from modelyard.features.stored import Histories
 from modelyard.features.topping import fresh_history
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database, Snapshot, Transaction
 from modelyard.storage.online import OnlineStore
+from modelyard.storage.tables import Tables
 
 _one_at_a_time = threading.Lock()
 PATIENCE_S = 60.0
@@ -62,7 +68,21 @@ def planned_of(online: OnlineStore, applied: AppliedView, upto: Instant) -> Chan
         fresh = None if before is None else fresh_history(view, view.source.name, before)
         if before is not None and fresh is not None:
             return topped_up(fresh, online, before, max(upto, before.upto_at))
-    return planned(load_history(view, Path(applied.root)), online, upto)
+    root = Path(applied.root)
+    # Asked first: to count a source's rows takes longer than to bring a small hour online.
+    history = find_history(view, root)
+    if history is None and is_large(view, root):
+        return _planned_large(online, view, root, upto)
+    return planned(history or load_history(view, root), online, upto)
+
+
+def _planned_large(online: OnlineStore, view: FeatureView, root: Path, upto: Instant) -> Change:
+    """What brings a large view online, from the history that joins use; where there is no installation, from one of its own."""
+    tables = reached_tables()
+    if tables is not None:
+        return planned_large(Histories(tables), view, root, online, upto)
+    with tempfile.TemporaryDirectory(prefix="histories-") as folder:
+        return planned_large(Histories(Tables.open(f"file://{folder}")), view, root, online, upto)
 
 
 def settle_pushed(database: Database, chosen: Sequence[AppliedView], upto: Instant) -> None:
