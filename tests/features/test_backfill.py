@@ -11,8 +11,8 @@ from modelyard.core.clock import instant
 from modelyard.core.errors import InvalidInput
 from modelyard.features import service
 from modelyard.features.domain import Backfill, FeatureView, NewBackfill
-from modelyard.features.layout import ENTITY, key_bytes, page_key, prefix
-from modelyard.features.materialization import find_mark, keys_of_entities, stored_keys
+from modelyard.features.layout import ENTITY, page_key, prefix
+from modelyard.features.materialization import find_mark, keys_of, stored_keys
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore
@@ -40,8 +40,7 @@ def _contents(online: LmdbStore, view: FeatureView) -> Held:
 
 def lose(online: LmdbStore, view: FeatureView, *origins: str) -> None:
     """Takes all of these airports out of the store, as one that evicts keys does, and the list of entities with them."""
-    names = [key_bytes(view.entity)([origin]) for origin in origins]
-    online.delete_many([*keys_of_entities(online, view, names), page_key(view.digest, 0)])
+    online.delete_many([*keys_of(online, view, [(origin,) for origin in origins]), page_key(view.digest, 0)])
 
 
 def backfilled(database: Database, online: LmdbStore, view: str, since: datetime, until: datetime | None = None) -> Backfill:
@@ -80,7 +79,7 @@ def test_an_entity_without_an_event_in_the_range_is_left_alone(brought: Database
     lose(online, delays, "JFK", "LGA")
     done = backfilled(brought, online, "delays", at(1))
     assert (done.rows, done.entities, done.until) == (1, 1, instant(at(6)))
-    lga = set(keys_of_entities(online, delays, [b"LGA"]))
+    lga = set(keys_of(online, delays, [("LGA",)]))
     assert {key for key, content in _contents(online, delays).items() if content is not None} - {page_key(delays.digest, 0)} == lga
     assert lga < whole.keys()
 
@@ -89,7 +88,7 @@ def test_what_stands_wrongly_is_put_right_and_what_stands_too_much_goes(brought:
     delays = next(view for view in _applied(brought) if view.name == "delays")
     whole, start = _contents(online, delays), prefix(delays.digest)
     online.put_many([(start + ENTITY + b"JFK", whole[start + ENTITY + b"LGA"] or b"")])
-    strange = keys_of_entities(online, delays, [b"JFK"])
+    strange = keys_of(online, delays, [("JFK",)])
     online.put_many((key, b"strange") for key in strange[1:])
     assert strange[1] not in whole
     backfilled(brought, online, "delays", at(0))

@@ -311,6 +311,17 @@ def test_a_thread_sees_at_once_what_others_have_appended(tables: Tables, place: 
     assert sorted(tables.scan(NAME).collect().to_series()) == sorted(other.scan(NAME).collect().to_series()) == [1, 2, 3]
 
 
+def test_a_reader_that_fell_behind_a_checkpoint_sees_what_came_since(local: Tables, tmp_path: Path) -> None:
+    other = Tables.open(f"file://{tmp_path}/tables")
+    assert local.append(NAME, numbers(1)) == 1
+    for value in (2, 3):
+        other.append(NAME, numbers(value))
+    newest = other.compact(NAME)  # which leaves a checkpoint: what that holds may be cleaned away
+    for number in range(2, newest):
+        Path(local.uri(NAME), "_delta_log", f"{number:020}.json").unlink()
+    assert (local.version(NAME), local.row_count(NAME)) == (newest, 3)
+
+
 def test_a_table_that_was_replaced_is_opened_anew(local: Tables) -> None:
     for value in (1, 2):
         local.append(NAME, numbers(value))

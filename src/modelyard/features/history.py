@@ -19,8 +19,8 @@ from modelyard.core.digests import Digest
 from modelyard.features.aggregates import Tape, tape
 from modelyard.features.domain import FeatureView
 from modelyard.features.erased import view_files
-from modelyard.features.join import CODE, Entities, Ints, Timeline, timeline
-from modelyard.features.layout import key_bytes
+from modelyard.features.join import CODE, Entities, Ints, Timeline, coded, timeline
+from modelyard.features.layout import PlainRow, key_bytes
 from modelyard.features.rows import CREATED, EVENT, ROW, OpenSource, files_digest, not_as_declared, source_rows
 
 KEPT_BYTES = 2**30
@@ -72,20 +72,22 @@ class History:
         """The running sums of an aggregating view."""
         return tape(self.rows, self.view)
 
-    @property
-    def entities(self) -> Entities:
-        """The entities, with where their rows begin in `begins`."""
-        return self.tape.entities if self.view.is_aggregation else self.timeline.entities
+    @cached_property
+    def _coded(self) -> tuple[Entities, Ints]:
+        return coded(self.rows.select(key.name for key in self.view.entity.keys))
 
     @property
-    def begins(self) -> Ints:
-        """The instants at which rows become an entity's value or begin to count, by entity and instant."""
-        return self.tape.begins if self.view.is_aggregation else self.timeline.since
+    def entities(self) -> Entities:
+        """The entities, with where their rows begin in an order by entity."""
+        return self._coded[0] if self.view.is_aggregation else self.timeline.entities
 
     @cached_property
     def first_seen(self) -> Ints:
         """Since when each entity is known, by code."""
-        return self.begins[self.entities.offsets[:-1]]
+        if not self.view.is_aggregation:
+            return self.timeline.since[self.entities.offsets[:-1]]
+        # In the order of the log an entity's first row is the one that was available first.
+        return self.log.available[np.argsort(self.codes, kind="stable")[self.entities.offsets[:-1]]]
 
     @cached_property
     def appearance(self) -> Ints:
@@ -107,7 +109,8 @@ class History:
     @cached_property
     def codes(self) -> Ints:
         """Each row's entity, in the order of the log."""
-        return self.entities.codes(self.rows)[self.log.rows]
+        codes = self._coded[1] if self.view.is_aggregation else self.entities.codes(self.rows)
+        return codes[self.log.rows]
 
     @cached_property
     def logged(self) -> pl.DataFrame:
@@ -120,6 +123,11 @@ class History:
     def shown(self) -> pl.DataFrame:
         """The rows' times and values."""
         return self.rows.select(EVENT, CREATED, *self.view.value_names)
+
+    @cached_property
+    def packer(self) -> PlainRow:
+        """Makes a plain view's rows bytes."""
+        return PlainRow(self.view)
 
     @cached_property
     def keys(self) -> list[tuple[object, ...]]:
@@ -137,6 +145,11 @@ _lock = threading.Lock()
 _kept: OrderedDict[tuple[Digest, Path, Hashable], History] = OrderedDict()
 
 
+def find_history(view: FeatureView, root: Path) -> History | None:
+    """The history of `view` where memory has it as its source stands now. Raises SourceUnreadable and SourceDrifted."""
+    return _found((view.digest, root, view_files(view, root).state))
+
+
 def load_history(view: FeatureView, root: Path) -> History:
     """The history of `view`, whose source's path is taken from `root`: from memory while it is unchanged.
 
@@ -144,11 +157,9 @@ def load_history(view: FeatureView, root: Path) -> History:
     """
     files = view_files(view, root)
     key = (view.digest, root, files.state)
-    with _lock:
-        found = _kept.get(key)
-        if found is not None:
-            _kept.move_to_end(key)
-            return found
+    found = _found(key)
+    if found is not None:
+        return found
     made = read_history(view, files)
     with _lock:
         for other in [one for one in _kept if one[:2] == key[:2]]:
@@ -157,6 +168,14 @@ def load_history(view: FeatureView, root: Path) -> History:
         while len(_kept) > 1 and sum(one.rows.estimated_size() for one in _kept.values()) > KEPT_BYTES:
             _kept.popitem(last=False)
     return made
+
+
+def _found(key: tuple[Digest, Path, Hashable]) -> History | None:
+    with _lock:
+        found = _kept.get(key)
+        if found is not None:
+            _kept.move_to_end(key)
+    return found
 
 
 def read_history(view: FeatureView, files: OpenSource) -> History:

@@ -50,6 +50,8 @@ from modelyard.storage.online import OnlineStore
 Put = tuple[bytes, bytes]
 AT_ONCE = 20_000
 """Keys that are asked for at once."""
+ENTITIES_AT_ONCE = 256
+"""Entities whose aggregations are advanced together."""
 FEW = 256
 UNSETTLED = Digest("")
 """The source of a mark beside which a larger change is being written."""
@@ -94,7 +96,7 @@ def planned(history: History, store: OnlineStore, upto_at: int) -> Change:
         return Change(view=view, before=before, after=before, puts=[], deletes=[], closing=[])
     after = _mark(history, upto_at)
     since = NEVER if before is None else before.upto_at
-    puts, deletes = _rows(history, store, (since, upto_at))
+    puts, deletes = rows_between(history, store, (since, upto_at))
     closing = pages_and_mark(history, before.entities if before else 0, after)
     return Change(view=view, before=before, after=after, puts=puts, deletes=deletes, closing=closing)
 
@@ -114,7 +116,7 @@ def topped_up(fresh: History, store: OnlineStore, before: Mark, upto_at: int) ->
     first = [code for code in fresh.appearance.tolist() if fresh.first_seen[code] <= upto_at]
     stored = dict(zip(first, _got(store, [start + fresh.names[code] for code in first]), strict=True))
     if view.is_aggregation:
-        puts, deletes = _rows(fresh, store, span)
+        puts, deletes = rows_between(fresh, store, span)
     else:
         puts, deletes = _later_rows(fresh, _plain_rows(fresh, span), {start + fresh.names[code]: stored[code] for code in first}), []
     new = [fresh.keys[code] for code in first if stored[code] is None]
@@ -127,7 +129,7 @@ def topped_up(fresh: History, store: OnlineStore, before: Mark, upto_at: int) ->
         source=fresh.source,
         check=(before.check + int(fresh.log.checks[count - 1])) % 2**64,
     )
-    closing = [*_more_pages(store, view, before.entities, new), (mark_key(view.digest), msgspec.msgpack.encode(after))]
+    closing = [*_more_pages(store, view, before.entities, new), mark_of(view, after)]
     return Change(view=view, before=before, after=after, puts=puts, deletes=deletes, closing=closing)
 
 
@@ -141,19 +143,36 @@ def carry_out(store: OnlineStore, changes: Sequence[Change]) -> None:
     deletes = [key for change in changes for key in change.deletes]
     if len(puts) + len(deletes) <= store.at_once:
         if puts or deletes:
-            store.put_many(puts, gone=deletes)
+            write(store, puts, deletes)
         return
     for change in changes:
         if change.before is not None:
-            # Until it is done nobody tops it up: entities stand there already that the mark does not count.
-            open_mark = replace(change.before, source=UNSETTLED)
-            store.put_many([(mark_key(change.view.digest), msgspec.msgpack.encode(open_mark))])
+            store.put_many([open_mark(change.view, change.before)])
         _put(store, change.puts)
         if change.is_anew:
             _delete(store, change.deletes)
         _put(store, change.closing)
         if not change.is_anew:
             _delete(store, change.deletes)
+
+
+def write(store: OnlineStore, puts: Sequence[Put], deletes: Sequence[bytes]) -> None:
+    """Writes values and removes keys, no sooner than the values stand: in one step where the store can."""
+    if len(puts) + len(deletes) <= store.at_once:
+        store.put_many(puts, gone=deletes)
+        return
+    _put(store, puts)
+    _delete(store, deletes)
+
+
+def mark_of(view: FeatureView, mark: Mark) -> Put:
+    """The mark under its key."""
+    return mark_key(view.digest), msgspec.msgpack.encode(mark)
+
+
+def open_mark(view: FeatureView, before: Mark) -> Put:
+    """The mark while a larger change is written: until it is done nobody tops it up, for entities stand there that it does not count."""
+    return mark_of(view, replace(before, source=UNSETTLED))
 
 
 def _put(store: OnlineStore, puts: Sequence[Put]) -> None:
@@ -194,7 +213,7 @@ def _mark(history: History, upto_at: int) -> Mark:
     return Mark(upto_at=upto_at, newest_event_at=newest, rows=count, entities=entities, source=history.source, check=check)
 
 
-def _rows(history: History, store: OnlineStore | None, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
+def rows_between(history: History, store: OnlineStore | None, span: tuple[int, int]) -> tuple[list[Put], list[bytes]]:
     """What a span of availability changes. Without a store, nothing is taken over from it."""
     if not history.view.is_aggregation:
         return _plain_rows(history, span), []
@@ -206,7 +225,7 @@ def _plain_rows(history: History, span: tuple[int, int]) -> list[Put]:
     """The last value of each entity that got one in the span."""
     view, (instants, codes, rows) = history.view, history.steps
     low, high = np.searchsorted(instants, span, side="right").tolist()
-    start, row = prefix(view.digest) + ENTITY, PlainRow(view)
+    start, row = prefix(view.digest) + ENTITY, history.packer
     # Of several values of one entity the last stays.
     latest = dict(zip(codes[low:high].tolist(), rows[low:high].tolist(), strict=True))
     if len(latest) <= FEW:
@@ -227,15 +246,20 @@ def _aggregate_rows(history: History, store: OnlineStore | None, codes: Ints, sp
     start = prefix(view.digest)
     puts: list[Put] = []
     deletes: list[bytes] = []
-    names = [history.names[code] for code in codes.tolist()]
-    states = _states(view, kept, store, names, [{row.event_at // tile for row in fresh[code]} for code in codes.tolist()])
-    for name, code, state in zip(names, codes.tolist(), states, strict=True):
-        gone = advance(state, fresh[code], kept, tile, longest)
-        puts.append((start + ENTITY + name, packed_tiles(state.tiles, kept)))
-        puts += [
-            (start + TILE + name + tile_bytes(number), packed_rows(rows, kept)) for number, rows in state.rows.items() if number not in gone
-        ]
-        deletes += [start + TILE + name + tile_bytes(number) for number in gone]
+    for first in range(0, len(codes), ENTITIES_AT_ONCE):
+        # Their states are much larger than the bytes that they become.
+        some = codes[first : first + ENTITIES_AT_ONCE].tolist()
+        names = [history.names[code] for code in some]
+        states = _states(view, kept, store, names, [{row.event_at // tile for row in fresh[code]} for code in some])
+        for name, code, state in zip(names, some, states, strict=True):
+            gone = advance(state, fresh.pop(code), kept, tile, longest)
+            puts.append((start + ENTITY + name, packed_tiles(state.tiles, kept)))
+            puts += [
+                (start + TILE + name + tile_bytes(number), packed_rows(rows, kept))
+                for number, rows in state.rows.items()
+                if number not in gone
+            ]
+            deletes += [start + TILE + name + tile_bytes(number) for number in gone]
     return puts, deletes
 
 
@@ -309,8 +333,7 @@ def _more_pages(store: OnlineStore, view: FeatureView, before: int, new: Sequenc
 
 def pages_and_mark(history: History, before: int, after: Mark) -> list[Put]:
     """The pages of the list of entities that change when it grows from `before`, and the mark."""
-    digest = history.view.digest
-    mark = (mark_key(digest), msgspec.msgpack.encode(after))
+    digest, mark = history.view.digest, mark_of(history.view, after)
     if after.entities <= before:
         return [mark]
     first = before // ENTITIES_A_PAGE
@@ -322,31 +345,28 @@ def pages_and_mark(history: History, before: int, after: Mark) -> list[Put]:
 def _rebuilt(history: History, store: OnlineStore, before: Mark, upto_at: int) -> Change:
     """Everything as of `upto_at`, whatever the store holds, and the deletion of what is no longer there."""
     view, after = history.view, _mark(history, upto_at)
-    puts = anew(history, upto_at)
+    puts, _ = rows_between(history, None, (NEVER, upto_at))
     closing = pages_and_mark(history, 0, after)
     written = {key for key, _ in puts + closing}
     deletes = [key for key in stored_keys(store, view, before) if key not in written]
     return Change(view=view, before=before, after=after, puts=puts, deletes=deletes, closing=closing, is_anew=True)
 
 
-def anew(history: History, upto_at: int) -> list[Put]:
-    """All values as of `upto_at`, whatever a store holds."""
-    return _rows(history, None, (NEVER, upto_at))[0]
-
-
 def stored_keys(store: OnlineStore, view: FeatureView, mark: Mark) -> list[bytes]:
     """All keys of a version in the store, except its mark's."""
-    key = key_bytes(view.entity)
-    keys = keys_of_entities(store, view, [key(keys) for keys in list_entities(store, view, mark)])
+    keys = keys_of(store, view, list_entities(store, view, mark))
     return keys + [page_key(view.digest, page) for page in range(-(-mark.entities // ENTITIES_A_PAGE))]
 
 
-def keys_of_entities(store: OnlineStore, view: FeatureView, names: Sequence[bytes]) -> list[bytes]:
-    """The keys under which the store holds something of the entities of these names: their own, and of an aggregation their tiles'."""
-    start = prefix(view.digest)
+def keys_of(store: OnlineStore, view: FeatureView, entities: Sequence[tuple[object, ...]]) -> list[bytes]:
+    """All keys under which some entities of a version stand in the store."""
+    start, key = prefix(view.digest), key_bytes(view.entity)
+    names = [key(keys) for keys in entities]
     keys = [start + ENTITY + name for name in names]
     if view.is_aggregation:
-        for name, main in zip(names, _got(store, keys[:]), strict=True):
-            if main is not None:
-                keys += [start + TILE + name + tile_bytes(number) for number in Record(main).whole(NUMBERS)]
+        for first in range(0, len(names), AT_ONCE):
+            some = names[first : first + AT_ONCE]
+            for name, main in zip(some, store.get_many([start + ENTITY + one for one in some]), strict=True):
+                if main is not None:
+                    keys += [start + TILE + name + tile_bytes(number) for number in Record(main).whole(NUMBERS)]
     return keys

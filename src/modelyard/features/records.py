@@ -80,6 +80,13 @@ class Record:
         begin, end = self._bounds(section)
         return Wide(self._words[begin:end], self._bytes[8 * begin : 8 * end])
 
+    def parts(self, section: int, count: int) -> list[bytes]:
+        """`count` lists, each as a section of its own."""
+        begin, end = self._bounds(section)
+        ends = self._words[begin : begin + count].tolist()
+        data = self._bytes[8 * (begin + count) : 8 * end].tobytes()
+        return [data[8 * first : 8 * last] for first, last in zip([0, *ends], ends, strict=False)] if data else [b""] * count
+
     def lists(self, section: int, count: int) -> "Lists[int]":
         """`count` lists of whole numbers."""
         begin, end = self._bounds(section)

@@ -9,6 +9,7 @@ keys that they stand under are `layout.py`'s.
 import itertools
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from operator import sub
 from typing import Any
 
 import msgspec
@@ -90,10 +91,14 @@ Happened = tuple[int, int, Any]
 
 
 class Rows(msgspec.Struct):
-    """A tile's rows while they are advanced: the latest availability of them, and each aggregate's values in order."""
+    """A tile's rows while they are advanced: the latest availability of them, and each aggregate's values in order.
+
+    `wholes` are the values as whole numbers and their unit, where they are summed up and have been brought to that form.
+    """
 
     latest_available_at: int
     values: list[list[Happened]]
+    wholes: dict[int, tuple[list[int], int]] = {}
 
 
 class Tiles(msgspec.Struct):
@@ -114,14 +119,14 @@ def no_tiles(kept: Sequence[Kept], before: int) -> Tiles:
 def packed_rows(rows: Rows, kept: Sequence[Kept]) -> bytes:
     """A tile's rows as a record."""
     sections = [whole((rows.latest_available_at,))]
-    for one, happened in zip(kept, rows.values, strict=True):
+    for index, (one, happened) in enumerate(zip(kept, rows.values, strict=True)):
         events, created, values = zip(*happened, strict=True) if happened else ((), (), ())
         sections.append(whole(events))
         if "created" in one.rows:
             sections.append(whole(created))
         sections.append(one.section(values))
         if "sums" in one.rows:
-            wholes, exponent = _wholes(values)
+            wholes, exponent = rows.wholes.get(index) or _wholes(values)
             sections.append(wide(list(itertools.accumulate(wholes)), exponent))
             if "squares" in one.rows:
                 sections.append(wide(list(itertools.accumulate(number * number for number in wholes)), exponent))
@@ -179,8 +184,7 @@ def unpacked_tiles(content: bytes, kept: Sequence[Kept]) -> Tiles:
                 running = found.wide(section)
                 column[name], exponent = _steps(running.tolist()), running.exponent
             elif name in LISTS:
-                parts = found.lists(section, len(numbers))
-                column[name] = [bytes(parts[place]) for place in range(len(numbers))]
+                column[name] = found.parts(section, len(numbers))
             else:
                 column[name] = one.read(found, section, len(numbers)).tolist()
         columns.append(column)
@@ -189,7 +193,7 @@ def unpacked_tiles(content: bytes, kept: Sequence[Kept]) -> Tiles:
 
 
 def _steps(running: list[int]) -> list[int]:
-    return [after - before for before, after in zip([0, *running], running, strict=False)]
+    return [*running[:1], *map(sub, running[1:], running)]
 
 
 class NewRow(msgspec.Struct, frozen=True):
@@ -253,7 +257,7 @@ def _put(tiles: Tiles, number: int, rows: Rows, kept: Sequence[Kept]) -> None:
         values = [value for _, _, value in happened]
         found = _part(values, one)
         if "sums" in one.tiles:
-            wholes, exponent = _wholes(values)
+            wholes, exponent = rows.wholes[index] = _wholes(values)
             found |= {"sums": sum(wholes), "squares": sum(number * number for number in wholes)}
             _level(tiles, index, found, exponent)
         for name, items in column.items():

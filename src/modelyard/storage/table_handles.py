@@ -4,7 +4,7 @@ import contextlib
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from deltalake import DeltaTable
@@ -24,11 +24,23 @@ class _Table(DeltaTable):
         return _plain(super().table_uri)
 
 
+LOG = "_delta_log"
+_File = tuple[int, int]
+"""What tells a file from another one that was put in its place."""
+
+
+class _Beginning(NamedTuple):
+    """A log's first commit and its note of the last checkpoint, where there are any."""
+
+    first: _File | None
+    checkpoint: _File | None
+
+
 class _Kept(threading.local):
-    """A thread's open tables, each with what identifies its first commit. Brought up to date they cost a tenth of opening anew."""
+    """A thread's open tables, each with what identifies its log's beginning. Brought up to date they cost a tenth of opening anew."""
 
     def __init__(self) -> None:
-        self.tables: dict[str, tuple[_Table, object]] = {}
+        self.tables: dict[str, tuple[_Table, _Beginning]] = {}
 
 
 def _plain(path: str) -> str:
@@ -46,7 +58,7 @@ class Handles:
     def find(self, uri: str, version: int | None) -> DeltaTable | None:
         """The table at `uri` in its newest version or in `version`; None where there is none. Raises DeltaError for no such version."""
         # Without this the library would make the folder of a table that is only asked for.
-        if self._is_local and not (Path(uri) / "_delta_log").is_dir():
+        if self._is_local and not (Path(uri) / LOG).is_dir():
             return None
         try:
             if version is not None:
@@ -58,22 +70,35 @@ class Handles:
     def _newest(self, uri: str) -> DeltaTable:
         """This thread's own handle of a table, brought up to the newest version."""
         table, known = self._kept.tables.pop(uri, (None, None))
-        first = self._first_commit(uri)
-        if table is not None and known == first:
+        begins = self._beginning(uri)
+        if table is not None and known is not None and known.first == begins.first:
             with contextlib.suppress(DeltaError):
-                table.update_incremental()
-                self._kept.tables[uri] = table, first
+                if known != begins or not self._is_newest(uri, table.version()):
+                    table.update_incremental()
+                self._kept.tables[uri] = table, begins
                 return table
         table = _Table(uri, storage_options=self._options)
-        self._kept.tables[uri] = table, first
+        self._kept.tables[uri] = table, begins
         return table
 
-    def _first_commit(self, uri: str) -> tuple[int, int] | None:
-        """What tells a table from another one that was put in its place; None where nobody but this program has a hand in it."""
+    def _beginning(self, uri: str) -> _Beginning:
+        """What tells a table from another one that was put in its place, and whether its log let go of commits."""
         if not self._is_local:
-            return None
-        try:
-            found = (Path(uri) / "_delta_log" / f"{0:020}.json").stat()
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns
+            return _Beginning(None, None)  # nobody but this program has a hand in it
+        log = Path(uri) / LOG
+        return _Beginning(_file(log / f"{0:020}.json"), _file(log / "_last_checkpoint"))
+
+    def _is_newest(self, uri: str, version: int) -> bool:
+        """Whether no commit follows, as far as a look at the folder tells: a tenth of what asking the library takes.
+
+        Commits are numbered without gaps, and a log lets go of some only behind a new checkpoint.
+        """
+        return self._is_local and not (Path(uri) / LOG / f"{version + 1:020}.json").exists()
+
+
+def _file(path: Path) -> _File | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns

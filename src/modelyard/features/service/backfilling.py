@@ -8,11 +8,13 @@ from modelyard.access.domain import Principal, Role
 from modelyard.core.clock import Instant, iso
 from modelyard.core.errors import InvalidInput
 from modelyard.features import store
-from modelyard.features.backfill import refilled
+from modelyard.features.backfill import Wanted, refilled, refilling
 from modelyard.features.domain import AppliedView, Backfill, NewBackfill, SourceDrifted, SourceUnreadable
 from modelyard.features.history import load_history
+from modelyard.features.large import refilled_large
 from modelyard.features.materialization import carry_out, find_mark
-from modelyard.features.service.bringing import PATIENCE_S, alone, chosen_views, heed_erasures, materialize
+from modelyard.features.offline import is_large
+from modelyard.features.service.bringing import PATIENCE_S, alone, chosen_views, heed_erasures, materialize, stored_histories
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database
@@ -48,13 +50,20 @@ def backfill(database: Database, online: OnlineStore, principal: Principal, view
 
 
 def _refill(online: OnlineStore, applied: AppliedView, since: Instant, until: Instant) -> Backfill:
-    history, mark = load_history(applied.view, Path(applied.root)), find_mark(online, applied.view)
+    view, root, mark = applied.view, Path(applied.root), find_mark(online, applied.view)
     if mark is None:
-        raise InvalidInput(f"{applied.view.name} was taken out of the online store meanwhile", hint="try again")
-    found = refilled(history, online, mark, since, until)
-    carry_out(online, [found.change])
+        raise InvalidInput(f"{view.name} was taken out of the online store meanwhile", hint="try again")
+    wanted = Wanted(mark, since, until)
+    if is_large(view, root):
+        with stored_histories() as histories:
+            change, found = refilled_large(histories, view, root, online, wanted)
+    else:
+        history = load_history(view, root)
+        found = refilled(history, online, wanted)
+        change = refilling(history, mark, found)
+    carry_out(online, [change])
     return Backfill(
-        view=applied.view.name,
+        view=view.name,
         digest=applied.digest,
         since=since,
         until=until,

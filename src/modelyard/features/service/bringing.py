@@ -2,32 +2,40 @@
 
 import contextlib
 import logging
+import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal, Role
 from modelyard.access.service import require
 from modelyard.core.clock import Instant, ReplayClock, iso
+from modelyard.core.digests import Digest
 from modelyard.core.errors import InvalidInput, ModelyardError, Overloaded
 from modelyard.core.names import nearest
 from modelyard.features import store
 from modelyard.features.domain import AppliedView, Materialization, Push, SourceDrifted, SourceUnreadable, ViewNotFound
 from modelyard.features.erased import opened_tombstones
-from modelyard.features.history import load_history
+from modelyard.features.history import find_history, load_history
+from modelyard.features.large import planned_large
 from modelyard.features.layout import Mark
 from modelyard.features.materialization import Change, carry_out, find_mark, planned, topped_up
+from modelyard.features.offline import is_large
 from modelyard.features.rules import cadence_us
 from modelyard.features.sources.queries import renew_queries
+from modelyard.features.sources.reach import reached_tables
 from modelyard.features.store import erasures as erasures_store
 from modelyard.features.store import pushed as pushed_store
+from modelyard.features.stored import Histories
 from modelyard.features.topping import fresh_history
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database, Snapshot, Transaction
 from modelyard.storage.online import OnlineStore
+from modelyard.storage.tables import Tables
 
 _one_at_a_time = threading.Lock()
 PATIENCE_S = 60.0
@@ -60,7 +68,24 @@ def planned_of(online: OnlineStore, applied: AppliedView, upto: Instant) -> Chan
         fresh = None if before is None else fresh_history(view, view.source.name, before)
         if before is not None and fresh is not None:
             return topped_up(fresh, online, before, max(upto, before.upto_at))
-    return planned(load_history(view, Path(applied.root)), online, upto)
+    root = Path(applied.root)
+    # Asked first: to count a source's rows takes longer than to bring a small hour online.
+    history = find_history(view, root)
+    if history is None and is_large(view, root):
+        with stored_histories() as histories:
+            return planned_large(histories, view, root, online, upto)
+    return planned(history or load_history(view, root), online, upto)
+
+
+@contextlib.contextmanager
+def stored_histories() -> Iterator[Histories]:
+    """The stored histories that joins use; where there is no installation, some of its own for the moment."""
+    tables = reached_tables()
+    if tables is not None:
+        yield Histories(tables)
+        return
+    with tempfile.TemporaryDirectory(prefix="histories-") as folder:
+        yield Histories(Tables.open(f"file://{folder}"))
 
 
 def settle_pushed(database: Database, chosen: Sequence[AppliedView], upto: Instant) -> None:
@@ -123,10 +148,11 @@ def _materialized(
         now = snapshot.now()
         chosen = chosen_views(snapshot, principal, views, Role.CONTRIBUTOR)
         older = store.list_older(snapshot, [one.view.name for one in chosen])
+        order = _order(snapshot, principal, [*chosen, *older], now if upto_at is None else upto_at)
     if upto_at is not None and upto_at > now:
         raise InvalidInput(f"{iso(upto_at)} lies ahead of now, {iso(now)}", hint="leave out upto_at, or give an instant that has passed")
     try:
-        return _brought_online(database, online, principal, [*chosen, *older], upto_at)
+        return _carried_out(database, online, order)
     except (SourceUnreadable, SourceDrifted) as error:
         if not older:
             raise
@@ -138,24 +164,42 @@ def _materialized(
         raise error
 
 
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """Which versions are brought online up to when, for whom, and how far they had come before."""
+
+    principal: Principal
+    chosen: Sequence[AppliedView]
+    upto: Instant
+    before: Mapping[tuple[str, Digest], Materialization]
+
+
+def _order(snapshot: Snapshot, principal: Principal, chosen: Sequence[AppliedView], upto: Instant) -> Order:
+    heed_erasures(snapshot)
+    before = store.list_materializations(snapshot, [one.view.name for one in chosen])
+    return Order(principal=principal, chosen=chosen, upto=upto, before=before)
+
+
 def _brought_online(
     database: Database, online: OnlineStore, principal: Principal, chosen: Sequence[AppliedView], upto_at: Instant | None
 ) -> list[Materialization]:
     with database.read() as snapshot:
-        heed_erasures(snapshot)
-        before = store.list_materializations(snapshot, [one.view.name for one in chosen])
-        upto = snapshot.now() if upto_at is None else upto_at
+        order = _order(snapshot, principal, chosen, snapshot.now() if upto_at is None else upto_at)
+    return _carried_out(database, online, order)
+
+
+def _carried_out(database: Database, online: OnlineStore, order: Order) -> list[Materialization]:
+    chosen, upto = order.chosen, order.upto
     renew_queries(one.view.source for one in chosen)
     settle_pushed(database, chosen, upto)
     changes = [planned_of(online, one, upto) for one in chosen]
     carry_out(online, changes)
     # The store is written first: what a killed call has left unrecorded, the next one records.
     brought = [brought_by(one, change.after, database.clock.wall()) for one, change in zip(chosen, changes, strict=True)]
-    known = [before.get((item.view, item.digest)) for item in brought]
+    known = [order.before.get((item.view, item.digest)) for item in brought]
     is_new = [old is None or replace(item, recorded_at=old.recorded_at) != old for item, old in zip(brought, known, strict=True)]
     news = [(one, item, old) for one, item, old, new in zip(chosen, brought, known, is_new, strict=True) if new]
     if news:
-        database.write(lambda tx: _note(tx, principal, news))
+        database.write(lambda tx: _note(tx, order.principal, news))
     return [item if new or old is None else old for item, old, new in zip(brought, known, is_new, strict=True)]
 
 

@@ -64,6 +64,11 @@ def pushed_place(name: str) -> Place:
     return _place
 
 
+def reached_tables() -> Tables | None:
+    """The installation's own tables, where this process reaches an installation."""
+    return None if _place is None else _place.tables
+
+
 def object_options() -> dict[str, str]:
     """The object store's options; what they do not say, the environment does."""
     return dict(_opened.options)

@@ -6,7 +6,7 @@ killed anywhere leaves the history as it was.
 
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from modelyard.features.stored.cluster import answered_on_ray
 from modelyard.features.stored.ingest import Pieces, split, written
 from modelyard.features.stored.joining import Layout, joined
 from modelyard.features.stored.running import Compute, answered_by, cores
-from modelyard.features.stored.shape import BUCKET, FORMAT, answer_types, stored_schema, width
+from modelyard.features.stored.shape import BUCKET, FORMAT, answer_types, as_normalised, stored_names, stored_schema, width
 from modelyard.features.stored.states import Laid, Part, Step, buckets_for, has_outgrown, laid_files, next_step, parts_of, together
 from modelyard.storage.table_files import TableChange, TableFile
 from modelyard.storage.tables import Tables
@@ -135,6 +135,19 @@ class Histories:
         if self._compute == "ray":
             return joined(view, wanted, asked, layout, lambda tasks: answered_on_ray(tasks, self._ray))
         return joined(view, wanted, asked, layout, lambda tasks: answered_by(bucket_answers, tasks, self._compute, workers))
+
+    def buckets(self, view: FeatureView, history: StoredHistory) -> Iterator[tuple[int, pl.DataFrame]]:
+        """The rows of a stored history in their one shape, bucket by bucket, those of an entity in one; empty ones as well.
+
+        As many as `bucket_of` tells entities by `history.laid.buckets`.
+        """
+        found = self.tables.contents(history.table, history.version)
+        runs, options = Layout(history.laid.buckets, found.files, found.options).runs, dict(found.options) or None
+        names = list(stored_names(view).values())
+        empty = pl.DataFrame(schema={name: history.schema[name] for name in stored_names(view)})
+        for bucket in range(history.laid.buckets):
+            read = [pl.read_parquet(file, columns=names, hive_partitioning=False, storage_options=options) for file in runs.get(bucket, ())]
+            yield bucket, as_normalised(pl.concat(read), view).rechunk() if read else empty
 
     def _carried_out(self, source: Source, standing: StoredHistory | None, step: Step) -> StoredHistory:
         """Carries the step out in one commit. What a call that was killed left is found by nobody, and the next one begins again."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -36,17 +37,31 @@ def column_drift(column: Column, counts: Counts, dispersion: float | None = None
     Jensen-Shannon distance of numbers are over ten groups of about equal share in the reference. Missing values are
     no part of it: they are a matter of quality. `dispersion` is that of the reference's windows unless given.
     """
+    tested = _tested(column, counts, column.dispersion.window if dispersion is None else dispersion)
+    return tested and _described(column, counts, tested)
+
+
+class _Tested(NamedTuple):
+    reference: Floats
+    current: Floats
+    test: distances.Test
+
+
+def _tested(column: Column, counts: Counts, dispersion: float) -> _Tested | None:
     reference, current = _cells(column, counts)
     if reference.sum() == 0 or current.sum() == 0:
         return None
-    dispersion = column.dispersion.window if dispersion is None else dispersion
+    test = distances.ks if isinstance(column, NumberColumn) else distances.chi_square
+    return _Tested(reference, current, test(reference, current, dispersion=dispersion))
+
+
+def _described(column: Column, counts: Counts, tested: _Tested) -> ColumnDrift:
+    reference, current, test = tested
     if isinstance(column, NumberColumn) and isinstance(counts, NumberCounts):
-        test = distances.ks(reference, current, dispersion=dispersion)
         grouped = _groups(reference)
         coarse = [np.bincount(grouped, weights=cells, minlength=GROUPS).astype(np.float64) for cells in (reference, current)]
         effect, name, distance = test.statistic, "ks", _normalised_wasserstein(column, counts, reference, current)
     else:
-        test = distances.chi_square(reference, current, dispersion=dispersion)
         coarse, distance = [reference, current], None
         effect, name = distances.total_variation(reference, current), "chi_square"
     return ColumnDrift(
@@ -90,22 +105,25 @@ def scan(days: Sequence[Day], reference: Reference, columns: Sequence[str] | Non
     for column in reference.columns:
         if columns is not None and column.name not in columns:
             continue
-        best = min(filter(None, (_at_end(column, windows[n - 1], days[n - 1], n == len(days)) for n in ends)), key=_p, default=None)
+        best = min(filter(None, (_at_end(column, windows[n - 1], n, n == len(days)) for n in ends)), key=_p, default=None)
         if best is not None:
-            found.append(msgspec.structs.replace(best, p=min(1.0, best.p * len(ends))))
+            # What else is said of a column is worked out for that end alone.
+            n, tested = best
+            drift = _described(column, windows[n - 1].columns[column.name], tested)
+            found.append(msgspec.structs.replace(drift, p=min(1.0, drift.p * len(ends)), since_at=days[n - 1].since_at))
     return tuple(found)
 
 
-def _at_end(column: Column, window: WindowSummary, first: Day, is_whole: bool) -> ColumnDrift | None:
+def _at_end(column: Column, window: WindowSummary, length: int, is_whole: bool) -> tuple[int, _Tested] | None:
     if (counts := window.columns.get(column.name)) is None:
         return None
     spread = column.dispersion
-    finding = column_drift(column, counts, spread.window if is_whole else max(spread.day, spread.window))
-    return finding and msgspec.structs.replace(finding, since_at=first.since_at)
+    tested = _tested(column, counts, spread.window if is_whole else max(spread.day, spread.window))
+    return tested and (length, tested)
 
 
-def _p(finding: ColumnDrift) -> float:
-    return finding.p
+def _p(end: tuple[int, _Tested]) -> float:
+    return end[1].test.p
 
 
 def _cells(column: Column, counts: Counts) -> tuple[Floats, Floats]:

@@ -42,7 +42,7 @@ def summarise(frame: pl.DataFrame, reference: Reference, digest: Digest) -> Wind
 def _number_counts(series: pl.Series, column: NumberColumn) -> NumberCounts:
     values = series.cast(pl.Float64, strict=False)
     invalid = int(values.null_count() - series.null_count())
-    array = values.fill_null(float("nan")).to_numpy()
+    array = values.to_numpy()  # a null becomes NaN
     known = array[~np.isnan(array)]
     below, above = int((known < column.low).sum()), int((known > column.high).sum())
     inside = known[(known >= column.low) & (known <= column.high)]
