@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, Self, cast
 
 import lmdb
 
@@ -88,7 +88,7 @@ class LmdbStore:
         self._writes = 0
 
     @classmethod
-    def open(cls, path: Path, *, durable: bool = True, map_bytes: int = MAP_BYTES) -> "LmdbStore":
+    def open(cls, path: Path, *, durable: bool = True, map_bytes: int = MAP_BYTES) -> Self:
         """The store in the folder `path`, made if missing. Raises OnlineUnavailable.
 
         `map_bytes` is the address space of a new store, not its size on disk; when it is full it doubles, and the
