@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,11 @@ from modelyard.core.processes import PARENT, die_with_parent
 from modelyard.core.settings import FeaturesSettings
 from modelyard.features import offline, service
 from modelyard.features.domain import Entity, FeatureView, Parquet
-from modelyard.features.service import keeping, pushing
+from modelyard.features.service import pushing
 from modelyard.features.sources.reach import Place, open_reach
-from modelyard.features.stored import Histories, upkeep
+from modelyard.features.stored import Histories
+from modelyard.features.stored.histories import source_of
+from modelyard.features.stored.upkeep import tidied
 from modelyard.storage.database import Database
 from modelyard.storage.idempotency import UNDER_WAY, Attempt
 from modelyard.storage.online import LmdbStore
@@ -76,10 +77,9 @@ class Swept(Tables):
 
 
 def make_small() -> None:
-    """Has a few rows be as many as millions are: every history stored, three pushes a flush, merged whatever can be."""
+    """Has a few rows be as many as millions are: every history stored, three pushes a flush."""
     offline.HISTORY_BYTES = 0
     pushing.FLUSHED_PUSHES, pushing.TIDY_EVERY = 3, 2
-    keeping.tidied = partial(upkeep.tidied, most_runs=1)
 
 
 class Doomed:
@@ -124,7 +124,11 @@ class Doomed:
         service.materialize(self.shop.database, self.shop.online, SYSTEM)
 
     def keep(self) -> None:
-        """Lays histories out, merges their files, and removes those that were merged."""
+        """Merges the files of histories, lays out what is new, and removes what was merged."""
+        with self.shop.database.read() as snapshot:
+            views = [one.applied.view for one in service.list_views(snapshot, SYSTEM)]
+        for view in views:
+            tidied(self.histories, source_of(view, self.folder), most_runs=1)
         service.keep_histories(self.shop.database, self.histories, "dying")
 
 
