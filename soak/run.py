@@ -47,7 +47,8 @@ def _script(name: str, at_most_s: float) -> Callable[[int, float], Sequence[str]
 PARTS: Mapping[str, Part] = {
     "load": Part(0.25, _script("load", 1800)),
     "artifacts": Part(0.05, _script("artifacts", 300)),
-    "faults": Part(0.40, _tests("tests/journeys/test_kill.py")),
+    "kills": Part(0.05, _script("kills", 600)),
+    "faults": Part(0.35, _tests("tests/journeys/test_kill.py")),
     "alarms": Part(0.15, _script("alarms", 600)),
     "fuzz": Part(0.15, _properties),
 }

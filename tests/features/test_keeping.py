@@ -3,10 +3,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
-from modelyard.core.clock import SECOND, FixedClock
 from modelyard.features import service
 from modelyard.features.domain import FeatureSet, FeatureView, ViewReader
-from modelyard.features.service.keeping import PUSHED_EVERY_MS
 from modelyard.features.stored import Histories
 from modelyard.features.stored.histories import source_of
 from modelyard.features.stored.upkeep import FOLDER, forgotten
@@ -15,7 +13,6 @@ from modelyard.storage.database import Database
 from modelyard.storage.table_leases import take_lease
 from modelyard.storage.tables import Tables
 from tests.features.conftest import AIRPORT, LATE, WEATHER, write_weather
-from tests.features.shop import Shop, click
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 WINDS = FeatureView("weather", AIRPORT, WEATHER.source, features=["wind_speed"])
@@ -87,19 +84,6 @@ def test_the_old_version_stays_used_while_something_served_reads_it(database: Da
     reader = ViewReader(reader="late v1", view=view.name, digest=view.digest, is_answering=False)
     database.write(lambda tx: service.put_readers(tx, "endpoint:late", DEFAULT_TEAM, [reader]))
     assert service.keep_histories(database, histories, "w1") == 3
-
-
-@SQLITE
-def test_a_history_of_pushed_events_is_laid_out_anew_each_hour_and_not_each_minute(
-    shop: Shop, histories: Histories, clock: FixedClock
-) -> None:
-    shop.push(click())
-    assert service.keep_histories(shop.database, histories, "w1") == 3
-    written = max(one.written_ms for name in histories.tables.names(FOLDER) for one in histories.tables.contents(name).files)
-    shop.push(click("bob"))
-    for at_ms, changed in ((written + PUSHED_EVERY_MS - 1000, 0), (written + PUSHED_EVERY_MS, 3)):
-        clock.advance(at_ms / 1000 - clock.wall() / SECOND)
-        assert service.keep_histories(shop.database, histories, "w1") == changed
 
 
 def test_work_beside_the_loop_runs_once_at_a_time_and_again_after_a_failure() -> None:

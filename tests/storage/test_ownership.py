@@ -9,6 +9,7 @@ CHILDREN = {
     "access_token": "the account's; which teams it reaches stands in its roles",
     "delivery_stages": "the delivery's",
     "feature_push_keys": "the pushed source's",
+    "feature_push_heads": "the pushed source's",
     "feature_pushes": "the pushed source's",
     "ledger_personal": "the entry's",
     "optuna_reports": "the study's, by way of its trial",

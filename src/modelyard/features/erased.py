@@ -22,6 +22,7 @@ from modelyard.core.errors import Corrupted
 from modelyard.features.domain import Entity, FeatureView, Push, Tombstone
 from modelyard.features.rows import CREATED, EVENT, instant_expression, key_expressions, source_files
 from modelyard.features.sources import OpenSource
+from modelyard.features.sources.pushed import OpenPushed
 from modelyard.storage.durable import put_secret
 
 SECRET_BYTES = 32
@@ -120,6 +121,24 @@ def pushed_digest(state: str, digest: Digest) -> Digest:
     return digest_of([digest, state]) if state else digest
 
 
+def remember(opened: OpenSource) -> None:
+    """Has `rest_of` know what was opened later; only pushed events can be told from what they were."""
+    files = opened.files if isinstance(opened, _WithoutErased) else opened
+    if isinstance(files, OpenPushed):
+        files.remember()
+
+
+def rest_of(opened: OpenSource, digest: Digest, rows: int) -> OpenSource | None:
+    """What has been pushed since a source had `rows` and that digest; `None` where it never had, or does not only grow."""
+    if isinstance(opened, OpenPushed):
+        return opened.rest(digest, rows, lambda known: known)
+    if isinstance(opened, _WithoutErased) and isinstance(opened.files, OpenPushed):
+        state = _state_of(opened.tombstones)
+        rest = opened.files.rest(digest, rows, lambda known: pushed_digest(state, known))
+        return None if rest is None else opened.over(rest)
+    return None
+
+
 def without_erased(view: FeatureView, rows: pl.DataFrame) -> pl.DataFrame:
     """`rows`, which are some of the view's source in the one shape of `rows.normalised`, without those that are left out."""
     tombstones = () if _opened is None else _opened.of(view.entity.name)
@@ -151,39 +170,43 @@ class _WithoutErased:
     """A source whose erased rows have no key. A row without one stands for nothing, and every other keeps its number."""
 
     def __init__(self, files: OpenSource, view: FeatureView, key: ErasureKey, tombstones: tuple[Tombstone, ...]) -> None:
-        self._files, self._view, self._key, self._tombstones = files, view, key, tombstones
+        self.files, self._view, self._key, self.tombstones = files, view, key, tombstones
+
+    def over(self, files: OpenSource) -> "_WithoutErased":
+        """The same of other rows of the source."""
+        return _WithoutErased(files, self._view, self._key, self.tombstones)
 
     @property
     def state(self) -> Hashable:
         """What tells cheaply whether it still is what it was."""
-        return self._files.state, self._tombstones
+        return self.files.state, self.tombstones
 
     @property
     def place(self) -> str:
         """Where it lies, for messages."""
-        return self._files.place
+        return self.files.place
 
     def digest(self) -> Digest:
         """What stands for its content in evidence: the source's own digest where it holds no row of an erased entity."""
         if isinstance(self._view.source, Push):
-            return pushed_digest(_state_of(self._tombstones), self._files.digest())
+            return pushed_digest(_state_of(self.tombstones), self.files.digest())
         return _once(_digests, self._state(), self._digest)
 
     def _digest(self) -> Digest:
-        found, digest = self._erased(), self._files.digest()
+        found, digest = self._erased(), self.files.digest()
         return digest if found.is_empty() else digest_of([digest, sorted(self._marks_of(found))])
 
     def schema(self) -> Mapping[str, pl.DataType]:
         """Its columns and their types."""
-        return self._files.schema()
+        return self.files.schema()
 
     def count(self) -> int:
         """How many rows it has, erased ones included."""
-        return self._files.count()
+        return self.files.count()
 
     def scan(self) -> pl.LazyFrame:
         """Its rows; of those that are left out the keys are null."""
-        found, rows = self._erased(), self._files.scan()
+        found, rows = self._erased(), self.files.scan()
         if found.is_empty():
             return rows
         view, schema = self._view, self.schema()
@@ -204,12 +227,12 @@ class _WithoutErased:
         return _once(_found, self._state(), self._look)
 
     def _look(self) -> pl.DataFrame:
-        view, rows = self._view, self._files.scan()
-        known = rows.select(key_expressions(view.entity.keys, self._files.schema())).drop_nulls().unique().collect(engine="streaming")
-        return _known_keys(known.select(key.name for key in view.entity.keys), view, self._key, self._tombstones)
+        view, rows = self._view, self.files.scan()
+        known = rows.select(key_expressions(view.entity.keys, self.files.schema())).drop_nulls().unique().collect(engine="streaming")
+        return _known_keys(known.select(key.name for key in view.entity.keys), view, self._key, self.tombstones)
 
     def _state(self) -> Hashable:
-        return self._view.digest, self._files.place, self._files.state, self._key.name, self._tombstones
+        return self._view.digest, self.files.place, self.files.state, self._key.name, self.tombstones
 
     def _marks_of(self, found: pl.DataFrame) -> list[list[str]]:
         return [[self._key.mark(self._view.entity.name, keys), str(until)] for *keys, until in found.rows()]

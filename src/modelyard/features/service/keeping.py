@@ -9,17 +9,15 @@ from pathlib import Path
 
 from modelyard.core.errors import ModelyardError
 from modelyard.features import store
-from modelyard.features.domain import AppliedView, Push
+from modelyard.features.domain import AppliedView
 from modelyard.features.offline import is_large
 from modelyard.features.stored import Histories
-from modelyard.features.stored.histories import StoredHistory, source_of
+from modelyard.features.stored.histories import source_of
 from modelyard.features.stored.upkeep import FOLDER, KEPT_HOURS, forgotten, tidied
 from modelyard.storage.database import Database, Snapshot
 from modelyard.storage.table_leases import release_lease, take_lease
 
 LEASE_S = 900.0
-PUSHED_EVERY_MS = 3_600_000
-"""What was replaced stays on the disk for `KEPT_HOURS`: so seldom is a history of pushed events laid out before a join asks for it."""
 LOG = logging.getLogger("modelyard.features")
 
 
@@ -34,7 +32,7 @@ def keep_histories(database: Database, histories: Histories, holder: str) -> int
     if not database.write(lambda tx: take_lease(tx, FOLDER, holder, LEASE_S)):
         return 0
     try:
-        tables = [_kept(histories, one, now // 1000) for one in used]
+        tables = [_kept(histories, one) for one in used]
         before_ms = now // 1000 - KEPT_HOURS * 3_600_000
         known = {name for name, _ in tables if name is not None}
         gone = forgotten(histories, known, before_ms) if len(known) == len(tables) else []
@@ -44,10 +42,8 @@ def keep_histories(database: Database, histories: Histories, holder: str) -> int
         database.write(lambda tx: release_lease(tx, FOLDER, holder))
 
 
-def _kept(histories: Histories, one: AppliedView, now_ms: int) -> tuple[str | None, bool]:
+def _kept(histories: Histories, one: AppliedView) -> tuple[str | None, bool]:
     """Brings a large source's history up to date, merges its files, removes old ones.
-
-    One of pushed events, which every push has laid out anew, is left for a while to the joins that ask for it.
 
     Its table, if that can be told, and whether there is another version now.
     """
@@ -57,8 +53,6 @@ def _kept(histories: Histories, one: AppliedView, now_ms: int) -> tuple[str | No
         if not is_large(one.view, root):
             return source.table, False
         before = histories.standing(source)
-        if before is not None and isinstance(one.view.source, Push) and _written_ms(histories, before) > now_ms - PUSHED_EVERY_MS:
-            return source.table, False
         now = histories.ready(one.view, root)
         is_merged = tidied(histories, source)
         histories.tables.vacuum(source.table, retention_hours=KEPT_HOURS)
@@ -66,10 +60,6 @@ def _kept(histories: Histories, one: AppliedView, now_ms: int) -> tuple[str | No
         LOG.warning("the history of %s could not be looked after: %s", one.view.name, error)
         return None, False
     return source.table, is_merged or before is None or before.version != now.version
-
-
-def _written_ms(histories: Histories, history: StoredHistory) -> int:
-    return max((one.written_ms for one in histories.tables.contents(history.table, history.version).files), default=0)
 
 
 def _used(snapshot: Snapshot) -> Sequence[AppliedView]:

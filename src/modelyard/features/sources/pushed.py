@@ -5,8 +5,8 @@ taken, so that it makes no difference when a flush ends.
 """
 
 import threading
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -30,7 +30,7 @@ def table_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class OpenPushed:
-    """The events that had been pushed at a moment."""
+    """The events that had been pushed at a moment; of these the ones `after` a push, before which there were `before_rows`."""
 
     place: str
     declaration: Push
@@ -38,11 +38,13 @@ class OpenPushed:
     waiting: pl.DataFrame
     version: int | None
     where: Place
+    after: int = 0
+    before_rows: int = 0
 
     @property
     def state(self) -> Hashable:
         """The digest of all pushes: flushing changes nothing in it."""
-        return self.place, self.digest()
+        return self.place, self.digest(), self.after
 
     def digest(self) -> Digest:
         """The digest of all pushes in their order, each with its creation time."""
@@ -54,16 +56,31 @@ class OpenPushed:
 
     def count(self) -> int:
         """How many events there are."""
-        return 0 if self.known is None else self.known.events
+        return 0 if self.known is None else self.known.events - self.before_rows
 
     def scan(self) -> pl.LazyFrame:
         """The events in the order of the table and then of their pushes, with `ROW`."""
-        return _joined(self._flushed(), self.waiting).drop(PUSH_NUMBER).with_row_index(ROW)
+        rows = _joined(self._flushed(), self.waiting)
+        return (rows.filter(pl.col(PUSH_NUMBER) > self.after) if self.after else rows).drop(PUSH_NUMBER).with_row_index(ROW)
 
     def _flushed(self) -> pl.LazyFrame | None:
-        if self.known is None or self.version is None:
+        if self.known is None or self.version is None or self.after >= self.known.flushed_pushes:
             return None
         return flushed_rows(self.where, self.known, self.version)
+
+    def rest(self, digest: Digest, rows: int, said: Callable[[Digest], Digest]) -> "OpenPushed | None":
+        """The events that followed when there were `rows`, whose digest is said as `digest`; `None` where there never were these."""
+        if self.known is None:
+            return None
+        with self.where.database.read() as snapshot:
+            place = store.find_place(snapshot, self.known, digest, said)
+        return None if place is None else replace(self, after=place, before_rows=rows)
+
+    def remember(self) -> None:
+        """Has `rest` know these events later, when they have been flushed."""
+        if self.known is not None:
+            known = self.known
+            self.where.database.write(lambda tx: store.note_head(tx, known))
 
 
 def flushed_rows(where: Place, known: PushedSource, version: int | None = None) -> pl.LazyFrame:

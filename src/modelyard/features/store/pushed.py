@@ -10,7 +10,7 @@ from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest, digest_bytes
 from modelyard.features.domain import Push, Pushed, PushedSource
 from modelyard.storage.database import Snapshot, Transaction
-from modelyard.storage.schema import METADATA
+from modelyard.storage.schema import METADATA, upsert
 
 SOURCES = sa.Table(
     "feature_pushed_sources",
@@ -55,11 +55,21 @@ KEYS = sa.Table(
     sa.Column("made_at", sa.BigInteger, nullable=False, index=True),
 )
 
+HEADS = sa.Table(
+    "feature_push_heads",
+    METADATA,
+    sa.Column("source", sa.String, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True),
+    sa.Column("digest", sa.String, nullable=False),
+)
+
 NOTHING = digest_bytes(b"")
 """The digest of a source without events."""
 LONG_AGO = Instant(-(2**62))
 MOST_LOOKED_AT = 2_000
 """Pushes whose digests are compared one by one, the last ones: what lies further back is asked for as if it were not known."""
+MOST_HEADS = 1_000
+"""Digests of a source that stay known after their pushes have been flushed, the last ones."""
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,13 +172,26 @@ def find_place(snapshot: Snapshot, known: PushedSource, digest: Digest, said: Ca
     ends = {said(NOTHING): 0, said(known.digest): known.pushes, said(known.flushed_digest): known.flushed_pushes}
     if digest in ends:
         return ends[digest]
-    mine = sa.select(PUSHES.c.number, PUSHES.c.digest).where(PUSHES.c.source == known.declaration.name)
-    if said(digest) == digest:
-        row = snapshot.connection.execute(mine.where(PUSHES.c.digest == digest)).first()
-        return None if row is None else int(row.number)
-    # Only forwards can it be told. What is looked for is most often the last but one.
-    rows = snapshot.connection.execute(mine.order_by(PUSHES.c.number.desc()).limit(MOST_LOOKED_AT))
-    return next((int(row.number) for row in rows if said(Digest(row.digest)) == digest), None)
+    for table in (PUSHES, HEADS):
+        mine = sa.select(table.c.number, table.c.digest).where(table.c.source == known.declaration.name)
+        # Where more than the digest is said, it can be told only forwards. What is looked for is most often the last but one.
+        some = (
+            mine.where(table.c.digest == digest) if said(digest) == digest else mine.order_by(table.c.number.desc()).limit(MOST_LOOKED_AT)
+        )
+        for row in snapshot.connection.execute(some):
+            if said(Digest(row.digest)) == digest:
+                return int(row.number)
+    return None
+
+
+def note_head(tx: Transaction, known: PushedSource) -> None:
+    """Has the digest of `known` be told from others by `find_place` also once its last push has been flushed and forgotten."""
+    name = known.declaration.name
+    upsert(tx, HEADS, [{"source": name, "number": known.pushes, "digest": known.digest}], ["source", "number"])
+    newest = sa.select(HEADS.c.number).where(HEADS.c.source == name).order_by(HEADS.c.number.desc())
+    oldest = tx.connection.execute(newest.offset(MOST_HEADS).limit(1)).scalar()
+    if oldest is not None:
+        tx.connection.execute(sa.delete(HEADS).where(HEADS.c.source == name, HEADS.c.number <= oldest))
 
 
 def pushed_at(snapshot: Snapshot, name: str, number: int) -> Instant | None:

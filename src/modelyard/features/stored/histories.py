@@ -17,7 +17,7 @@ from deltalake.transaction import AddAction
 from modelyard.core.digests import digest_of
 from modelyard.core.errors import Conflict
 from modelyard.features.domain import FeatureView, SourceUnreadable, SourceUse
-from modelyard.features.erased import view_files
+from modelyard.features.erased import remember, rest_of, view_files
 from modelyard.features.join import Questions
 from modelyard.features.rows import ROW, OpenSource, check_types, normalised, not_as_declared, source_rows
 from modelyard.features.stored.answers import bucket_answers
@@ -60,6 +60,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     def parts(self) -> tuple[Part, ...]:
         """Its parts."""
         return parts_of(self.opened, self.root)
+
+    def stands(self) -> bool:
+        """Whether nothing that was opened has changed since; that more was pushed changes nothing in it."""
+        now = view_files(self.view, self.root)
+        return now.state == self.opened.state or rest_of(now, self.opened.digest(), 0) is not None
 
     @property
     def table(self) -> str:
@@ -151,12 +156,13 @@ class Histories:
 
     def _carried_out(self, source: Source, standing: StoredHistory | None, step: Step) -> StoredHistory:
         """Carries the step out in one commit. What a call that was killed left is found by nobody, and the next one begins again."""
-        view, root = source.view, source.root
-        if standing is not None and step.kept and has_outgrown(standing.laid, _count(step.fresh), width(view)):
+        view = source.view
+        if standing is not None and step.goes_on and has_outgrown(standing.laid, _count(step.fresh), width(view)):
             step = Step(fresh=source.parts)
-        before = standing.laid if standing is not None and step.kept else None
+        before = standing.laid if standing is not None and step.goes_on else None
         count = _count(step.fresh)
         buckets = buckets_for(count, width(view)) if before is None else before.buckets
+        remember(source.opened)
         made = self.tables.make(source.table, stored_schema(view, source.schema), [BUCKET])
         with tempfile.TemporaryDirectory(prefix="history-") as folder, ThreadPoolExecutor(1) as beside:
             digests = beside.submit(lambda: [part.opened.digest() for part in step.fresh])
@@ -164,7 +170,7 @@ class Histories:
             rows = _split(view, step.fresh, buckets, pieces)
             added = written(pieces, view, self.tables.writer(source.table), self.workers(view, rows // buckets))
             fresh = laid_files(step.fresh, digests.result())
-        if view_files(view, root).state != source.opened.state:
+        if not source.stands():
             raise SourceUnreadable(f"{view.source.place} changed while it was read", hint="try again once it is written")
         places = {part.path: place for place, part in enumerate(source.parts)}
         laid = Laid(

@@ -11,6 +11,7 @@ import msgspec
 
 from modelyard.core.digests import Digest, digest_chunks
 from modelyard.features.domain import is_address
+from modelyard.features.erased import rest_of
 from modelyard.features.rows import OpenSource
 from modelyard.features.sources.parquets import ParquetFiles
 
@@ -80,16 +81,18 @@ class Laid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What brings a history up to its source: which files' rows come to those of the files `kept`; of none where it begins anew."""
+    """What brings a history up to its source: which rows come to those that it has, where it `goes_on`, and which files stay as noted."""
 
     fresh: tuple[Part, ...]
     kept: tuple[LaidFile, ...] = ()
+    goes_on: bool = False
 
 
 def next_step(laid: Laid | None, files: Sequence[Part]) -> Step | None:
     """The step from what was laid out to the files as they are, `None` where nothing is to be done.
 
     A file that grew, changed or went away changes the past: everything begins anew. One that was only touched is told by its digest.
+    Pushed events only grow, unless some were erased meanwhile.
     """
     anew = Step(fresh=tuple(files))
     if laid is None:
@@ -102,11 +105,15 @@ def next_step(laid: Laid | None, files: Sequence[Part]) -> Step | None:
             fresh.append(file)
         elif is_same(before, file):
             kept.append(msgspec.structs.replace(before, changed_ns=file.changed_ns))
-        else:
+        elif (rest := rest_of(file.opened, before.digest, laid.source_rows)) is None:
             return anew
+        elif rest.count() > 0:
+            fresh.append(msgspec.structs.replace(file, opened=rest))
+        else:
+            kept.append(before)  # others have laid out what came since it was opened
     if known:
         return anew
-    return Step(fresh=tuple(fresh), kept=tuple(kept)) if fresh or tuple(kept) != laid.files else None
+    return Step(fresh=tuple(fresh), kept=tuple(kept), goes_on=True) if fresh or tuple(kept) != laid.files else None
 
 
 def is_same(before: LaidFile, file: Part) -> bool:

@@ -1,6 +1,6 @@
 """What becomes of stored histories while nobody joins: small appends are merged, and the tables of versions that nobody uses removed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
@@ -10,13 +10,15 @@ from modelyard.storage.table_files import TableFile
 
 MOST_RUNS = 8
 """A bucket of more files is merged into one: each file costs every join a search of its own."""
+MUCH_LARGER = 4
+"""A file that is so many times as large as all smaller ones together waits for more of them: few rows would have many written anew."""
 KEPT_HOURS = 24
 """Files that were replaced stay for joins that are under way, and for a look at what a training set has read."""
 FOLDER = "features"
 
 
 def tidied(histories: Histories, source: Source, *, most_runs: int = MOST_RUNS) -> bool:
-    """Merges the files of each bucket that has more than `most_runs`, one bucket at a time and all in one commit; whether there was one.
+    """Merges small files of each bucket that has more than `most_runs`, one bucket at a time and all in one commit; whether there was one.
 
     Answers stay the same, and so does the version before. Raises Conflict where the history is changed meanwhile.
     """
@@ -27,7 +29,7 @@ def tidied(histories: Histories, source: Source, *, most_runs: int = MOST_RUNS) 
     contents = histories.tables.contents(standing.table, standing.version)
     for file in contents.files:
         runs.setdefault(str(file.partition[BUCKET]), []).append(file)
-    crowded = {bucket: files for bucket, files in runs.items() if len(files) > most_runs}
+    crowded = {bucket: small_ones(files, most_runs) for bucket, files in runs.items() if len(files) > most_runs}
     if not crowded:
         return False
     writer, options = histories.tables.writer(standing.table), dict(contents.options) or None
@@ -38,6 +40,17 @@ def tidied(histories: Histories, source: Source, *, most_runs: int = MOST_RUNS) 
     gone = [file for files in crowded.values() for file in files]
     histories.committed(source, standing.version, (added, gone), standing.laid)
     return True
+
+
+def small_ones(files: Sequence[TableFile], most_runs: int) -> list[TableFile]:
+    """Those of a bucket's files that are merged: so many that no more than `most_runs` are left, and none that is `MUCH_LARGER`."""
+    ordered = sorted(files, key=lambda file: file.size_bytes)
+    count, together_bytes = 0, 0
+    for file in ordered:
+        if count > len(files) - most_runs and file.size_bytes > MUCH_LARGER * together_bytes:
+            break
+        count, together_bytes = count + 1, together_bytes + file.size_bytes
+    return ordered[:count]
 
 
 def forgotten(histories: Histories, used: Collection[str], before_ms: int) -> list[str]:
