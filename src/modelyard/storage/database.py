@@ -181,6 +181,22 @@ class Database:
         except sa.exc.SQLAlchemyError as error:
             raise DatabaseUnavailable(f"the database cannot be read: {error}", hint="check the address in modelyard.toml") from error
 
+    def forget_freed(self) -> bool:
+        """Has nothing of what was deleted before stay in SQLite's write-ahead log; false where readers or writers stood in the way.
+
+        PostgreSQL looks after what it has freed by itself, and is left alone.
+        """
+        if self.dialect == "postgresql":
+            return True
+        with self._connection() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            try:
+                busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError:  # locked
+                return False
+            return not busy
+
     def write(self, work: Callable[[Transaction], T]) -> T:
         """What `work` returns, once its changes are durable; what it raises, with nothing changed.
 
@@ -311,6 +327,8 @@ def _prepare_sqlite(dbapi: sqlite3.Connection, record: sa.pool.ConnectionPoolEnt
     dbapi.isolation_level = None
     for pragma in ("busy_timeout=5000", "journal_mode=WAL", "busy_timeout=0", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32000"):
         dbapi.execute(f"PRAGMA {pragma}").close()
+    # What is deleted is written over with zeros, for the sake of erasures; whether that is so by itself depends on how SQLite was built.
+    dbapi.execute("PRAGMA secure_delete=ON").close()
     dbapi.create_aggregate("doubles", 1, _Doubles)  # type: ignore[arg-type]  # the stub knows aggregates that are whole numbers alone
 
 

@@ -1,5 +1,7 @@
 """Erasure of an entity's values: online at once, and out of every later reading of the sources, with an entry that names no key."""
 
+from collections.abc import Callable, Mapping
+
 from modelyard.access.domain import DEFAULT_TEAM, Principal, Role
 from modelyard.access.service import require
 from modelyard.core.clock import Instant
@@ -10,7 +12,7 @@ from modelyard.features import store
 from modelyard.features.domain import AppliedView, Entity, EntityNotFound, Erasure, FeatureSet, NewErasure, Tombstone
 from modelyard.features.erased import ErasureKey, Tombstones, open_tombstones, opened_tombstones
 from modelyard.features.removal import remove_entity, remove_version
-from modelyard.features.service.bringing import PATIENCE_S, alone
+from modelyard.features.service.bringing import PATIENCE_S, alone, heed_erasures
 from modelyard.features.store import erasures as erasures_store
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
@@ -77,6 +79,27 @@ def erasures_since(snapshot: Snapshot, feature_set: FeatureSet, at: Instant) -> 
     """The erasures of the set's entities at `at` or later, newest first: what was read of them before may hold rows of theirs."""
     entities = {view.entity.name for view in feature_set.views}
     return [one for one, _ in erasures_store.list_erasures(snapshot) if one.entity in entities and one.erased_at >= at]
+
+
+def erased_vectors(snapshot: Snapshot) -> Callable[[Mapping[str, object], Instant], bool]:
+    """Tells of the keys that a vector was read by, and of when, whether an entity among them was erased at that instant or later.
+
+    So is told what is kept of vectors elsewhere, by keys of any version that a view has had.
+    """
+    heed_erasures(snapshot)
+    tombstones = opened_tombstones()
+    shapes: set[tuple[str, tuple[str, ...]]] = set()
+    if tombstones is not None and (known := {one.entity for one in erasures_store.list_tombstones(snapshot)}):
+        entities = {one.view.entity for one in store.list_all_versions(snapshot) if one.view.entity.name in known}
+        shapes = {(entity.name, tuple(key.name for key in entity.keys)) for entity in entities}
+
+    def is_erased(keys: Mapping[str, object], at: Instant) -> bool:
+        if tombstones is None:
+            return False
+        mine = [(name, tombstones.key.mark(name, [keys[one] for one in columns])) for name, columns in shapes if keys.keys() >= {*columns}]
+        return any(one.mark == mark and at <= one.erased_at for name, mark in mine for one in tombstones.of(name))
+
+    return is_erased
 
 
 def personal_in(snapshot: Snapshot, feature_set: FeatureSet) -> tuple[str, ...]:

@@ -36,7 +36,6 @@ class OpenPushed:
     declaration: Push
     known: PushedSource | None
     waiting: pl.DataFrame
-    version: int | None
     where: Place
 
     @property
@@ -61,14 +60,14 @@ class OpenPushed:
         return _joined(self._flushed(), self.waiting).drop(PUSH_NUMBER).with_row_index(ROW)
 
     def _flushed(self) -> pl.LazyFrame | None:
-        if self.known is None or self.version is None:
+        if self.known is None or not self.known.flushed_pushes:
             return None
-        return flushed_rows(self.where, self.known, self.version)
+        return flushed_rows(self.where, self.known)
 
 
-def flushed_rows(where: Place, known: PushedSource, version: int | None = None) -> pl.LazyFrame:
-    """The rows of the table that count as flushed for `known`."""
-    return where.tables.scan(table_of(known.declaration.name), version).filter(pl.col(PUSH_NUMBER) <= known.flushed_pushes)
+def flushed_rows(where: Place, known: PushedSource) -> pl.LazyFrame:
+    """The rows of the table that count as flushed for `known`: those that are appended meanwhile do not."""
+    return where.tables.scan(table_of(known.declaration.name)).filter(pl.col(PUSH_NUMBER) <= known.flushed_pushes)
 
 
 def waiting_rows(snapshot: Snapshot, known: PushedSource, *, since_at: int | None = None) -> pl.DataFrame:
@@ -108,7 +107,7 @@ def open_pushed(source: Push) -> OpenPushed:
     with where.database.read() as snapshot:
         known = store.find_source(snapshot, source.name)
         if known is None or not known.pushes:
-            return OpenPushed(source.place, source, None, frame_of(source, ()), None, where)
+            return OpenPushed(source.place, source, None, frame_of(source, ()), where)
         if known.declaration != source:
             raise declared_otherwise(known, source)
         with _lock:
@@ -116,9 +115,7 @@ def open_pushed(source: Push) -> OpenPushed:
         if found is not None and found.known is not None and found.where is where and found.digest() == known.digest:
             return found
         waiting = waiting_rows(snapshot, known)
-    # Whatever is appended meanwhile is not counted as flushed by what was read.
-    version = where.tables.version(table_of(source.name)) if known.flushed_pushes else None
-    made = OpenPushed(source.place, source, known, waiting, version, where)
+    made = OpenPushed(source.place, source, known, waiting, where)
     with _lock:
         _kept[slot] = made
         while len(_kept) > KEPT_SOURCES:
