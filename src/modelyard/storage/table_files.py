@@ -240,6 +240,15 @@ class TableFiles:
         self._sync([action])
         return action
 
+    def paths(self) -> set[str]:
+        """The paths of all files that are there, of the newest version, of older ones and of writes that are not finished."""
+        if self._folder is not None:
+            found = [path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*.parquet")]
+        else:
+            assert self._store is not None
+            found = [one["path"] for page in obstore.list(self._store) for one in page]
+        return {path for path in found if path.endswith(".parquet") and not path.startswith("_delta_log/")}
+
     def _put(
         self, name: str, frame: pl.DataFrame, compression: Literal["lz4", "zstd"] = "zstd", *, statistics: bool = True
     ) -> tuple[int, int]:

@@ -258,13 +258,6 @@ class Tables:
             self._sync_log(name)
             return len(gone)
 
-    def strays(self, name: str) -> int:
-        """How many files there are that the newest version does not need: of older versions, or of writes that are not finished."""
-        with _translated(name):
-            found = [one["path"] for page in obstore.list(self._objects(name)) for one in page]
-            needed = {one.path for one in listed_files(self._get(name, None), self.uri(name))}
-            return sum(path not in needed for path in found if not path.startswith("_delta_log/"))
-
     def _find(self, name: str, version: int | None) -> DeltaTable | None:
         try:
             return self._handles.find(self.uri(name), version)

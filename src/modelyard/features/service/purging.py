@@ -152,7 +152,7 @@ def _is_swept(tables: Tables, name: str, unfinished_hours: int) -> bool:
     """
     tables.vacuum(name, retention_hours=0, include_unfinished=False)
     tables.vacuum(name, retention_hours=unfinished_hours)
-    return tables.strays(name) == 0
+    return tables.writer(name).paths() <= {file.path for file in tables.contents(name).files}
 
 
 def _noted(tx: Transaction, erasure: Erasure, team: TeamId, sources: Sequence[str]) -> bool:
