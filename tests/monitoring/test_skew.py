@@ -13,6 +13,7 @@ from modelyard.core.clock import Instant, moment
 from modelyard.features import service as features
 from modelyard.features.domain import BadLabels, Feature, FeatureSet, FeatureView, NewErasure, OnDemand, Parquet
 from modelyard.features.erased import ErasureKey, open_tombstones
+from modelyard.features.stored import Histories
 from modelyard.ledger.service import sequence_pending
 from modelyard.monitoring.domain import AlertKind, ModelNotMonitored, SkewCause, SkewEvidence, ViewSkew, drift
 from modelyard.monitoring.service import (
@@ -26,7 +27,7 @@ from modelyard.monitoring.service import (
     measure_due,
     measure_skew,
 )
-from modelyard.monitoring.service.comparing import Sample, _as_declared, _computed_by_day
+from modelyard.monitoring.service.comparing import Sample, _as_declared, _compared, _computed_by_day
 from modelyard.serving.domain import Arm
 from tests.conftest import START
 from tests.monitoring.world import DAY, LATE, SET, WEATHER, World, drawn
@@ -97,6 +98,23 @@ def test_nothing_is_verifiable_once_the_source_is_gone(measured: World) -> None:
     (measured.folder / "w.parquet").unlink()
     (found,) = measure_skew(measured.database, measured.tables, span())
     assert (found.compared, found.different, found.unverifiable) == (0, 0, 2)
+
+
+@on_one_database
+def test_where_one_source_is_gone_the_other_views_of_the_set_are_proven_all_the_same(measured: World) -> None:
+    pl.DataFrame({"origin": ["JFK"], "at": [moment(START)], "rain": [1.0]}).write_parquet(measured.folder / "rain.parquet")
+    rain = FeatureView("rain", WEATHER.entity, Parquet("rain.parquet", "at"), features={"rain": "float64"})
+    both = features.apply_features(measured.database, SYSTEM, [FeatureSet("both", [rain, WEATHER])], measured.folder).sets[0].set
+    at = [START + hour * HOUR for hour in range(3)]
+    rows = pl.DataFrame({
+        "id": list("abc"), "origin": ["JFK"] * 3, "at": at, "arm": [Arm.CHAMPION.value] * 3, "rain": [1.0] * 3, "wind": [0.0, 1.0, 7.0],
+        "upto:rain": at, "upto:weather": at,
+    })  # fmt: skip
+    (measured.folder / "rain.parquet").unlink()
+    sample = Sample(model=LATE, feature_set=both, rows=rows, weight=1.0)
+    gone, told = _compared(measured.database, Histories(measured.tables), sample)
+    assert (gone.view, gone.compared, gone.different, gone.unverifiable) == ("rain", 0, 0, 3)
+    assert (told.view, told.compared, told.different, told.unverifiable) == ("weather", 3, 1, 0)
 
 
 def test_reads_of_a_set_that_was_superseded_are_compared(measured: World) -> None:
