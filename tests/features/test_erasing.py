@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
+from redis import Redis
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role, TeamId
 from modelyard.core.clock import instant
@@ -26,7 +27,8 @@ from modelyard.features.store.erasures import ERASURES
 from modelyard.features.stored import Histories
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
-from modelyard.storage.online import LmdbStore, OnlineUnavailable
+from modelyard.storage.online import LmdbStore, OnlineStore, OnlineUnavailable, open_online
+from modelyard.storage.online_redis import RedisStore
 from modelyard.storage.tables import Tables
 from tests.features.conftest import at
 
@@ -55,7 +57,7 @@ def applied(database: Database, tmp_path: Path, stand_at: Stand) -> Iterator[Fea
     open_tombstones(None)
 
 
-def online_now(database: Database, online: LmdbStore, feature_set: FeatureSet) -> dict[str, list[Any]]:
+def online_now(database: Database, online: OnlineStore, feature_set: FeatureSet) -> dict[str, list[Any]]:
     with database.read() as snapshot:
         found = OnlineReader(feature_set).read(online, BOTH, snapshot.now()).columns
     return {name: [*values] for name, values in found.items()}
@@ -94,6 +96,45 @@ def test_what_was_erased_comes_back_neither_online_nor_from_the_sources(
     service.materialize(database, online, SYSTEM)
     assert online_now(database, online, applied) == offline_at(database, applied, 7)
     assert online_now(database, online, applied) == {"balance": [5.0, 2.0], "amount_sum_6h": [40, 20], "amount_count_6h": [1, 1]}
+
+
+def lost() -> None:
+    raise OnlineUnavailable("lost", hint="")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("lost_after", [0, 1, 2])
+def test_in_redis_nothing_of_the_entity_is_left_under_any_key_and_the_others_stay(
+    database: Database, redis_url: str, applied: FeatureSet, stand_at: Stand, monkeypatch: pytest.MonkeyPatch, lost_after: int
+) -> None:
+    online, redis = open_online(redis_url), Redis.from_url(redis_url)
+    service.materialize(database, online, SYSTEM)
+    names = [key_bytes(HOLDER)(("north", account)) for account in (7, 8)]
+
+    def keys_of(name: bytes) -> list[bytes]:
+        return [key for key in redis.scan_iter(count=1000) if name in key]
+
+    assert all(len(keys_of(name)) > 2 for name in names)  # a row, running sums and their tiles
+    kept = keys_of(names[1])
+    with monkeypatch.context() as patch:  # the connection is lost in the middle of it
+        sent, calls = RedisStore.delete_many, itertools.count()
+        patch.setattr(RedisStore, "delete_many", lambda *given: sent(*given) if next(calls) < lost_after else lost())
+        with pytest.raises(OnlineUnavailable):
+            service.erase_entity(database, online, SYSTEM, WHO)
+    service.erase_entity(database, online, SYSTEM, WHO)
+    assert keys_of(names[0]) == []
+    assert sorted(keys_of(names[1])) == sorted(kept)
+    for view in applied.views:
+        mark = find_mark(online, view)
+        assert mark is not None
+        assert list_entities(online, view, mark) == [("north", 8)]
+    service.materialize(database, online, SYSTEM)
+    assert keys_of(names[0]) == []
+    stand_at(at(7))
+    service.materialize(database, online, SYSTEM)
+    assert online_now(database, online, applied) == {"balance": [5.0, 2.0], "amount_sum_6h": [40, 20], "amount_count_6h": [1, 1]}
+    online.close()
+    redis.close()
 
 
 def test_a_large_source_is_read_without_the_erased_rows_and_every_other_keeps_its_number(
