@@ -18,7 +18,7 @@ from modelyard.core.clock import instant
 from modelyard.core.digests import Digest
 from modelyard.core.errors import Corrupted, InvalidInput
 from modelyard.features import offline, service
-from modelyard.features.domain import AppliedView, Entity, EntityNotFound, FeatureSet, FeatureView, NewErasure, Parquet, ViewReader
+from modelyard.features.domain import AppliedView, Entity, EntityNotFound, FeatureSet, FeatureView, Key, NewErasure, Parquet, ViewReader
 from modelyard.features.erased import ErasureKey, open_tombstones
 from modelyard.features.layout import ENTITY, key_bytes, prefix
 from modelyard.features.materialization import find_mark, list_entities
@@ -164,6 +164,74 @@ def test_every_version_lets_go_of_the_entity_and_those_that_nobody_reads_go_as_a
     stored = {view.ttl: online_now(database, online, FeatureSet("s", [view]))["balance"] for view in versions}
     assert stored == {None: [None, 2.0], "2d": [None, None], "3d": [None, 2.0]}
     assert find_mark(online, versions[1]) is None
+
+
+SHAPES = {
+    "renamed": (Key("bank", "string"), Key("number", "string")),
+    "finer": (Key("bank", "string"), Key("account", "int64"), Key("card", "int64")),
+    "coarser": (Key("bank", "string"),),
+    "another": (Key("bank", "string"), Key("email", "string")),
+}
+
+
+@pytest.fixture
+def served(database: Database, online: LmdbStore, applied: FeatureSet, tmp_path: Path) -> dict[str, FeatureView]:
+    """Served versions of views whose key has other columns than today's, online."""
+    rows = [("north", 7, "7", "a@b", 1, at(1), 1.0), ("north", 7, "7", "a@b", 2, at(1), 2.0), ("north", 8, "8", "c@d", 1, at(1), 3.0)]
+    names = ["bank", "account", "number", "email", "card", "at", "balance"]
+    pl.DataFrame(rows, schema=names, orient="row").write_parquet(tmp_path / "cards.parquet")
+    found: dict[str, FeatureView] = {}
+    for name, keys in SHAPES.items():
+        now = replace(BALANCE, name=name)
+        for view in (replace(now, entity=replace(HOLDER, keys=keys), source=Parquet("cards.parquet", "at")), now):
+            known = service.apply_features(database, SYSTEM, [FeatureSet("cards", [view])], tmp_path).sets[0].set.views[0]
+            found.setdefault(name, known)
+        reader = ViewReader(reader=f"{name} v1", view=name, digest=found[name].digest, is_answering=True)
+        database.write(lambda tx, name=name, reader=reader: service.put_readers(tx, f"endpoint:{name}", DEFAULT_TEAM, [reader]))  # type: ignore[misc] # bound now
+    service.materialize(database, online, SYSTEM)
+    assert applied.keys
+    return found
+
+
+def test_served_versions_whose_key_has_other_columns_are_reached_or_named(
+    database: Database, online: LmdbStore, served: dict[str, FeatureView]
+) -> None:
+    def shown(name: str, *keys: tuple[object, ...]) -> list[Any]:
+        view = served[name]
+        rows: list[dict[str, Any]] = [dict(zip([key.name for key in view.entity.keys], one, strict=True)) for one in keys]
+        with database.read() as snapshot:
+            return [*OnlineReader(FeatureSet("s", [view])).read(online, rows, snapshot.now()).columns["balance"]]
+
+    cards = (("north", 7, 1), ("north", 7, 2), ("north", 8, 1))
+    assert shown("finer", *cards) == [1.0, 2.0, 3.0]
+    assert shown("renamed", ("north", "7"), ("north", "8")) == [2.0, 3.0]
+    done = service.erase_entity(database, online, SYSTEM, WHO)
+    assert [(one.view, one.number, one.keys) for one in done.unreached] == [
+        ("another", 1, ("bank", "email")), ("coarser", 1, ("bank",)),
+    ]  # fmt: skip
+    assert "under the given value nothing was online" in done.unreached[0].why
+    assert done.unreached[1].why == "its key is bank, and given is bank and account"
+    for _ in range(2):
+        assert shown("finer", *cards) == [None, None, 3.0]
+        assert shown("renamed", ("north", "7"), ("north", "8")) == [None, 3.0]
+        assert shown("coarser", ("north",)) == [3.0]
+        service.materialize(database, online, SYSTEM)
+    service.erase_entity(database, online, SYSTEM, replace(WHO, keys={"bank": "north"}))
+    assert shown("coarser", ("north",)) == [None]
+    assert shown("finer", *cards) == [None, None, 3.0]  # part of a key means nobody
+
+
+def test_a_finer_version_whose_source_is_gone_is_named(
+    database: Database, online: LmdbStore, served: dict[str, FeatureView], tmp_path: Path
+) -> None:
+    assert served
+    (tmp_path / "cards.parquet").unlink()
+    done = service.erase_entity(database, online, SYSTEM, WHO)
+    assert "source cannot be read" in {one.view: one.why for one in done.unreached}["finer"]
+    sequence_pending(database, "tests")
+    with database.read() as snapshot:
+        entry = next(one for one in list_entries(snapshot).entries if one.type == "features.entity_erased")
+    assert len(entry.data["unreached"]) == len(done.unreached) == 3
 
 
 def _versions(database: Database) -> list[AppliedView]:
