@@ -16,7 +16,7 @@ from modelyard.features import offline, service
 from modelyard.features.domain import Entity, Erasure, FeatureSet, FeatureView, NewErasure, Parquet
 from modelyard.features.erased import ErasureKey, open_tombstones
 from modelyard.features.history import load_history
-from modelyard.features.service import Purging
+from modelyard.features.service import Purging, erasing
 from modelyard.features.sources.reach import Place, open_reach
 from modelyard.features.stored import Histories
 from modelyard.features.stored.histories import StoredHistory
@@ -135,6 +135,21 @@ def test_a_worker_that_dies_in_between_leaves_the_rest_to_the_next(
     purge_all(shop)
     assert holding(tmp_path, ANN, NOTE) == set()
     assert shop.offline(ANN, "bob")["amount_count_1h"] == [None, 1]
+
+
+def test_an_erasure_that_ended_before_the_entity_had_left_the_online_store_is_made_good(
+    shop: Shop, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.push(click(ANN), click("bob"))
+    clock.advance(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(erasing, "remove_entity", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            service.erase_entity(shop.database, shop.online, SYSTEM, WHO)
+    assert shop.read(ANN)["amount"] == [1.5]
+    purge_all(shop)
+    assert shop.read(ANN, "bob") == shop.offline(ANN, "bob")
+    assert shop.read(ANN)["amount"] == [None]
 
 
 def test_a_reader_of_the_old_files_begins_anew(shop: Shop, clock: FixedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What was erased, taken off the disks: pushed events, stored histories, and what is above that holds values of entities.
+"""What was erased, taken off the disks: pushed events, stored histories, what stayed online, and what is kept above of entities.
 
 The worker does it once an erasure has been acknowledged. Each step may be killed anywhere and done again; what an erasure leaves
 is gone when a whole turn has found nothing of it, and an entry of the ledger says so.
@@ -17,9 +17,12 @@ from modelyard.core.clock import Instant, iso
 from modelyard.core.errors import ModelyardError
 from modelyard.features import store
 from modelyard.features.domain import AppliedView, Erasure, PushedSource, SourceDrifted, SourceUnreadable
+from modelyard.features.erased import opened_tombstones
+from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.offline import is_large
+from modelyard.features.removal import remove_entity, remove_version
 from modelyard.features.scrubbing import scrubbed
-from modelyard.features.service.bringing import heed_erasures
+from modelyard.features.service.bringing import PATIENCE_S, alone, heed_erasures
 from modelyard.features.service.keeping import used_versions
 from modelyard.features.service.pushing import flush_pushed, forget_flushed
 from modelyard.features.sources.pushed import table_of, waiting_rows
@@ -87,15 +90,42 @@ def _purged(within: Purging, pending: Sequence[tuple[Erasure, TeamId]], forget: 
     with database.read() as snapshot:
         versions, used = store.list_all_versions(snapshot), used_versions(snapshot)
         sources = pushed_store.list_sources(snapshot)
+        kept = {(one.view.name, one.digest) for one in [*store.list_views(snapshot), *store.list_older(snapshot)]}
     about = [one for one in versions if one.view.entity.name in entities]
     pushed = [one for one in sources if any(view.view.source == one.declaration for view in about)]
     clean = [_pushed_is_clean(within, one, versions) for one in pushed]
     clean += [_history_is_clean(within, name, used) for name in _histories_of(within.tables, about)]
+    clean += [_online_is_clean(within, one, is_kept=(one.view.name, one.digest) in kept) for one in about]
     forget()
     if not (database.forget_freed() and all(clean)):
         return 0
     names = [one.declaration.name for one in pushed]
     return sum(database.write(lambda tx, one=one, team=team: _noted(tx, one, team, names)) for one, team in pending)  # type: ignore[misc] # bound now
+
+
+def _online_is_clean(within: Purging, one: AppliedView, *, is_kept: bool) -> bool:
+    """Makes good an erasure that ended before a version was without the entity online; whether nothing of it was there.
+
+    What is online of a version came by its mark's instant: all of it, where that is no later than the erasure.
+    """
+    online, view, tombstones = within.online, one.view, opened_tombstones()
+    mark = find_mark(online, view)
+    if mark is None or tombstones is None:
+        return True
+    if not is_kept:
+        with alone(online, PATIENCE_S):
+            remove_version(online, view)
+        within.database.write(lambda tx: store.delete_materializations(tx, [(view.name, one.digest)]))
+        return False
+    marks = {known.mark for known in tombstones.of(view.entity.name) if known.erased_at >= mark.upto_at}
+    listed = list_entities(online, view, mark) if marks else []
+    left = [keys for keys in listed if tombstones.key.mark(view.entity.name, keys) in marks]
+    if left:
+        with alone(online, PATIENCE_S):
+            if find_mark(online, view) == mark:  # else it has been brought anew, without them
+                for keys in left:
+                    remove_entity(online, view, keys)
+    return not left
 
 
 def _pushed_is_clean(within: Purging, known: PushedSource, versions: Sequence[AppliedView]) -> bool:
