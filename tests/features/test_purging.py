@@ -17,6 +17,7 @@ from modelyard.features.domain import Entity, Erasure, FeatureSet, FeatureView, 
 from modelyard.features.erased import ErasureKey, open_tombstones
 from modelyard.features.history import load_history
 from modelyard.features.service import Purging, erasing
+from modelyard.features.sources.pushed import table_of
 from modelyard.features.sources.reach import Place, open_reach
 from modelyard.features.stored import Histories
 from modelyard.features.stored.histories import StoredHistory
@@ -24,7 +25,7 @@ from modelyard.features.stored.upkeep import FOLDER
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.tables import Tables
 from tests.features.hours import at
-from tests.features.shop import ON_SQLITE, SUMS, Shop, click
+from tests.features.shop import CLICKS, ON_SQLITE, SUMS, Shop, click
 
 pytestmark = ON_SQLITE
 ANN, NOTE, OTHER = "ann-4711-distinctive", "her-words-0815", "bob-words-0816"
@@ -82,6 +83,28 @@ def test_no_byte_of_pushed_events_is_left_and_others_keep_theirs(
     clock.advance(1)
     assert shop.offline(ANN)["amount_sum_1h"] == [2.0]
     assert purge(shop) == 0
+
+
+def test_of_a_row_that_others_read_their_columns_stay_and_her_key_only_where_it_is_theirs(
+    shop: Shop, clock: FixedClock, tmp_path: Path
+) -> None:
+    pairs = FeatureView("pairs", Entity("pair", keys={"user": "string", "item": "int64"}), CLICKS, features=["is_new"])
+    visitors = FeatureView("visitors", Entity("item", dtype="int64"), CLICKS, aggregate={"user": ["distinct"]}, windows=["1h"])
+    shop.push(click(ANN, note=NOTE, is_new=True), click("bob", note=OTHER, is_new=True))
+    clock.advance(1)
+
+    def table() -> list[tuple[object, ...]]:
+        service.erase_entity(shop.database, shop.online, SYSTEM, WHO)
+        purge_all(shop)
+        return shop.tables.scan(table_of("clicks")).select("user", "item", "amount", "is_new", "note").sort("note").collect().rows()
+
+    with_pairs = service.apply_features(shop.database, SYSTEM, [FeatureSet("pairs", [pairs]), FeatureSet("visitors", [visitors])], tmp_path)
+    assert with_pairs.sets
+    assert table() == [(ANN, 7, 1.5, True, None), ("bob", 7, 1.5, True, OTHER)]
+    pair = NewErasure(entity="pair", keys={"user": ANN, "item": 7}, why="asked for")
+    service.erase_entity(shop.database, shop.online, SYSTEM, pair)
+    assert table() == [(None, 7, 1.5, None, None), ("bob", 7, 1.5, True, OTHER)]
+    assert holding(tmp_path, ANN, NOTE) == set()
 
 
 def items(shop: Shop) -> dict[str, list[Any]]:

@@ -24,7 +24,7 @@ class _Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def scrubbed(rows: pl.DataFrame, views: Sequence[FeatureView]) -> pl.DataFrame | None:
-    """`rows` of the source that `views` read, without what was erased; `None` where that is nothing of them.
+    """`rows` of the source that `views` read, without what was erased; `None` where nothing of it is left in them.
 
     A row goes that no other entity's view reads. Of one that some read, what they read stays, but for the key of who was erased:
     that stays only where it is a key of theirs too. What nobody reads goes.
@@ -43,7 +43,8 @@ def scrubbed(rows: pl.DataFrame, views: Sequence[FeatureView]) -> pl.DataFrame |
         gone = pl.Series(erased & ~(as_key | (as_value & ~whose)))
         hidden.append(pl.when(~gone).then(pl.col(name)).alias(name))
     is_read = _any([one.alive for one in readings], rows.height)
-    return rows.with_columns(hidden).filter(pl.Series(~erased | is_read))
+    kept = rows.with_columns(hidden).filter(pl.Series(~erased | is_read))
+    return None if kept.equals(rows) else kept
 
 
 def _readings(rows: pl.DataFrame, views: Sequence[FeatureView]) -> list[_Reading]:

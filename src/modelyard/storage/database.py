@@ -27,6 +27,7 @@ Dialect = Literal["sqlite", "postgresql"]
 MOST_IN_ONE_COMMIT = 256
 COMMIT_AFTER_S = 0.005
 WRITE_WAIT_S = 15.0
+FORGET_WAIT_S = 2.0
 RETRY_S = (0.0002, 0.001)
 POSTGRESQL_WRITERS = 4
 CONFLICT_STATES = frozenset({"40001", "40P01"})
@@ -188,14 +189,23 @@ class Database:
         """
         if self.dialect == "postgresql":
             return True
+        until = time.monotonic() + FORGET_WAIT_S
+        while self._is_log_kept():
+            if time.monotonic() > until:
+                return False
+            time.sleep(random.uniform(*RETRY_S))
+        return True
+
+    def _is_log_kept(self) -> bool:
+        """Whether SQLite's log could not be emptied, because a reader needs it or somebody writes."""
         with self._connection() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)
             try:
                 busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             except sqlite3.OperationalError:  # locked
-                return False
-            return not busy
+                return True
+            return bool(busy)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """What `work` returns, once its changes are durable; what it raises, with nothing changed.

@@ -142,8 +142,7 @@ def _pushed_is_clean(within: Purging, known: PushedSource, versions: Sequence[Ap
     contents = tables.contents(name)
     added, gone = [], []
     for file in contents.files:
-        rows = pl.read_parquet(file.uri, hive_partitioning=False, storage_options=dict(contents.options) or None)
-        kept = scrubbed(rows, views)
+        kept = scrubbed(pl.read_parquet(file.uri, hive_partitioning=False, storage_options=dict(contents.options) or None), views)
         if kept is not None:
             gone.append(file)
             added += [tables.writer(name).write_one(kept, {})] if kept.height else []
