@@ -11,13 +11,14 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
+from redis import Redis
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role, TeamId
 from modelyard.core.clock import instant
 from modelyard.core.digests import Digest
 from modelyard.core.errors import Corrupted, InvalidInput
 from modelyard.features import offline, service
-from modelyard.features.domain import AppliedView, Entity, EntityNotFound, FeatureSet, FeatureView, NewErasure, Parquet, ViewReader
+from modelyard.features.domain import AppliedView, Entity, EntityNotFound, FeatureSet, FeatureView, Key, NewErasure, Parquet, ViewReader
 from modelyard.features.erased import ErasureKey, open_tombstones
 from modelyard.features.layout import ENTITY, key_bytes, prefix
 from modelyard.features.materialization import find_mark, list_entities
@@ -26,7 +27,8 @@ from modelyard.features.store.erasures import ERASURES
 from modelyard.features.stored import Histories
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
-from modelyard.storage.online import LmdbStore, OnlineUnavailable
+from modelyard.storage.online import LmdbStore, OnlineStore, OnlineUnavailable, open_online
+from modelyard.storage.online_redis import RedisStore
 from modelyard.storage.tables import Tables
 from tests.features.conftest import at
 
@@ -55,7 +57,7 @@ def applied(database: Database, tmp_path: Path, stand_at: Stand) -> Iterator[Fea
     open_tombstones(None)
 
 
-def online_now(database: Database, online: LmdbStore, feature_set: FeatureSet) -> dict[str, list[Any]]:
+def online_now(database: Database, online: OnlineStore, feature_set: FeatureSet) -> dict[str, list[Any]]:
     with database.read() as snapshot:
         found = OnlineReader(feature_set).read(online, BOTH, snapshot.now()).columns
     return {name: [*values] for name, values in found.items()}
@@ -96,6 +98,45 @@ def test_what_was_erased_comes_back_neither_online_nor_from_the_sources(
     assert online_now(database, online, applied) == {"balance": [5.0, 2.0], "amount_sum_6h": [40, 20], "amount_count_6h": [1, 1]}
 
 
+def lost() -> None:
+    raise OnlineUnavailable("lost", hint="")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("lost_after", [0, 1, 2])
+def test_in_redis_nothing_of_the_entity_is_left_under_any_key_and_the_others_stay(
+    database: Database, redis_url: str, applied: FeatureSet, stand_at: Stand, monkeypatch: pytest.MonkeyPatch, lost_after: int
+) -> None:
+    online, redis = open_online(redis_url), Redis.from_url(redis_url)
+    service.materialize(database, online, SYSTEM)
+    names = [key_bytes(HOLDER)(("north", account)) for account in (7, 8)]
+
+    def keys_of(name: bytes) -> list[bytes]:
+        return [key for key in redis.scan_iter(count=1000) if name in key]
+
+    assert all(len(keys_of(name)) > 2 for name in names)  # a row, running sums and their tiles
+    kept = keys_of(names[1])
+    with monkeypatch.context() as patch:  # the connection is lost in the middle of it
+        sent, calls = RedisStore.delete_many, itertools.count()
+        patch.setattr(RedisStore, "delete_many", lambda *given: sent(*given) if next(calls) < lost_after else lost())
+        with pytest.raises(OnlineUnavailable):
+            service.erase_entity(database, online, SYSTEM, WHO)
+    service.erase_entity(database, online, SYSTEM, WHO)
+    assert keys_of(names[0]) == []
+    assert sorted(keys_of(names[1])) == sorted(kept)
+    for view in applied.views:
+        mark = find_mark(online, view)
+        assert mark is not None
+        assert list_entities(online, view, mark) == [("north", 8)]
+    service.materialize(database, online, SYSTEM)
+    assert keys_of(names[0]) == []
+    stand_at(at(7))
+    service.materialize(database, online, SYSTEM)
+    assert online_now(database, online, applied) == {"balance": [5.0, 2.0], "amount_sum_6h": [40, 20], "amount_count_6h": [1, 1]}
+    online.close()
+    redis.close()
+
+
 def test_a_large_source_is_read_without_the_erased_rows_and_every_other_keeps_its_number(
     database: Database, online: LmdbStore, applied: FeatureSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +164,74 @@ def test_every_version_lets_go_of_the_entity_and_those_that_nobody_reads_go_as_a
     stored = {view.ttl: online_now(database, online, FeatureSet("s", [view]))["balance"] for view in versions}
     assert stored == {None: [None, 2.0], "2d": [None, None], "3d": [None, 2.0]}
     assert find_mark(online, versions[1]) is None
+
+
+SHAPES = {
+    "renamed": (Key("bank", "string"), Key("number", "string")),
+    "finer": (Key("bank", "string"), Key("account", "int64"), Key("card", "int64")),
+    "coarser": (Key("bank", "string"),),
+    "another": (Key("bank", "string"), Key("email", "string")),
+}
+
+
+@pytest.fixture
+def served(database: Database, online: LmdbStore, applied: FeatureSet, tmp_path: Path) -> dict[str, FeatureView]:
+    """Served versions of views whose key has other columns than today's, online."""
+    rows = [("north", 7, "7", "a@b", 1, at(1), 1.0), ("north", 7, "7", "a@b", 2, at(1), 2.0), ("north", 8, "8", "c@d", 1, at(1), 3.0)]
+    names = ["bank", "account", "number", "email", "card", "at", "balance"]
+    pl.DataFrame(rows, schema=names, orient="row").write_parquet(tmp_path / "cards.parquet")
+    found: dict[str, FeatureView] = {}
+    for name, keys in SHAPES.items():
+        now = replace(BALANCE, name=name)
+        for view in (replace(now, entity=replace(HOLDER, keys=keys), source=Parquet("cards.parquet", "at")), now):
+            known = service.apply_features(database, SYSTEM, [FeatureSet("cards", [view])], tmp_path).sets[0].set.views[0]
+            found.setdefault(name, known)
+        reader = ViewReader(reader=f"{name} v1", view=name, digest=found[name].digest, is_answering=True)
+        database.write(lambda tx, name=name, reader=reader: service.put_readers(tx, f"endpoint:{name}", DEFAULT_TEAM, [reader]))  # type: ignore[misc] # bound now
+    service.materialize(database, online, SYSTEM)
+    assert applied.keys
+    return found
+
+
+def test_served_versions_whose_key_has_other_columns_are_reached_or_named(
+    database: Database, online: LmdbStore, served: dict[str, FeatureView]
+) -> None:
+    def shown(name: str, *keys: tuple[object, ...]) -> list[Any]:
+        view = served[name]
+        rows: list[dict[str, Any]] = [dict(zip([key.name for key in view.entity.keys], one, strict=True)) for one in keys]
+        with database.read() as snapshot:
+            return [*OnlineReader(FeatureSet("s", [view])).read(online, rows, snapshot.now()).columns["balance"]]
+
+    cards = (("north", 7, 1), ("north", 7, 2), ("north", 8, 1))
+    assert shown("finer", *cards) == [1.0, 2.0, 3.0]
+    assert shown("renamed", ("north", "7"), ("north", "8")) == [2.0, 3.0]
+    done = service.erase_entity(database, online, SYSTEM, WHO)
+    assert [(one.view, one.number, one.keys) for one in done.unreached] == [
+        ("another", 1, ("bank", "email")), ("coarser", 1, ("bank",)),
+    ]  # fmt: skip
+    assert "under the given value nothing was online" in done.unreached[0].why
+    assert done.unreached[1].why == "its key is bank, and given is bank and account"
+    for _ in range(2):
+        assert shown("finer", *cards) == [None, None, 3.0]
+        assert shown("renamed", ("north", "7"), ("north", "8")) == [None, 3.0]
+        assert shown("coarser", ("north",)) == [3.0]
+        service.materialize(database, online, SYSTEM)
+    service.erase_entity(database, online, SYSTEM, replace(WHO, keys={"bank": "north"}))
+    assert shown("coarser", ("north",)) == [None]
+    assert shown("finer", *cards) == [None, None, 3.0]  # part of a key means nobody
+
+
+def test_a_finer_version_whose_source_is_gone_is_named(
+    database: Database, online: LmdbStore, served: dict[str, FeatureView], tmp_path: Path
+) -> None:
+    assert served
+    (tmp_path / "cards.parquet").unlink()
+    done = service.erase_entity(database, online, SYSTEM, WHO)
+    assert "source cannot be read" in {one.view: one.why for one in done.unreached}["finer"]
+    sequence_pending(database, "tests")
+    with database.read() as snapshot:
+        entry = next(one for one in list_entries(snapshot).entries if one.type == "features.entity_erased")
+    assert len(entry.data["unreached"]) == len(done.unreached) == 3
 
 
 def _versions(database: Database) -> list[AppliedView]:

@@ -1,5 +1,8 @@
 """Logged online values against the recomputation from source: compared, different, unverifiable."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import polars as pl
@@ -8,10 +11,14 @@ import pytest
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import Instant, moment
 from modelyard.features import service as features
-from modelyard.features.domain import BadLabels, Feature, FeatureSet, FeatureView, OnDemand, Parquet
-from modelyard.monitoring.domain import AlertKind, ModelNotMonitored, SkewCause, ViewSkew, drift
+from modelyard.features.domain import BadLabels, Feature, FeatureSet, FeatureView, NewErasure, OnDemand, Parquet
+from modelyard.features.erased import ErasureKey, open_tombstones
+from modelyard.features.stored import Histories
+from modelyard.ledger.service import sequence_pending
+from modelyard.monitoring.domain import AlertKind, ModelNotMonitored, SkewCause, SkewEvidence, ViewSkew, drift
 from modelyard.monitoring.service import (
     Span,
+    forget_examples,
     list_alerts,
     list_open_alerts,
     list_skew,
@@ -20,7 +27,7 @@ from modelyard.monitoring.service import (
     measure_due,
     measure_skew,
 )
-from modelyard.monitoring.service.comparing import Sample, _as_declared, _computed_by_day
+from modelyard.monitoring.service.comparing import Sample, _as_declared, _compared, _computed_by_day
 from modelyard.serving.domain import Arm
 from tests.conftest import START
 from tests.monitoring.world import DAY, LATE, SET, WEATHER, World, drawn
@@ -91,6 +98,23 @@ def test_nothing_is_verifiable_once_the_source_is_gone(measured: World) -> None:
     (measured.folder / "w.parquet").unlink()
     (found,) = measure_skew(measured.database, measured.tables, span())
     assert (found.compared, found.different, found.unverifiable) == (0, 0, 2)
+
+
+@on_one_database
+def test_where_one_source_is_gone_the_other_views_of_the_set_are_proven_all_the_same(measured: World) -> None:
+    pl.DataFrame({"origin": ["JFK"], "at": [moment(START)], "rain": [1.0]}).write_parquet(measured.folder / "rain.parquet")
+    rain = FeatureView("rain", WEATHER.entity, Parquet("rain.parquet", "at"), features={"rain": "float64"})
+    both = features.apply_features(measured.database, SYSTEM, [FeatureSet("both", [rain, WEATHER])], measured.folder).sets[0].set
+    at = [START + hour * HOUR for hour in range(3)]
+    rows = pl.DataFrame({
+        "id": list("abc"), "origin": ["JFK"] * 3, "at": at, "arm": [Arm.CHAMPION.value] * 3, "rain": [1.0] * 3, "wind": [0.0, 1.0, 7.0],
+        "upto:rain": at, "upto:weather": at,
+    })  # fmt: skip
+    (measured.folder / "rain.parquet").unlink()
+    sample = Sample(model=LATE, feature_set=both, rows=rows, weight=1.0)
+    gone, told = _compared(measured.database, Histories(measured.tables), sample)
+    assert (gone.view, gone.compared, gone.different, gone.unverifiable) == ("rain", 0, 0, 3)
+    assert (told.view, told.compared, told.different, told.unverifiable) == ("weather", 3, 1, 0)
 
 
 def test_reads_of_a_set_that_was_superseded_are_compared(measured: World) -> None:
@@ -225,6 +249,58 @@ def test_skew_opens_an_alert_which_is_over_when_a_day_without_follows(measured: 
         assert list_open_alerts(snapshot, SYSTEM) == []
         (over,) = list_alerts(snapshot, SYSTEM)
     assert over.closed_why == "weather reads online as its source says again"
+
+
+@pytest.fixture
+def erase(measured: World) -> Iterator[Callable[[], object]]:
+    """Erases the entity that all were asked for."""
+    features.open_erasures(measured.database, ErasureKey.open(measured.folder / "erasures.key"))
+    body = NewErasure(entity="origin", keys={"origin": "JFK"}, why="asked for")
+    yield lambda: features.erase_entity(measured.database, measured.online, SYSTEM, body)
+    open_tombstones(None)
+
+
+@on_one_database
+def test_examples_of_an_erased_entity_go_from_days_and_alerts_and_off_the_disk(measured: World, erase: Callable[[], object]) -> None:
+    asked(measured, [0.0, 4711.0815])
+    for _ in range(2):
+        measure_due(measured.database, measured.tables)
+    sequence_pending(measured.database, "tests")
+    with measured.database.read() as snapshot:
+        (before,), (alert,) = list_skew_days(snapshot, SYSTEM), list_open_alerts(snapshot, SYSTEM)
+    assert isinstance(alert.evidence, SkewEvidence)
+    assert alert.evidence.example == before.examples[0]
+    assert holds_in_database(measured, "4711.0815")
+    assert forget_examples(measured.database) == 0
+    erase()
+    assert forget_examples(measured.database) == 2
+    assert measured.database.forget_freed()
+    with measured.database.read() as snapshot:
+        assert list_skew_days(snapshot, SYSTEM) == [msgspec.structs.replace(before, examples=())]
+        (after,) = list_open_alerts(snapshot, SYSTEM)
+    assert after == msgspec.structs.replace(alert, evidence=msgspec.structs.replace(alert.evidence, example=None))
+    assert not holds_in_database(measured, "4711.0815")
+
+
+@on_one_database
+def test_no_example_of_an_entity_is_kept_once_it_was_erased(measured: World, erase: Callable[[], object]) -> None:
+    asked(measured, [0.0, 4711.0815])
+    (before,) = measure_skew(measured.database, measured.tables, span())
+    assert [one.logged for one in before.examples] == ["4711.0815"]
+    erase()
+    (after,) = measure_skew(measured.database, measured.tables, span())
+    assert (after.different, after.examples) == (2, ())
+    for _ in range(2):
+        measure_due(measured.database, measured.tables)
+    with measured.database.read() as snapshot:
+        (alert,) = list_open_alerts(snapshot, SYSTEM)
+    assert isinstance(alert.evidence, SkewEvidence)
+    assert alert.evidence.example is None
+
+
+def holds_in_database(world: World, text: str) -> bool:
+    path = Path(str(world.database.engine.url.database))
+    return any(text.encode() in one.read_bytes() for one in path.parent.glob(f"{path.name}*"))
 
 
 def test_comparisons_add_up_and_a_repeated_one_counts_once(measured: World) -> None:

@@ -189,6 +189,19 @@ def test_each_connection_to_sqlite_syncs_keeps_foreign_keys_and_does_not_wait_by
             assert {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in wanted} == wanted
 
 
+def test_what_was_deleted_is_nowhere_once_no_reader_needs_it(one_file: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelyard.storage.database.FORGET_WAIT_S", 0.0)
+    one_file.write(lambda tx: tx.connection.exec_driver_sql("CREATE TABLE said (words BLOB)"))
+    one_file.write(lambda tx: tx.connection.exec_driver_sql("INSERT INTO said VALUES (?)", (b"distinctive" * 1000,)))
+    with one_file.read() as snapshot:
+        snapshot.connection.exec_driver_sql("SELECT count(*) FROM said").close()
+        one_file.write(lambda tx: tx.connection.exec_driver_sql("DELETE FROM said"))
+        assert not one_file.forget_freed()
+    assert any(b"distinctive" in path.read_bytes() for path in tmp_path.iterdir())
+    assert one_file.forget_freed()
+    assert not any(b"distinctive" in path.read_bytes() for path in tmp_path.iterdir())
+
+
 def test_a_write_to_sqlite_takes_the_lock_before_its_function_runs(one_file: Database, tmp_path: Path) -> None:
     waited, entered = threading.Event(), threading.Event()
     tries: list[str] = []

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from modelyard.core.errors import Conflict, InvalidInput
-from modelyard.storage.tables import SchemaMismatch, TableMissing, Tables, TablesUnavailable
+from modelyard.storage.table_files import SchemaMismatch
+from modelyard.storage.tables import TableMissing, Tables, TablesUnavailable
 from tests.servers import S3, free_port
 
 NAME = "monitoring/predictions"

@@ -37,6 +37,8 @@ def erase(
     else:
         for one in done:
             console().print(f"{one.id}: erased in {plain(', '.join(one.views))}")
+            for version in one.unreached:
+                console().print(f"  not reached: {plain(f'{version.view}/{version.number}: {version.why}')}")
     return 0
 
 

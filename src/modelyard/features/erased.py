@@ -150,6 +150,19 @@ def without_erased(view: FeatureView, rows: pl.DataFrame) -> pl.DataFrame:
     return joined.filter((pl.max_horizontal(EVENT, CREATED) > pl.col(UNTIL)).fill_null(value=True)).drop(UNTIL)
 
 
+def erased_mask(view: FeatureView, rows: pl.DataFrame) -> pl.Series:
+    """Which of `rows`, which have the columns of the view's source, are left out."""
+    tombstones = () if _opened is None else _opened.of(view.entity.name)
+    if _opened is None or not tombstones or rows.is_empty():
+        return pl.repeat(value=False, n=rows.height, eager=True)
+    keys = rows.select(key_expressions(view.entity.keys, rows.schema))
+    found = _known_keys(keys.drop_nulls().unique(), view, _opened.key, tombstones)
+    until = keys.join(found, on=keys.columns, how="left", maintain_order="left")[UNTIL]
+    event = instant_expression(view.source.timestamp, rows.schema)
+    created = event if view.source.created is None else pl.coalesce(instant_expression(view.source.created, rows.schema), event)
+    return (rows.select(available=pl.max_horizontal(event, created))["available"] <= until).fill_null(value=False)
+
+
 def count_erased(entities: Iterable[Entity], keys: pl.DataFrame, made_at: Instant) -> int:
     """How many rows are about an entity that was erased at `made_at` or later: rows of a table that was made then, by its key columns."""
     is_erased = pl.lit(value=False)

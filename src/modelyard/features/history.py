@@ -22,6 +22,7 @@ from modelyard.features.erased import view_files
 from modelyard.features.join import CODE, Entities, Ints, Timeline, coded, timeline
 from modelyard.features.layout import PlainRow, key_bytes
 from modelyard.features.rows import CREATED, EVENT, ROW, OpenSource, files_digest, not_as_declared, source_rows
+from modelyard.features.sources.opened import read_anew
 
 KEPT_BYTES = 2**30
 """Rows that are kept in memory, all histories together; the one that was used last stays, whatever its size."""
@@ -155,6 +156,10 @@ def load_history(view: FeatureView, root: Path) -> History:
 
     Raises SourceUnreadable and SourceDrifted.
     """
+    return read_anew(lambda: _loaded(view, root))
+
+
+def _loaded(view: FeatureView, root: Path) -> History:
     files = view_files(view, root)
     key = (view.digest, root, files.state)
     found = _found(key)

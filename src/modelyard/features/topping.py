@@ -11,6 +11,7 @@ from modelyard.features.history import History
 from modelyard.features.layout import Mark
 from modelyard.features.rows import CREATED, EVENT, ROW, check_types, normalised, not_as_declared
 from modelyard.features.sources.events import kept_schema
+from modelyard.features.sources.opened import read_anew
 from modelyard.features.sources.pushed import flushed_rows, waiting_rows
 from modelyard.features.sources.reach import pushed_place
 from modelyard.features.store import pushed as store
@@ -23,6 +24,10 @@ def fresh_history(view: FeatureView, name: str, before: Mark) -> History | None:
     So it is where the mark is of another past, where an entity was erased since, or where something was pushed since that counts
     from the mark's instant or before on: in a replay, whose clock stands between pushes. Raises SourceUnreadable and SourceDrifted.
     """
+    return read_anew(lambda: _fresh(view, name, before))
+
+
+def _fresh(view: FeatureView, name: str, before: Mark) -> History | None:
     where = pushed_place(name)
     with where.database.read() as snapshot:
         known = store.find_source(snapshot, name)

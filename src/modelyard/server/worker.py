@@ -18,10 +18,10 @@ from modelyard.delivery.domain import Claim, DeliveryDetail, FencedOff
 from modelyard.delivery.machine import Outcome, broken, claimed, ended, extended, given_back, is_claimable
 from modelyard.delivery.service import fire_schedules, follow_alerts
 from modelyard.delivery.stages import staged
-from modelyard.features.service import flush_pushed, keep_histories, materialize_due
+from modelyard.features.service import Purging, flush_pushed, keep_histories, materialize_due, purge_erased
 from modelyard.governance.service import tick as governance_tick
 from modelyard.ledger.service import tick as ledger_tick
-from modelyard.monitoring.service import measure_due
+from modelyard.monitoring.service import forget_examples, measure_due
 from modelyard.monitoring.service import tick as monitoring_tick
 from modelyard.registry.service import Courier
 from modelyard.server.beside import Beside
@@ -44,6 +44,7 @@ SCHEDULES_EVERY_S = 1.0
 FEATURES_S = 10.0
 HISTORIES_S = 60.0
 FLUSH_S = 30.0
+ERASURES_S = 15.0
 ANSWERS_S = 60.0
 READS_S = 600.0
 AUDIT_S = 60.0
@@ -148,6 +149,8 @@ class _Tick:
 def _ticks(installation: Installation, holder: str, courier: Courier) -> list[_Tick]:
     database, settings = installation.database, installation.settings
     checkpoint_s = settings.ledger.checkpoint_s
+    purging = Purging(database=database, histories=installation.histories, online=installation.online, holder=holder)
+    erasures = Beside("erasures", lambda: purge_erased(purging, lambda: forget_examples(database)))
     always = [
         _Tick("what is read", READS_S, lambda: database.write(note_all_reads)),
         _Tick("prediction log", TICK_S, lambda: log_tick(database, installation.blobs, installation.tables, holder)),
@@ -157,6 +160,7 @@ def _ticks(installation: Installation, holder: str, courier: Courier) -> list[_T
         _Tick("uploads", ANSWERS_S, lambda: expire_uploads(database, installation.blobs)),
         _Tick("kept answers", ANSWERS_S, lambda: forget_answers(database)),
         _Tick("pushed events", FLUSH_S, lambda: flush_pushed(database, installation.tables, installation.online)),
+        _Tick("erasures", ERASURES_S, erasures.turn),
         _Tick("attestations", TICK_S, lambda: governance_tick(database, installation.blobs, installation.role_keys)),
     ]
     if isinstance(installation.clock, ReplayClock):

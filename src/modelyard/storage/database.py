@@ -27,6 +27,7 @@ Dialect = Literal["sqlite", "postgresql"]
 MOST_IN_ONE_COMMIT = 256
 COMMIT_AFTER_S = 0.005
 WRITE_WAIT_S = 15.0
+FORGET_WAIT_S = 2.0
 RETRY_S = (0.0002, 0.001)
 POSTGRESQL_WRITERS = 4
 CONFLICT_STATES = frozenset({"40001", "40P01"})
@@ -181,6 +182,31 @@ class Database:
         except sa.exc.SQLAlchemyError as error:
             raise DatabaseUnavailable(f"the database cannot be read: {error}", hint="check the address in modelyard.toml") from error
 
+    def forget_freed(self) -> bool:
+        """Has nothing of what was deleted before stay in SQLite's write-ahead log; false where readers or writers stood in the way.
+
+        PostgreSQL looks after what it has freed by itself, and is left alone.
+        """
+        if self.dialect == "postgresql":
+            return True
+        until = time.monotonic() + FORGET_WAIT_S
+        while self._is_log_kept():
+            if time.monotonic() > until:
+                return False
+            time.sleep(random.uniform(*RETRY_S))
+        return True
+
+    def _is_log_kept(self) -> bool:
+        """Whether SQLite's log could not be emptied, because a reader needs it or somebody writes."""
+        with self._connection() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            try:
+                busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError:  # locked
+                return True
+            return bool(busy)
+
     def write(self, work: Callable[[Transaction], T]) -> T:
         """What `work` returns, once its changes are durable; what it raises, with nothing changed.
 
@@ -311,6 +337,8 @@ def _prepare_sqlite(dbapi: sqlite3.Connection, record: sa.pool.ConnectionPoolEnt
     dbapi.isolation_level = None
     for pragma in ("busy_timeout=5000", "journal_mode=WAL", "busy_timeout=0", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32000"):
         dbapi.execute(f"PRAGMA {pragma}").close()
+    # What is deleted is written over with zeros, for the sake of erasures; whether that is so by itself depends on how SQLite was built.
+    dbapi.execute("PRAGMA secure_delete=ON").close()
     dbapi.create_aggregate("doubles", 1, _Doubles)  # type: ignore[arg-type]  # the stub knows aggregates that are whole numbers alone
 
 

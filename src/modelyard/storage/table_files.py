@@ -5,7 +5,7 @@ Owns no log and no name: `tables` commits what this module has written.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,7 @@ from deltalake import Schema as DeltaSchema
 from deltalake.transaction import AddAction, RemoveAction
 from obstore.store import ObjectStore
 
-from modelyard.core.errors import InvalidInput
+from modelyard.core.errors import InvalidInput, Kind, ModelyardError
 from modelyard.core.ids import uuid7
 from modelyard.storage.durable import DurableFolders, sync
 
@@ -43,6 +43,12 @@ _SIMPLE: Mapping[pl.DataType, str] = {
     pl.Date(): "date",
     UTC_MICROSECONDS: "timestamp",
 }
+
+
+class SchemaMismatch(ModelyardError):
+    """A frame has other columns than the table it is meant for."""
+
+    kind = Kind.INVALID
 
 
 class TableFile(msgspec.Struct, frozen=True):
@@ -150,6 +156,23 @@ def delta_schema(schema: pl.Schema) -> DeltaSchema:
     return DeltaSchema.from_json(json.dumps({"type": "struct", "fields": fields}))
 
 
+def check_schema(name: str, table: DeltaTable, given: pl.Schema, partition_by: Sequence[str]) -> None:
+    """Raises SchemaMismatch where `given` rows or partitions are not those of the table `name`, with every difference."""
+    wanted = pl.Schema(table.schema())
+    problems = [f"{column!r} is missing ({dtype})" for column, dtype in wanted.items() if column not in given]
+    problems += [f"{column!r} is not in the table ({dtype})" for column, dtype in given.items() if column not in wanted]
+    problems += [
+        f"{column!r} is {given[column]}, the table has {dtype}"
+        for column, dtype in wanted.items()
+        if column in given and given[column] != dtype
+    ]
+    partitions = table.metadata().partition_columns
+    if partition_by and list(partition_by) != partitions:
+        problems.append(f"partitioned by {list(partition_by)}, the table by {partitions}")
+    if problems:
+        raise SchemaMismatch(f"the frame does not fit the table {name}: " + "; ".join(problems), hint="a changed schema is a new table")
+
+
 def _delta_type(dtype: pl.DataType) -> str | dict[str, Any] | None:
     match dtype:
         case pl.Decimal():
@@ -189,8 +212,10 @@ class TableFiles:
         self._store = store
         self._folders = DurableFolders(folder) if folder else None
 
-    def write(self, frame: pl.DataFrame, partition_by: Sequence[str], *, is_new_data: bool = True) -> list[AddAction]:
-        """Writes one file, or one for each combination of `partition_by`; what a commit says of them.
+    def write(
+        self, frame: pl.DataFrame, partition_by: Sequence[str], *, is_new_data: bool = True, counted: Collection[str] | None = None
+    ) -> list[AddAction]:
+        """Writes one file, or one for each combination of `partition_by`; what a commit says of them: bounds of the columns `counted`.
 
         Rows keep their order within a file. Raises InvalidInput for a partition value that cannot be part of a path.
         """
@@ -199,7 +224,7 @@ class TableFiles:
             name = "/".join([*(f"{column}={value}" for column, value in values.items()), f"{uuid7()}.parquet"])
             size, modified = self._put(name, part)
             # Unescaped: the library reads an escaped pair of surrogates as another character, and files would be passed over by it.
-            said = json.dumps(statistics(part), ensure_ascii=False)
+            said = json.dumps(statistics(part, counted), ensure_ascii=False)
             actions.append(AddAction(name, size, values, modified // 1000, is_new_data, said))
         self._sync(actions)
         return actions
@@ -214,6 +239,15 @@ class TableFiles:
         action = AddAction(name, size, dict(partition), modified // 1000, True, json.dumps({"numRecords": frame.height}))
         self._sync([action])
         return action
+
+    def paths(self) -> set[str]:
+        """The paths of all files that are there, of the newest version, of older ones and of writes that are not finished."""
+        if self._folder is not None:
+            found = [path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*.parquet")]
+        else:
+            assert self._store is not None
+            found = [one["path"] for page in obstore.list(self._store) for one in page]
+        return {path for path in found if path.endswith(".parquet") and not path.startswith("_delta_log/")}
 
     def _put(
         self, name: str, frame: pl.DataFrame, compression: Literal["lz4", "zstd"] = "zstd", *, statistics: bool = True
@@ -254,14 +288,18 @@ def _partitions(frame: pl.DataFrame, partition_by: Sequence[str]) -> Iterator[tu
         yield texts, part.drop(partition_by)
 
 
-def statistics(frame: pl.DataFrame) -> dict[str, Any]:
-    """What the log says of a file's rows, so that readers may pass it over: their number, and per column least, greatest, nulls."""
+def statistics(frame: pl.DataFrame, counted: Collection[str] | None = None) -> dict[str, Any]:
+    """What the log says of a file's rows, so that readers may pass it over: their number, and per column least, greatest, nulls.
+
+    Of the columns `counted` alone, where they are given.
+    """
     least, greatest = {}, {}
-    for column in frame.iter_columns():
+    columns = [column for column in frame.iter_columns() if counted is None or column.name in counted]
+    for column in columns:
         bounds = _bounds(column)
         if bounds:
             least[column.name], greatest[column.name] = bounds
-    nulls = {column.name: column.null_count() for column in frame.iter_columns() if not column.dtype.is_nested()}
+    nulls = {column.name: column.null_count() for column in columns if not column.dtype.is_nested()}
     return {"numRecords": frame.height, "minValues": least, "maxValues": greatest, "nullCount": nulls}
 
 

@@ -27,6 +27,7 @@ from modelyard.storage.table_files import (
     TableContents,
     TableFile,
     TableFiles,
+    check_schema,
     delta_schema,
     listed_files,
     removed,
@@ -43,6 +44,7 @@ TRIES = 5
 KEY = "modelyard.key"
 MAINTENANCE = "modelyard.maintenance"
 NOTE = "modelyard.note"
+COUNTED = "delta.dataSkippingStatsColumns"
 # Old versions stay readable: only `vacuum`, which is told what is pinned, takes anything away.
 CONFIGURATION: Mapping[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
@@ -50,12 +52,6 @@ CONFIGURATION: Mapping[str, str | None] = {
     "delta.deletedFileRetentionDuration": "interval 7 days",
 }
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
-
-
-class SchemaMismatch(ModelyardError):
-    """A frame has other columns than the table it is meant for."""
-
-    kind = Kind.INVALID
 
 
 class TableMissing(NotFound):
@@ -103,25 +99,35 @@ class Tables:
                 raise InvalidInput(f"{name!r} is no name for a table: no part of it may end with {SUFFIX}", hint="leave the ending out")
         return f"{self._root.absolute() if self._root else self._url}/{name}{SUFFIX}"
 
-    def append(self, name: str, frame: pl.DataFrame, *, key: str | None = None, partition_by: Sequence[str] = ()) -> int:
+    def append(
+        self,
+        name: str,
+        frame: pl.DataFrame,
+        *,
+        key: str | None = None,
+        partition_by: Sequence[str] = (),
+        counted: Sequence[str] | None = None,
+    ) -> int:
         """Appends the rows, durably when this returns; the version that holds them. The first append makes the table.
 
         With `key`, rows are appended once however often this is called, also after a crash in between: later calls
-        give the version of the first. `partition_by` counts for the first append, later ones may leave it out.
+        give the version of the first. `partition_by` and `counted` count for the first append, later ones may leave them out:
+        of the columns `counted` alone, of all without it, the log keeps the least and the greatest value of each file, for good.
         Raises SchemaMismatch, which names each differing column, and InvalidInput for types that Delta does not keep.
         """
         schema = delta_schema(frame.schema)
         with _translated(name):
             table = self._find(name, None)
             if table is None:
-                table = self._create(name, schema, partition_by)
-            _check_schema(name, table, frame.schema, partition_by)
+                table = self._create(name, schema, partition_by, counted)
+            check_schema(name, table, frame.schema, partition_by)
             if key is not None and (earliest := table.transaction_version(key)) is not None:
                 return self._version_of(name, key, earliest, table.version())
             if frame.is_empty() and key is None:
                 return int(table.version())
             partitions = table.metadata().partition_columns
-            actions = self.writer(name).write(frame.select(_schema(table).names()), partitions) if frame.height else []
+            chosen = frame.select(_schema(table).names())
+            actions = self.writer(name).write(chosen, partitions, counted=_counted(table)) if frame.height else []
             return self._commit(name, table, actions, key)
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
@@ -234,18 +240,23 @@ class Tables:
             for page in obstore.list(store):
                 obstore.delete(store, [one["path"] for one in page])
 
-    def vacuum(self, name: str, *, pinned: Iterable[int] = (), retention_hours: int = RETENTION_HOURS) -> int:
+    def vacuum(
+        self, name: str, *, pinned: Iterable[int] = (), retention_hours: int = RETENTION_HOURS, include_unfinished: bool = True
+    ) -> int:
         """Removes the files that neither the newest version nor a `pinned` one needs; how many those were.
 
         Younger files than `retention_hours` stay: readers and unfinished appends may use them. Every version that
-        somebody may want to read again must be in `pinned`.
+        somebody may want to read again must be in `pinned`. Without `include_unfinished` only files that were replaced go,
+        of which no unfinished append is one.
         """
         with _translated(name):
             table = self._get(name, None)
             kept = sorted(set(pinned)) or None
-            removed = table.vacuum(retention_hours, dry_run=False, enforce_retention_duration=False, full=True, keep_versions=kept)
+            gone = table.vacuum(
+                retention_hours, dry_run=False, enforce_retention_duration=False, full=include_unfinished, keep_versions=kept
+            )
             self._sync_log(name)
-            return len(removed)
+            return len(gone)
 
     def _find(self, name: str, version: int | None) -> DeltaTable | None:
         try:
@@ -261,7 +272,7 @@ class Tables:
             raise TableMissing(f"no table {name}", hint="the first append makes it")
         return table
 
-    def _create(self, name: str, schema: object, partition_by: Sequence[str]) -> DeltaTable:
+    def _create(self, name: str, schema: object, partition_by: Sequence[str], counted: Sequence[str] | None = None) -> DeltaTable:
         uri = self.uri(name)
         if self._root is not None:
             DurableFolders(self._root).make(Path(uri) / "_delta_log")
@@ -272,7 +283,7 @@ class Tables:
                 schema,  # type: ignore[arg-type] # a Delta schema
                 mode="ignore",
                 partition_by=list(partition_by),
-                configuration=CONFIGURATION,
+                configuration={**CONFIGURATION, **({} if counted is None else {COUNTED: ",".join(counted)})},
                 storage_options=self._options,
                 commit_properties=CommitProperties(max_commit_retries=0),
                 post_commithook_properties=_NO_HOOKS,
@@ -336,7 +347,7 @@ class Tables:
         frame = pl.scan_parquet(paths, storage_options=self._options or None, credential_provider=None, hive_partitioning=False).collect()
         values = group[0].partition
         frame = frame.with_columns(pl.lit(values[column]).cast(schema[column]).alias(column) for column in partitions)
-        return self.writer(name).write(frame.select(schema.names()), partitions, is_new_data=False)
+        return self.writer(name).write(frame.select(schema.names()), partitions, is_new_data=False, counted=_counted(table))
 
     def _checkpoint(self, name: str, table: DeltaTable) -> None:
         table.create_checkpoint()
@@ -356,20 +367,9 @@ def _schema(table: DeltaTable) -> pl.Schema:
     return pl.Schema(table.schema())
 
 
-def _check_schema(name: str, table: DeltaTable, given: pl.Schema, partition_by: Sequence[str]) -> None:
-    wanted = _schema(table)
-    problems = [f"{column!r} is missing ({dtype})" for column, dtype in wanted.items() if column not in given]
-    problems += [f"{column!r} is not in the table ({dtype})" for column, dtype in given.items() if column not in wanted]
-    problems += [
-        f"{column!r} is {given[column]}, the table has {dtype}"
-        for column, dtype in wanted.items()
-        if column in given and given[column] != dtype
-    ]
-    partitions = table.metadata().partition_columns
-    if partition_by and list(partition_by) != partitions:
-        problems.append(f"partitioned by {list(partition_by)}, the table by {partitions}")
-    if problems:
-        raise SchemaMismatch(f"the frame does not fit the table {name}: " + "; ".join(problems), hint="a changed schema is a new table")
+def _counted(table: DeltaTable) -> list[str] | None:
+    said = table.metadata().configuration.get(COUNTED)
+    return None if said is None else said.split(",")
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from modelyard.features.domain.answers import (
 )
 from modelyard.features.domain.changes import FeatureChange, ViewPlan
 from modelyard.features.domain.entities import Entity, Key, Window
-from modelyard.features.domain.erasures import Erasure, NewErasure, Tombstone
+from modelyard.features.domain.erasures import Erasure, NewErasure, Tombstone, Unreached
 from modelyard.features.domain.errors import (
     BadEvents,
     BadLabels,
@@ -101,6 +101,7 @@ __all__ = [
     "TooManyEvents",
     "Tombstone",
     "UnknownFeature",
+    "Unreached",
     "Value",
     "ViewFreshness",
     "ViewReader",

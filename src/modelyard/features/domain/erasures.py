@@ -26,8 +26,20 @@ class Tombstone(msgspec.Struct, frozen=True):
     erased_at: Instant
 
 
+class Unreached(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a view, online or served, that an erasure could not reach: what its key is, and why."""
+
+    view: str
+    number: int
+    keys: tuple[str, ...]
+    why: str
+
+
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
-    """An erasure as it is recorded: of which entity, in which views, why, when and by whom. It holds no key."""
+    """An erasure as it is recorded: of which entity, in which views, why, when and by whom. It holds no key.
+
+    What it `unreached` keeps its values. By `removed_at` the rest was gone from all disks too; `None` until then.
+    """
 
     id: str
     entity: str
@@ -35,3 +47,5 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     erased_at: Instant
     erased_by: PrincipalId
+    unreached: tuple[Unreached, ...] = ()
+    removed_at: Instant | None = None

@@ -18,9 +18,10 @@ from modelyard.features.service.definitions import (
     teams_of,
     typed_like,
 )
-from modelyard.features.service.erasing import erase_entity, erasures_since, list_erasures, open_erasures, personal_in
+from modelyard.features.service.erasing import erase_entity, erased_vectors, erasures_since, list_erasures, open_erasures, personal_in
 from modelyard.features.service.keeping import keep_histories
 from modelyard.features.service.planning import plan_views
+from modelyard.features.service.purging import Purging, purge_erased
 from modelyard.features.service.pushed_sources import get_pushed_source, list_pushed_sources
 from modelyard.features.service.pushing import flush_pushed, push_events
 from modelyard.features.service.reading import (
@@ -58,6 +59,7 @@ __all__ = [
     "FoundView",
     "OnlineSample",
     "Proofs",
+    "Purging",
     "apply_features",
     "apply_on_demand",
     "apply_set",
@@ -66,6 +68,7 @@ __all__ = [
     "called",
     "check_sources_stay",
     "erase_entity",
+    "erased_vectors",
     "erasures_since",
     "find_applied_set",
     "flush_pushed",
@@ -92,6 +95,7 @@ __all__ = [
     "materialize",
     "materialize_due",
     "proofs_of",
+    "purge_erased",
     "push_events",
     "open_erasures",
     "personal_in",

@@ -1,16 +1,22 @@
 """Erasure of an entity's values: online at once, and out of every later reading of the sources, with an entry that names no key."""
 
+from collections.abc import Callable, Collection, Mapping
+
+import msgspec
+
 from modelyard.access.domain import DEFAULT_TEAM, Principal, Role
 from modelyard.access.service import require
 from modelyard.core.clock import Instant
+from modelyard.core.digests import Digest
 from modelyard.core.errors import InvalidInput
 from modelyard.core.ids import new_id
 from modelyard.core.names import listed, nearest
 from modelyard.features import store
-from modelyard.features.domain import AppliedView, Entity, EntityNotFound, Erasure, FeatureSet, NewErasure, Tombstone
+from modelyard.features.domain import AppliedView, EntityNotFound, Erasure, FeatureSet, NewErasure, Tombstone, Unreached
 from modelyard.features.erased import ErasureKey, Tombstones, open_tombstones, opened_tombstones
 from modelyard.features.removal import remove_entity, remove_version
-from modelyard.features.service.bringing import PATIENCE_S, alone
+from modelyard.features.service.bringing import PATIENCE_S, alone, heed_erasures
+from modelyard.features.service.reaching import Meant, exact_keys, mapped_keys
 from modelyard.features.store import erasures as erasures_store
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
@@ -18,7 +24,6 @@ from modelyard.storage.database import Database, Snapshot, Transaction
 from modelyard.storage.online import OnlineStore
 
 LONGEST_REASON = 2000
-LARGEST = 2**63
 
 
 def open_erasures(database: Database, key: ErasureKey) -> None:
@@ -34,6 +39,7 @@ def open_erasures(database: Database, key: ErasureKey) -> None:
 def erase_entity(database: Database, online: OnlineStore, principal: Principal, body: NewErasure) -> Erasure:
     """Erases all values of an entity that have become available by now, in every version of every view that is about it.
 
+    A version whose key has other columns is reached where these can be told of the given ones; the answer says which were not.
     It may whoever may approve for each team that owns such a view. Rows of the entity that become available later count again.
     Repeated, it erases what has come since; a call that was cut short is done over. Raises EntityNotFound, InvalidInput for a
     key that the entity cannot have, NotAllowed, Overloaded and OnlineUnavailable.
@@ -45,23 +51,26 @@ def erase_entity(database: Database, online: OnlineStore, principal: Principal, 
         raise InvalidInput("this process keeps no erasures", hint="ask the server")
     with database.read() as snapshot:
         versions = _versions(snapshot, principal, body)
-    keys = [_keys_of(one.view.entity, body) for one in versions]
-    if not any(keys):
-        columns = listed([f"{key.name} ({key.dtype})" for key in versions[-1].view.entity.keys])
-        raise InvalidInput(
-            f"the key of {body.entity} is {columns}", hint="give a value of that type for each of these columns, and for no other"
-        )
-    marks = sorted({tombstones.key.mark(body.entity, one) for one in keys if one})
-    done = database.write(lambda tx: _recorded(tx, principal, body, versions, (marks, tombstones.key.name)))
+        kept = {(one.view.name, one.digest) for one in [*store.list_views(snapshot), *store.list_older(snapshot)]}
+        standing = {(one.view.name, one.digest) for one in store.list_views(snapshot)}
+    found = _reached(online, versions, body, standing)
+    unreached = tuple(
+        Unreached(view=one.view.name, number=one.number, keys=tuple(key.name for key in one.view.entity.keys), why=meant.why)
+        for one, meant in found
+        if meant.why and (one.view.name, one.digest) in kept
+    )
+    marks = sorted({tombstones.key.mark(body.entity, keys) for _, meant in found for keys in meant.keys})
+    done = database.write(lambda tx: _recorded(tx, principal, body, Reached(found, unreached, marks, tombstones.key.name)))
     with alone(online, PATIENCE_S):
         with database.read() as snapshot:
             tombstones.tell(erasures_store.list_tombstones(snapshot))
             kept = {(one.view.name, one.digest) for one in [*store.list_views(snapshot), *store.list_older(snapshot)]}
         gone = []
-        for one, values in zip(versions, keys, strict=True):
+        for one, meant in found:
             if (one.view.name, one.digest) not in kept and remove_version(online, one.view):
                 gone.append((one.view.name, one.digest))  # nobody reads it; brought online again, it is without the entity
-            elif values:
+                continue
+            for values in meant.keys:
                 remove_entity(online, one.view, values)
     if gone:
         database.write(lambda tx: store.delete_materializations(tx, gone))
@@ -77,6 +86,27 @@ def erasures_since(snapshot: Snapshot, feature_set: FeatureSet, at: Instant) -> 
     """The erasures of the set's entities at `at` or later, newest first: what was read of them before may hold rows of theirs."""
     entities = {view.entity.name for view in feature_set.views}
     return [one for one, _ in erasures_store.list_erasures(snapshot) if one.entity in entities and one.erased_at >= at]
+
+
+def erased_vectors(snapshot: Snapshot) -> Callable[[Mapping[str, object], Instant], bool]:
+    """Tells of the keys that a vector was read by, and of when, whether an entity among them was erased at that instant or later.
+
+    So is told what is kept of vectors elsewhere, by keys of any version that a view has had.
+    """
+    heed_erasures(snapshot)
+    tombstones = opened_tombstones()
+    shapes: set[tuple[str, tuple[str, ...]]] = set()
+    if tombstones is not None and (known := {one.entity for one in erasures_store.list_tombstones(snapshot)}):
+        entities = {one.view.entity for one in store.list_all_versions(snapshot) if one.view.entity.name in known}
+        shapes = {(entity.name, tuple(key.name for key in entity.keys)) for entity in entities}
+
+    def is_erased(keys: Mapping[str, object], at: Instant) -> bool:
+        if tombstones is None:
+            return False
+        mine = [(name, tombstones.key.mark(name, [keys[one] for one in columns])) for name, columns in shapes if keys.keys() >= {*columns}]
+        return any(one.mark == mark and at <= one.erased_at for name, mark in mine for one in tombstones.of(name))
+
+    return is_erased
 
 
 def personal_in(snapshot: Snapshot, feature_set: FeatureSet) -> tuple[str, ...]:
@@ -106,30 +136,54 @@ def _versions(snapshot: Snapshot, principal: Principal, body: NewErasure) -> lis
     return found
 
 
-def _keys_of(entity: Entity, body: NewErasure) -> list[str | int]:
-    """The key's values in the order and the types of the entity's columns; none where it has other columns or such values cannot be."""
-    if {key.name for key in entity.keys} != set(body.keys):
-        return []
-    given = [(key.dtype, body.keys[key.name]) for key in entity.keys]
-    if any(dtype == "int64" and not (isinstance(value, int) and abs(value) < LARGEST) for dtype, value in given):
-        return []
-    return [str(value) if dtype == "string" else value for dtype, value in given]
+class Reached(msgspec.Struct, frozen=True):
+    """The versions about an entity with the keys that are meant, which could not be reached, and the marks under a secret's name."""
+
+    found: list[tuple[AppliedView, Meant]]
+    unreached: tuple[Unreached, ...]
+    marks: list[str]
+    secret: str
 
 
-def _recorded(
-    tx: Transaction, principal: Principal, body: NewErasure, versions: list[AppliedView], marks: tuple[list[str], str]
-) -> Erasure:
-    teams = {one.team_id for one in versions}
+def _reached(
+    online: OnlineStore, versions: list[AppliedView], body: NewErasure, standing: Collection[tuple[str, Digest]]
+) -> list[tuple[AppliedView, Meant]]:
+    """The keys that are meant in each version. Raises InvalidInput for a key that the entity has in none.
+
+    Only a key in the columns of a version that stands is looked for under other columns: part of a key would mean too many.
+    """
+    exact = {one.digest: keys for one in versions if (keys := exact_keys(one.view.entity, body.keys))}
+    if not exact:
+        columns = listed([f"{key.name} ({key.dtype})" for key in versions[-1].view.entity.keys])
+        raise InvalidInput(
+            f"the key of {body.entity} is {columns}", hint="give a value of that type for each of these columns, and for no other"
+        )
+    is_of_today = any(one.digest in exact and (one.view.name, one.digest) in standing for one in versions)
+    otherwise = Meant(why=f"its key has other columns than {listed([*body.keys])}, which is the key of older versions alone")
+
+    def meant(one: AppliedView) -> Meant:
+        if keys := exact.get(one.digest):
+            return Meant([keys])
+        return mapped_keys(online, one, body.keys) if is_of_today else otherwise
+
+    return [(one, meant(one)) for one in versions]
+
+
+def _recorded(tx: Transaction, principal: Principal, body: NewErasure, reached: Reached) -> Erasure:
+    teams = {one.team_id for one, _ in reached.found}
     team = next(iter(teams)) if len(teams) == 1 else DEFAULT_TEAM
     done = Erasure(
         id=new_id("era"),
         entity=body.entity,
-        views=tuple(sorted({one.view.name for one in versions})),
+        views=tuple(sorted({one.view.name for one, meant in reached.found if meant.keys})),
         why=body.why.strip()[:LONGEST_REASON],
         erased_at=Instant(tx.now()),
         erased_by=principal.id,
+        unreached=reached.unreached,
     )
-    erasures_store.put_erasure(tx, done, team, [Tombstone(body.entity, mark, marks[1], done.erased_at) for mark in marks[0]])
+    erasures_store.put_erasure(tx, done, team, [Tombstone(body.entity, mark, reached.secret, done.erased_at) for mark in reached.marks])
     data = {"erasure": done.id, "views": list(done.views), "why": done.why}
+    if done.unreached:
+        data["unreached"] = [f"{one.view}/{one.number}: {one.why}" for one in done.unreached]
     record(tx, NewEntry(type="features.entity_erased", subject=f"entity:{body.entity}", actor=principal.id, data=data, team_id=team))
     return done

@@ -28,7 +28,7 @@ def keep_histories(database: Database, histories: Histories, holder: str) -> int
     in the log; while there is one, nothing is removed.
     """
     with database.read() as snapshot:
-        used, now = _used(snapshot), snapshot.wall()
+        used, now = used_versions(snapshot), snapshot.wall()
     if not database.write(lambda tx: take_lease(tx, FOLDER, holder, LEASE_S)):
         return 0
     try:
@@ -62,7 +62,8 @@ def _kept(histories: Histories, one: AppliedView) -> tuple[str | None, bool]:
     return source.table, is_merged or before is None or before.version != now.version
 
 
-def _used(snapshot: Snapshot) -> Sequence[AppliedView]:
+def used_versions(snapshot: Snapshot) -> Sequence[AppliedView]:
+    """The versions that stand, and those that something served or a consumer's set reads."""
     found = {(one.view.name, one.digest): one for one in (*store.list_views(snapshot), *store.list_older(snapshot))}
     for digest in {one.set_digest for one in store.list_consumers(snapshot)}:
         consumed = store.find_set_of(snapshot, digest)

@@ -17,6 +17,7 @@ from modelyard.core.digests import digest_bytes, digest_of
 from modelyard.core.errors import Conflict, ModelyardError, Overloaded
 from modelyard.features import store
 from modelyard.features.domain import AppliedView, Materialization, Push, Pushed, PushedSource, Value
+from modelyard.features.domain.sources import PUSH_NUMBER
 from modelyard.features.materialization import carry_out, find_mark
 from modelyard.features.service.bringing import PATIENCE_S, alone, brought_by, heed_erasures, planned_of
 from modelyard.features.service.pushed_sources import get_pushed_source
@@ -156,13 +157,18 @@ def _flush_some(within: Flushing, name: str) -> int:
     if not kept or kept[0].number != known.flushed_pushes + 1:
         return 0  # another worker has flushed them meanwhile
     frame = frame_of(known.declaration, ((one.number, one.pushed_at, one.content) for one in kept))
-    version = within.tables.append(table_of(name), frame, key=f"{name}/{kept[-1].number}/{kept[-1].digest}")
+    version = within.tables.append(table_of(name), frame, key=f"{name}/{kept[-1].number}/{kept[-1].digest}", counted=[PUSH_NUMBER])
     brought = _brought(within, views)
     database.write(lambda tx: _note_flushed(tx, Flush(source=known, pushes=kept, events=frame.height, version=version), brought))
-    while database.write(lambda tx: pushed_store.forget_pushes(tx, known, FORGOTTEN_PUSHES, FORGOTTEN_EVENTS)):
-        pass
+    forget_flushed(database, known)
     _tidy(within.tables, table_of(name), version)
     return frame.height
+
+
+def forget_flushed(database: Database, known: PushedSource) -> None:
+    """Removes the pushes that lie in their table from the database, a few at a time."""
+    while database.write(lambda tx: pushed_store.forget_pushes(tx, known, FORGOTTEN_PUSHES, FORGOTTEN_EVENTS)):
+        pass
 
 
 class Flush(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,14 +1,27 @@
-"""What every kind of source has in common once it is opened. Owns the protocol alone."""
+"""What every kind of source has in common once it is opened. Owns the protocol, and that a reader begins anew."""
 
-from collections.abc import Hashable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Hashable, Mapping
+from typing import Protocol, TypeVar
 
 import polars as pl
 
 from modelyard.core.digests import Digest
+from modelyard.storage.tables import TableMissing
 
 ROW = "\x1frow"
 """The number of a row, counted over all of a source. No column of a user's can have this name: theirs are printable."""
+TRIES = 3
+Made = TypeVar("Made")
+
+
+def read_anew(read: Callable[[], Made]) -> Made:
+    """What `read` gives, begun anew where files that it had found were removed: whoever removes what was erased waits for no reader."""
+    for _ in range(TRIES - 1):
+        try:
+            return read()
+        except (FileNotFoundError, TableMissing):
+            continue
+    return read()
 
 
 class OpenSource(Protocol):

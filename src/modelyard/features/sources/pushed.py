@@ -36,7 +36,6 @@ class OpenPushed:
     declaration: Push
     known: PushedSource | None
     waiting: pl.DataFrame
-    version: int | None
     where: Place
     after: int = 0
     before_rows: int = 0
@@ -64,9 +63,9 @@ class OpenPushed:
         return (rows.filter(pl.col(PUSH_NUMBER) > self.after) if self.after else rows).drop(PUSH_NUMBER).with_row_index(ROW)
 
     def _flushed(self) -> pl.LazyFrame | None:
-        if self.known is None or self.version is None or self.after >= self.known.flushed_pushes:
+        if self.known is None or self.after >= self.known.flushed_pushes:
             return None
-        return flushed_rows(self.where, self.known, self.version)
+        return flushed_rows(self.where, self.known)
 
     def rest(self, digest: Digest, rows: int, said: Callable[[Digest], Digest]) -> "OpenPushed | None":
         """The events that followed when there were `rows`, whose digest is said as `digest`; `None` where there never were these."""
@@ -83,9 +82,9 @@ class OpenPushed:
             self.where.database.write(lambda tx: store.note_head(tx, known))
 
 
-def flushed_rows(where: Place, known: PushedSource, version: int | None = None) -> pl.LazyFrame:
-    """The rows of the table that count as flushed for `known`."""
-    return where.tables.scan(table_of(known.declaration.name), version).filter(pl.col(PUSH_NUMBER) <= known.flushed_pushes)
+def flushed_rows(where: Place, known: PushedSource) -> pl.LazyFrame:
+    """The rows of the table that count as flushed for `known`: those that are appended meanwhile do not."""
+    return where.tables.scan(table_of(known.declaration.name)).filter(pl.col(PUSH_NUMBER) <= known.flushed_pushes)
 
 
 def waiting_rows(snapshot: Snapshot, known: PushedSource, *, since_at: int | None = None) -> pl.DataFrame:
@@ -125,7 +124,7 @@ def open_pushed(source: Push) -> OpenPushed:
     with where.database.read() as snapshot:
         known = store.find_source(snapshot, source.name)
         if known is None or not known.pushes:
-            return OpenPushed(source.place, source, None, frame_of(source, ()), None, where)
+            return OpenPushed(source.place, source, None, frame_of(source, ()), where)
         if known.declaration != source:
             raise declared_otherwise(known, source)
         with _lock:
@@ -133,9 +132,7 @@ def open_pushed(source: Push) -> OpenPushed:
         if found is not None and found.known is not None and found.where is where and found.digest() == known.digest:
             return found
         waiting = waiting_rows(snapshot, known)
-    # Whatever is appended meanwhile is not counted as flushed by what was read.
-    version = where.tables.version(table_of(source.name)) if known.flushed_pushes else None
-    made = OpenPushed(source.place, source, known, waiting, version, where)
+    made = OpenPushed(source.place, source, known, waiting, where)
     with _lock:
         _kept[slot] = made
         while len(_kept) > KEPT_SOURCES:

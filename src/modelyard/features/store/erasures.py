@@ -22,6 +22,7 @@ ERASURES = sa.Table(
     sa.Column("team_id", sa.String, nullable=False),
     sa.Column("erased_at", sa.BigInteger, nullable=False),
     sa.Column("document", sa.LargeBinary, nullable=False),
+    sa.Column("removed_at", sa.BigInteger),
 )
 
 _TOMBSTONES = sa.select(
@@ -41,9 +42,19 @@ def list_tombstones(snapshot: Snapshot) -> list[Tombstone]:
     return [Tombstone(row.entity, row.mark, row.secret, Instant(row.erased_at)) for row in rows]
 
 
-def list_erasures(snapshot: Snapshot) -> list[tuple[Erasure, TeamId]]:
-    """All erasures and whose they are, newest first."""
-    query = sa.select(ERASURES.c.document, ERASURES.c.team_id).order_by(ERASURES.c.erased_at.desc(), ERASURES.c.id.desc())
+def list_erasures(snapshot: Snapshot, *, is_pending: bool = False) -> list[tuple[Erasure, TeamId]]:
+    """All erasures and whose they are, newest first; with `is_pending`, those of which something may lie on a disk still."""
+    query = sa.select(ERASURES.c.document, ERASURES.c.team_id, ERASURES.c.removed_at)
+    query = query.where(ERASURES.c.removed_at.is_(None)) if is_pending else query
     # One row for each mark.
-    found = {row.document: TeamId(row.team_id) for row in snapshot.connection.execute(query)}
-    return [(msgspec.json.decode(document, type=Erasure), team) for document, team in found.items()]
+    found = {}
+    for row in snapshot.connection.execute(query.order_by(ERASURES.c.erased_at.desc(), ERASURES.c.id.desc())):
+        removed_at = None if row.removed_at is None else Instant(row.removed_at)
+        found[row.document] = (msgspec.json.decode(row.document, type=Erasure), TeamId(row.team_id), removed_at)
+    return [(msgspec.structs.replace(one, removed_at=removed_at), team) for one, team, removed_at in found.values()]
+
+
+def note_removed(tx: Transaction, erasure: str, at: Instant) -> bool:
+    """Notes when an erasure's last bytes were gone; whether nobody had done so before."""
+    pending = (ERASURES.c.id == erasure) & ERASURES.c.removed_at.is_(None)
+    return tx.connection.execute(sa.update(ERASURES).where(pending).values(removed_at=at)).rowcount > 0

@@ -20,6 +20,7 @@ from modelyard.features.domain import FeatureView, SourceUnreadable, SourceUse
 from modelyard.features.erased import remember, rest_of, view_files
 from modelyard.features.join import Questions
 from modelyard.features.rows import ROW, OpenSource, check_types, normalised, not_as_declared, source_rows
+from modelyard.features.sources.opened import read_anew
 from modelyard.features.stored.answers import bucket_answers
 from modelyard.features.stored.cluster import answered_on_ray
 from modelyard.features.stored.ingest import Pieces, split, written
@@ -111,8 +112,8 @@ class Histories:
                 assert step is not None
                 try:
                     return self._carried_out(source, standing, step)
-                except Conflict:
-                    continue
+                except (Conflict, FileNotFoundError):
+                    continue  # it was changed meanwhile, or what it is made of was, by an erasure
         raise Conflict(f"the history of {view.name} is changed by several processes", hint="try again in a moment")
 
     def standing(self, source: Source) -> StoredHistory | None:
@@ -129,8 +130,12 @@ class Histories:
 
     def answered(self, view: FeatureView, names: Sequence[str], asked: Questions, root: Path) -> tuple[pl.DataFrame, SourceUse]:
         """The view's features `names` for each question, in their order, and what was read: all that the source holds now."""
-        history = self.ready(view, root)
-        return self.values(view, names, asked, history), history.use(view)
+
+        def read() -> tuple[pl.DataFrame, SourceUse]:
+            history = self.ready(view, root)
+            return self.values(view, names, asked, history), history.use(view)
+
+        return read_anew(read)
 
     def values(self, view: FeatureView, names: Sequence[str], asked: Questions, history: StoredHistory) -> pl.DataFrame:
         """The view's features `names` for each question, in their order, from a stored history."""

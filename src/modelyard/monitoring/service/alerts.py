@@ -15,7 +15,19 @@ from modelyard.features.service import list_consumers
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.monitoring import store
-from modelyard.monitoring.domain import SEVERITY, Alert, AlertId, AlertIsClosed, AlertNotFound, Noted, Silence, Suspect, Why
+from modelyard.monitoring.domain import (
+    SEVERITY,
+    Alert,
+    AlertId,
+    AlertIsClosed,
+    AlertNotFound,
+    Evidence,
+    Noted,
+    Silence,
+    SkewEvidence,
+    Suspect,
+    Why,
+)
 from modelyard.monitoring.rules import causes
 from modelyard.monitoring.rules.alerting import Found, Over, Plan
 from modelyard.monitoring.service.surroundings import context_of
@@ -139,10 +151,17 @@ def _open(tx: Transaction, found: Found, team: TeamId) -> Alert | None:
     alert = msgspec.structs.replace(alert, suspects=ranked)
     if not store.insert_alert(tx, alert):
         return None
-    _record(
-        tx, OPENED, alert, SYSTEM, {"since_at": alert.since_at, "evidence": msgspec.to_builtins(alert.evidence), "suspects": _words(ranked)}
-    )
+    _record(tx, OPENED, alert, SYSTEM, {"since_at": alert.since_at, "evidence": _lasting(alert.evidence), "suspects": _words(ranked)})
     return alert
+
+
+def _lasting(evidence: Evidence) -> dict[str, object]:
+    """The evidence without keys and values of an entity: an entry stays, and whose they are may ask for their erasure."""
+    said: dict[str, object] = msgspec.to_builtins(evidence)
+    if isinstance(evidence, SkewEvidence) and evidence.example is not None:
+        shown = msgspec.to_builtins(evidence.example)
+        said["example"] = {name: value for name, value in shown.items() if name not in ("keys", "logged", "recomputed")}
+    return said
 
 
 def _words(suspects: Iterable[Suspect]) -> list[str]:

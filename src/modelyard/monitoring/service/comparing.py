@@ -131,34 +131,37 @@ def _as_declared(rows: pl.DataFrame, feature_set: FeatureSet) -> pl.DataFrame:
 
 
 def _compared(database: Database, histories: Histories, sample: Sample) -> list[ViewSkew]:
-    rows, feature_set = sample.rows, sample.feature_set
-    at = rows.get_column("at").to_numpy()
-    uptos = {view.name: rows.get_column(f"upto:{view.name}") for view in feature_set.views if f"upto:{view.name}" in rows.columns}
-    known = {name: upto.fill_null(NEVER).to_numpy() for name, upto in uptos.items()}
-    keys = rows.select(key.name for key in feature_set.keys)
-    brought: pl.DataFrame | None = None
-    was: pl.DataFrame | None = None
-    try:
-        brought = features.recompute(database, feature_set, keys, at, known, histories=histories)
-        is_behind = any((upto < at).any() for upto in known.values())
-        was = features.recompute(database, feature_set, keys, at, histories=histories) if is_behind else brought
-    except UNREADABLE:
-        brought = None
+    """View by view: one whose source cannot be read any more leaves the others to be told."""
+    rows = sample.rows
     found = []
-    for view in feature_set.views:
+    for view in sample.feature_set.views:
+        upto = rows.get_column(f"upto:{view.name}") if f"upto:{view.name}" in rows.columns else None
         # A fallback that stood in for a stale view has read nothing.
         was_read = np.ones(rows.height, dtype=np.bool_)
-        if view.name in uptos:
-            was_read = ~((rows.get_column("arm") == Arm.FALLBACK.value) & uptos[view.name].is_null()).to_numpy()
-        if brought is None or was is None:
+        if upto is not None:
+            was_read = ~((rows.get_column("arm") == Arm.FALLBACK.value) & upto.is_null()).to_numpy()
+        try:
+            both = _recomputed(database, histories, sample, view)
+        except UNREADABLE:
             found += _by_day(sample, view.name, was_read, np.full(rows.height, UNVERIFIABLE, np.int8), None)
             continue
-        names = [name for name in feature_set.names if name in view.names]
-        both = Compared(logged=rows, brought=brought.select(names), was=was.select(names), at=at, upto=known.get(view.name))
         judged = verdicts(both, view.online_errors, view.freshness_us)
         _find_definitions(database, histories, both, judged, view)
         found += _by_day(sample, view.name, was_read, judged, both)
     return found
+
+
+def _recomputed(database: Database, histories: Histories, sample: Sample, view: FeatureView) -> Compared:
+    """What the set's features of a view ought to have been."""
+    rows, names = sample.rows, tuple(name for name in sample.feature_set.names if name in view.names)
+    at, keys = rows.get_column("at").to_numpy(), rows.select(key.name for key in view.entity.keys)
+    narrow, column = FeatureSet(view.name, [FeatureSelection(view, names)]), f"upto:{view.name}"
+    upto = rows.get_column(column).fill_null(NEVER).to_numpy() if column in rows.columns else None
+    known = {} if upto is None else {view.name: upto}
+    brought = features.recompute(database, narrow, keys, at, known, histories=histories)
+    is_behind = upto is not None and bool((upto < at).any())
+    was = features.recompute(database, narrow, keys, at, histories=histories) if is_behind else brought
+    return Compared(logged=rows, brought=brought, was=was, at=at, upto=upto)
 
 
 def _computed_by_day(sample: Sample) -> Iterator[ViewSkew]:

@@ -17,6 +17,7 @@ from modelyard.monitoring.rules.alerting import MOST_UNVERIFIABLE, Found, Over, 
 from modelyard.monitoring.rules.degradation import DAY_US
 from modelyard.monitoring.service.alerts import made_true
 from modelyard.monitoring.service.comparing import SAMPLE, Span, counted
+from modelyard.monitoring.service.forgetting import without_erased
 from modelyard.registry.domain import ModelName
 from modelyard.serving import service as serving
 from modelyard.storage.database import Database, Snapshot, Transaction
@@ -58,14 +59,17 @@ def _note_due(tx: Transaction, before: Watched, end: Instant) -> None:
 
 
 def _measured_up_to(database: Database, tables: Tables, watched: Watched, until: Instant) -> int:
-    counts = counted(database, tables, Span(model=watched.model, since=watched.skew_to or Instant(0), until=until))
+    found = counted(database, tables, Span(model=watched.model, since=watched.skew_to or Instant(0), until=until))
     with database.read() as snapshot:
+        counts = without_erased(snapshot, found)
         plan = _plan(snapshot, watched, counts)
 
     def work(tx: Transaction) -> int:
         standing = store.find_watched(tx, watched.model)
         if standing is None or standing.skew_to != watched.skew_to:
             return 0  # Another worker was first.
+        if without_erased(tx, counts) != counts:
+            return 0  # An entity was erased in this moment, and the plan may show it: the next tick measures again.
         store.put_skew(tx, watched.team_id, counts)
         store.put_watched(tx, msgspec.structs.replace(standing, skew_to=until, skew_due=None))
         made_true(tx, plan, lambda _: watched.team_id)
@@ -121,8 +125,13 @@ def measure_skew(database: Database, tables: Tables, span: Span, *, sample: int 
         if watched is None:
             raise ModelNotMonitored(f"{span.model} is not watched", hint="declare monitors, then yard apply")
     counts = counted(database, tables, span, sample)
-    database.write(lambda tx: store.put_skew(tx, watched.team_id, counts))
-    return counts
+
+    def work(tx: Transaction) -> tuple[ViewSkew, ...]:
+        kept = without_erased(tx, counts)
+        store.put_skew(tx, watched.team_id, kept)
+        return kept
+
+    return database.write(work)
 
 
 def list_skew(snapshot: Snapshot, principal: Principal, model: ModelName | None = None, view: str | None = None) -> list[ViewSkew]:

@@ -27,7 +27,7 @@ from modelyard.monitoring.store.records import (
     put_watched,
     update_alert,
 )
-from modelyard.monitoring.store.skew import list_skew_days, put_skew, sum_skew
+from modelyard.monitoring.store.skew import keep_examples, list_skew_days, put_skew, sum_skew
 
 __all__ = [
     "Approved",
@@ -40,6 +40,7 @@ __all__ = [
     "find_watched",
     "insert_alert",
     "insert_reference",
+    "keep_examples",
     "last_closed_at",
     "list_alerts",
     "list_alerts_of",

@@ -1,6 +1,6 @@
 """The table of skew and all SQL over it: what comparisons of reads with their sources found, by model, view and day. Owns rows."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -47,6 +47,15 @@ def put_skew(tx: Transaction, team: TeamId, skews: Iterable[ViewSkew]) -> None:
         for one in skews
     ]  # fmt: skip
     upsert(tx, SKEW, rows, ["model", "view", "until_at"], ["since_at", *_SKEW_COUNTS, "lag_s", "examples"])
+
+
+def keep_examples(tx: Transaction, day: ViewSkew, is_kept: Callable[[SkewExample], bool]) -> None:
+    """Takes the other examples away from a day of a view, as they stand now."""
+    mine = (SKEW.c.model == day.model) & (SKEW.c.view == day.view) & (SKEW.c.until_at == day.until_at)
+    standing = tx.connection.execute(sa.select(SKEW.c.examples).where(mine)).scalar()
+    if standing:
+        kept = tuple(filter(is_kept, _examples.decode(standing)))
+        tx.connection.execute(sa.update(SKEW).where(mine).values(examples=msgspec.json.encode(kept)))
 
 
 def sum_skew(snapshot: Snapshot, model: ModelName | None = None, view: str | None = None, since: Instant | None = None) -> list[ViewSkew]:
