@@ -22,7 +22,7 @@ from modelyard.features.service.erasing import erase_entity, erased_vectors, era
 from modelyard.features.service.keeping import keep_histories
 from modelyard.features.service.planning import plan_views
 from modelyard.features.service.purging import Purging, purge_erased
-from modelyard.features.service.pushed_sources import get_pushed_source, list_pushed_sources
+from modelyard.features.service.pushed_sources import check_pushed_sources, declare_pushed, get_pushed_source, list_pushed_sources
 from modelyard.features.service.pushing import flush_pushed, push_events
 from modelyard.features.service.reading import (
     OnlineSample,
@@ -66,7 +66,9 @@ __all__ = [
     "apply_view",
     "backfill",
     "called",
+    "check_pushed_sources",
     "check_sources_stay",
+    "declare_pushed",
     "erase_entity",
     "erased_vectors",
     "erasures_since",
