@@ -74,18 +74,13 @@ class History:
 
     @property
     def entities(self) -> Entities:
-        """The entities, with where their rows begin in `begins`."""
+        """The entities."""
         return self.tape.entities if self.view.is_aggregation else self.timeline.entities
-
-    @property
-    def begins(self) -> Ints:
-        """The instants at which rows become an entity's value or begin to count, by entity and instant."""
-        return self.tape.begins if self.view.is_aggregation else self.timeline.since
 
     @cached_property
     def first_seen(self) -> Ints:
         """Since when each entity is known, by code."""
-        return self.begins[self.entities.offsets[:-1]]
+        return self.tape.first_seen if self.view.is_aggregation else self.timeline.since[self.entities.offsets[:-1]]
 
     @cached_property
     def appearance(self) -> Ints:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from modelyard.features.aggregates import aggregates_at, tape
 from modelyard.features.domain import FeatureView
 from modelyard.features.join import CODE, NOBODY, Entities, Ints, Questions, visible_until
-from modelyard.features.stored.shape import BACK, STORED_CREATED, STORED_EVENT, as_normalised, key_columns, stored_names, value_columns
+from modelyard.features.stored.shape import BACK, STORED_CREATED, STORED_EVENT, key_columns, stored_names, value_columns
 
 RUN, PLACE = "\x1frun", "\x1fplace"
 
@@ -59,9 +59,13 @@ def bucket_answers(task: BucketTask) -> pl.DataFrame:
 def _aggregated(task: BucketTask) -> pl.DataFrame:
     if not task.files:
         return pl.DataFrame([pl.Series(name, [None] * len(task.at), dtype=dtype) for name, dtype in task.wanted.items()])
-    columns = list(stored_names(task.view).values())
-    rows = pl.concat([as_normalised(task.read(file, columns), task.view) for file in task.files]).rechunk()
-    return aggregates_at(tape(rows, task.view), tuple(one for one in task.view.outputs if one.name in task.wanted), task.questions)
+    outputs = tuple(output for output in task.view.outputs if output.name in task.wanted)
+    used = {output.column for output in outputs}
+    names = {name: stored for name, stored in stored_names(task.view).items() if name in used or name not in task.view.value_names}
+    read = [
+        task.read(file, list(names.values())).select(pl.col(stored).alias(name) for name, stored in names.items()) for file in task.files
+    ]
+    return aggregates_at(tape(pl.concat(read).rechunk(), task.view, outputs), outputs, task.questions)
 
 
 class _Winners(Struct, frozen=True):
