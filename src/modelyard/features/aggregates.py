@@ -22,9 +22,12 @@ from modelyard.features.rows import CREATED, EVENT
 
 
 class Running(Struct, frozen=True):
-    """Running counts and exact sums of one column's values, beginning with 0, in one order. Sums and moments where they are needed."""
+    """Running counts and exact sums of one column's values, beginning with 0, in one order. Sums and moments where they are needed.
 
-    counts: Ints
+    There are no counts where every row has a value that counts.
+    """
+
+    counts: Ints | None
     sums: Bands
     moments: Moments | None
 
@@ -45,7 +48,7 @@ class Addends(Struct, frozen=True):
 
     def running(self, order: Ints | None, keep: npt.NDArray[np.bool_] | None) -> Running:
         """The running sums in `order`; rows that `keep` denies add nothing."""
-        counts = running_sum(self.there.astype(np.int64), order, keep)
+        counts = None if keep is None and self.there.all() else running_sum(self.there.astype(np.int64), order, keep)
         return Running(counts, running(self.numbers, order, keep), self.moments and running_moments(self.moments, order, keep))
 
 
@@ -53,7 +56,7 @@ class Tape(Struct, frozen=True):
     """A view's rows as beginnings (by entity and availability) and ends (by entity and event), with running sums.
 
     The order of ends is one of beginnings. `late` is how long after its event each row became available, in the order of
-    events. `lanes` answer what sums do not.
+    beginnings. `lanes` answer what sums do not.
     """
 
     entities: Entities
@@ -76,17 +79,19 @@ def tape(rows: pl.DataFrame, view: FeatureView, outputs: tuple[Output, ...] | No
     """
     outputs = view.outputs if outputs is None else outputs
     entities, codes = coded(rows.select(key.name for key in view.entity.keys))
-    begun = grouped(codes, np.maximum(rows[EVENT].to_numpy(), rows[CREATED].to_numpy()), stable=False)
+    available = np.maximum(rows[EVENT].to_numpy(), rows[CREATED].to_numpy())
+    begun = grouped(codes, available, stable=False)
     if not begun.in_order:
         names = dict.fromkeys([EVENT, CREATED, *(output.column for output in outputs)])
         rows = rows.select(pl.col(list(names)).gather(pl.Series(begun.order)))
+        available = available[begun.order]
     event = rows[EVENT].to_numpy()
     # Rows come little after their events, so in the order of their beginnings they are nearly sorted by these.
     ended = grouped(begun.codes, event)
-    late = begun.times - event
+    late = available - event
     sums = _all_sums(rows, [output for output in outputs if output.function in SUMMED], late, ended.order)
     others = [output for output in outputs if output.function not in SUMMED]
-    return Tape(entities, begun, ended, late[ended.order], sums, lanes_of(rows, others, ended) if others else None)
+    return Tape(entities, begun, ended, late, sums, lanes_of(rows, others, ended, late) if others else None)
 
 
 def _all_sums(rows: pl.DataFrame, outputs: Sequence[Output], late: Ints, ends: Ints) -> dict[tuple[str, Window], Sums]:
@@ -117,6 +122,12 @@ def aggregates_at(made: Tape, outputs: tuple[Output, ...], asked: Questions) -> 
 
     Null for an entity of which nothing had been seen by then. Of a window without values counts and sums are 0, all else is null.
     """
+    found, places = aggregates_by_entity(made, outputs, asked)
+    return found.select(pl.all().gather(places))
+
+
+def aggregates_by_entity(made: Tape, outputs: tuple[Output, ...], asked: Questions) -> tuple[pl.DataFrame, pl.Series]:
+    """The outputs' values in an order of their own, and for each question where its answer stands: null where there is none."""
     codes = made.entities.codes(asked.keys)
     # Neighbours ask about the same rows: what one has brought near, the next one finds there.
     order = grouped(codes + 1, asked.at, stable=False).order
@@ -127,7 +138,7 @@ def aggregates_at(made: Tape, outputs: tuple[Output, ...], asked: Questions) -> 
     begun = made.begun.until_at_most(made.begun.sought(codes, asked.seen_at), edges.until)
     seen = (codes >= 0) & (begun > np.where(codes >= 0, made.entities.offsets[codes], 0))
     columns: dict[str, pl.Series] = {}
-    spans = {window: _span(made, (codes, begun, seen), asked, (window, begins)) for window, begins in edges.begins.items()}
+    spans = _spans(made, Begun(codes, begun, seen), asked, edges)
     for (name, window), sums in made.sums.items():
         mine = [output for output in outputs if (output.column, output.window) == (name, window)]
         found = _summed(sums, {output.function for output in mine}, spans[window]) if mine else {}
@@ -136,15 +147,17 @@ def aggregates_at(made: Tape, outputs: tuple[Output, ...], asked: Questions) -> 
     if others:
         assert made.lanes is not None  # the view's outputs have made it
         columns |= ordered_at(made.lanes, others, asked.seen_at, edges)
-    back = np.empty(len(order), np.int64)
-    back[order] = np.arange(len(order))
-    places = pl.Series(back).set(pl.Series(~seen[back]), None)
-    return pl.DataFrame([columns[output.name].alias(output.name).gather(places) for output in outputs])
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    is_nothing = np.empty(len(order), bool)
+    is_nothing[order] = ~seen
+    return pl.DataFrame({output.name: columns[output.name] for output in outputs}), pl.Series(places).set(pl.Series(is_nothing), None)
 
 
 def _summed(sums: Sums, functions: Collection[str], span: Span) -> dict[str, pl.Series]:
     """What the functions that are sums come to over one window, by their names."""
-    counts = span.between(sums.begun.counts, sums.ended.counts)
+    begun, ended = sums.begun.counts, sums.ended.counts
+    counts = span.rows() if begun is None or ended is None else span.between(begun, ended)
     found = {"count": pl.Series(counts)}
     if {"sum", "mean"} & set(functions):
         total = sums_between(sums.begun.sums, sums.ended.sums, span)
@@ -159,21 +172,37 @@ def _summed(sums: Sums, functions: Collection[str], span: Span) -> dict[str, pl.
     return found
 
 
-def _span(made: Tape, found: tuple[Ints, Ints, npt.NDArray[np.bool_]], asked: Questions, begins: tuple[Window, Ints]) -> Span:
-    """What has begun by what was seen, less what has ended: the rows with an event up to the window's edge."""
-    codes, begun, seen = found
+class Begun(Struct, frozen=True):
+    """Of each question the entity, the end of its rows that were available, and whether there was any."""
+
+    codes: Ints
+    until: Ints
+    seen: npt.NDArray[np.bool_]
+
+
+def _spans(made: Tape, begun: Begun, asked: Questions, edges: Edges) -> dict[Window, Span]:
+    """What has begun by what was seen, less what has ended: the rows with an event up to a window's edge."""
+    if asked.seen_at is asked.at:
+        # Who sees everything up to its instant is done.
+        known: dict[int, Ints] = {}
+        return {window: Span(begun.until, since, known=known) for window, since in edges.begins.items()}
+    return {window: _seen_span(made, begun, asked, (window, since)) for window, since in edges.begins.items()}
+
+
+def _seen_span(made: Tape, begun: Begun, asked: Questions, begins: tuple[Window, Ints]) -> Span:
     window, ended = begins
     reach = asked.seen_at - (asked.at - window.length_us)
-    is_open = seen & (reach > 0)
-    span = Span(np.where(is_open, begun, 0), np.where(is_open, ended, 0))
-    # Who sees everything up to its instant is done. Where less was seen, a row may have ended that had not even begun.
-    lag = is_open & (asked.seen_at < asked.at) & (reach < int(made.late.max(initial=0)))
+    is_open = begun.seen & (reach > 0)
+    span = Span(np.where(is_open, begun.until, 0), np.where(is_open, ended, 0))
+    # Where less was seen, a row may have ended that had not even begun.
+    latest = int(made.late.max(initial=0))
+    lag = is_open & (asked.seen_at < asked.at) & (reach < latest)
     if not lag.any():
         return span
     questions = np.flatnonzero(lag)
-    first = made.ended.until(made.ended.sought(codes[questions], asked.seen_at[questions] - int(made.late.max())))
+    first = made.ended.until(made.ended.sought(begun.codes[questions], asked.seen_at[questions] - latest))
     sizes = np.maximum(ended[questions] - first, 0)
     pairs = np.repeat(questions, sizes)
     rows = np.repeat(first, sizes) + np.arange(len(pairs)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    unseen = made.ended.times[rows] + made.late[rows] > asked.seen_at[pairs]
+    unseen = made.begun.times[made.ended.order[rows]] > asked.seen_at[pairs]
     return Span(span.until, span.since, (pairs[unseen], rows[unseen]))

@@ -81,22 +81,20 @@ def _whole_bands(wholes: Ints, bits: int) -> Bands:
 def _float_bands(values: Floats, bits: int) -> Bands:
     """Bands of `bits` each, the parts of a number having its sign; those in which no number has a part are left out."""
     sizes = np.abs(values)
-    largest = float(sizes.max(initial=0))
+    largest, least = float(sizes.max(initial=0)), float(sizes.min(initial=np.inf))
     if not largest:
         return (Band(0, np.zeros(len(values), np.int64)),)
-    end = math.frexp(largest)[1]
-    unit = max(math.frexp(float(np.min(sizes, where=sizes > 0, initial=largest)))[1] - MANTISSA_BITS, LEAST_EXPONENT)
-    found = []
-    left = values
-    for exponent in reversed(range(unit, end, bits)):
-        # All of this is exact: powers of two divide, and what is left has fewer bits.
-        part = np.trunc(left / 2.0**exponent)
-        left = left - part * 2.0**exponent
-        wholes = part.astype(np.int64)
+    least = least or float(np.min(sizes, where=sizes > 0, initial=largest))
+    unit = max(math.frexp(least)[1] - MANTISSA_BITS, LEAST_EXPONENT)
+    found, left = [], values
+    for exponent in reversed(range(unit, math.frexp(largest)[1], bits)):
+        # All of this is exact: powers of two divide, what is behind the point is cut off, and what is left has fewer bits.
+        scaled = np.divide(left, 2.0**exponent, out=sizes)
+        wholes = scaled.astype(np.int64)
         if wholes.any():
             found.append(Band(exponent, wholes))
-        if not left.any():
-            break
+        if exponent > unit:
+            left = left - np.multiply(wholes, 2.0**exponent, out=sizes)
     return tuple(reversed(found))
 
 
@@ -116,20 +114,34 @@ def running_sum(wholes: Ints, order: Ints | None, keep: npt.NDArray[np.bool_] | 
 class Span(Struct, frozen=True):
     """Which parts of running sums a question asks for: all before `until` of the one, less all before `since` of another.
 
-    `more` adds single rows of the latter to some questions: (question, row) pairs.
+    `more` adds single rows of the latter to some questions: (question, row) pairs. `known` is what was found at `until`, by
+    the running sums' identity: for spans that end in the same places.
     """
 
     until: Ints
     since: Ints
     more: tuple[Ints, Ints] | None = None
+    known: dict[int, Ints] | None = None
 
     def between(self, upper: Ints, lower: Ints) -> Ints:
         """The running sums `upper` less `lower`."""
-        found = upper[self.until] - lower[self.since]
+        found = self._at_end(upper) - lower[self.since]
         if self.more is not None:
             questions, rows = self.more
             np.add.at(found, questions, lower[rows + 1] - lower[rows])
         return found
+
+    def _at_end(self, upper: Ints) -> Ints:
+        if self.known is None:
+            return upper[self.until]
+        if id(upper) not in self.known:
+            self.known[id(upper)] = upper[self.until]
+        return self.known[id(upper)]
+
+    def rows(self) -> Ints:
+        """How many rows there are in between."""
+        found = self.until - self.since
+        return found if self.more is None else found + np.bincount(self.more[0], minlength=len(found))
 
     def bands_between(self, upper: Bands, lower: Bands) -> Bands:
         """The running sums `upper` less `lower`, both of the same numbers."""

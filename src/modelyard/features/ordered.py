@@ -16,7 +16,7 @@ from modelyard.features.domain import Output, Window, percentile_of
 from modelyard.features.exact import Ints
 from modelyard.features.join import Grouped, Questions, settled
 from modelyard.features.ranks import Extras, count_below, smallest
-from modelyard.features.rows import CREATED
+from modelyard.features.rows import CREATED, EVENT
 
 PAIRS_AT_ONCE = 4_000_000
 """Rows that are looked at one by one, together: with the questions, what bounds the memory of a step."""
@@ -36,20 +36,22 @@ class Lane(Struct, frozen=True):
 
 
 class Lanes(Struct, frozen=True):
-    """Rows by (entity, event): when each became available, which came late, and the values.
+    """Rows by (entity, event): which came late, and the values.
 
-    Late is what came more than `bound` after its event; `late` are the places of those rows.
+    Late is what came more than `bound` after its event; `late` are the places of those rows. `order` are the rows as they were
+    given, where they had become available at `available`.
     """
 
+    order: Ints
     available: Ints
     bound: int
     late: Ints
     lanes: dict[str, Lane]
 
 
-def lanes_of(rows: pl.DataFrame, outputs: Sequence[Output], by_event: Grouped) -> Lanes:
-    """The lanes that `outputs` are answered by. `by_event` are the rows by (entity, event)."""
-    events, created = by_event.times, rows[CREATED].to_numpy()
+def lanes_of(rows: pl.DataFrame, outputs: Sequence[Output], by_event: Grouped, late: Ints) -> Lanes:
+    """The lanes that `outputs` are answered by. `by_event` are the rows by (entity, event), which came so `late`."""
+    created = rows[CREATED].to_numpy()
     of_ends = {output.column for output in outputs if output.function in {"first", "last"}}
     # All orders have rows of one event by their creation where one has, and so the same availability in each place.
     in_turn = settled(by_event, created, lambda places: pl.DataFrame({"place": places})) if of_ends else by_event.order
@@ -60,10 +62,8 @@ def lanes_of(rows: pl.DataFrame, outputs: Sequence[Output], by_event: Grouped) -
             order = settled(by_event, created, lambda places, value=value: value.gather(pl.Series(places)).to_frame())  # type: ignore[misc]
         found = value.gather(pl.Series(order))
         lanes[name] = Lane(found, found.is_not_null().to_numpy())
-    available = np.maximum(events, created[in_turn])
-    lateness = available - events
-    bound = _bound(lateness, max(output.window.length_us for output in outputs))
-    return Lanes(available, bound, np.flatnonzero(lateness > bound), lanes)
+    bound = _bound(late, max(output.window.length_us for output in outputs))
+    return Lanes(in_turn, np.maximum(rows[EVENT].to_numpy(), created), bound, np.flatnonzero((late > bound)[in_turn]), lanes)
 
 
 def _bound(lateness: Ints, longest: int) -> int:
@@ -194,7 +194,7 @@ def _reaches(made: Lanes, edges: Edges, seen_at: Ints) -> Iterator[tuple[Window,
     late_questions, late_places = _expanded(np.searchsorted(made.late, begin), np.searchsorted(made.late, end))
     questions, places = _expanded(end, until)
     questions, places = np.append(late_questions, questions), np.append(made.late[late_places], places)
-    is_there = made.available[places] <= seen_at[questions]
+    is_there = made.available[made.order[places]] <= seen_at[questions]
     questions, places = questions[is_there], places[is_there]
     for window, edge in edges.begins.items():
         is_inside = places >= edge[questions]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 from msgspec import Struct
 
-from modelyard.features.aggregates import aggregates_at, tape
+from modelyard.features.aggregates import aggregates_by_entity, tape
 from modelyard.features.domain import FeatureView
 from modelyard.features.join import CODE, NOBODY, Entities, Ints, Questions, visible_until
 from modelyard.features.stored.shape import BACK, STORED_CREATED, STORED_EVENT, key_columns, stored_names, value_columns
@@ -44,7 +44,10 @@ class BucketTask(Struct, frozen=True):
 
 
 def bucket_answers(task: BucketTask) -> pl.DataFrame:
-    """The wanted features for each of the task's questions, in their order; null where there are none."""
+    """The wanted features for each of the task's questions, in their order; null where there are none.
+
+    Or in another order, with a column `PLACE` that says for each question where its answer stands, null where there is none.
+    """
     if task.view.is_aggregation:
         return _aggregated(task)
     best = _Best.none(len(task.at))
@@ -62,10 +65,10 @@ def _aggregated(task: BucketTask) -> pl.DataFrame:
     outputs = tuple(output for output in task.view.outputs if output.name in task.wanted)
     used = {output.column for output in outputs}
     names = {name: stored for name, stored in stored_names(task.view).items() if name in used or name not in task.view.value_names}
-    read = [
-        task.read(file, list(names.values())).select(pl.col(stored).alias(name) for name, stored in names.items()) for file in task.files
-    ]
-    return aggregates_at(tape(pl.concat(read).rechunk(), task.view, outputs), outputs, task.questions)
+    shown = [pl.col(stored).alias(name) for name, stored in names.items()]
+    rows = pl.concat(task.read(file, list(names.values())).select(shown) for file in task.files).rechunk()
+    found, places = aggregates_by_entity(tape(rows, task.view, outputs), outputs, task.questions)
+    return found.with_columns(places.alias(PLACE))
 
 
 class _Winners(Struct, frozen=True):
