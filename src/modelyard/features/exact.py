@@ -1,7 +1,7 @@
 """Exact sums of floating-point numbers, so that sums by parts equal sums at once, bit for bit.
 
 A float is a whole number times a power of two. Sums are kept as whole numbers of the smallest unit that occurs and are
-rounded once, when they are read. Owns the arithmetic of columns (Polars' 128-bit integers) and of single values.
+rounded once, when they are read. Owns the arithmetic of columns (in bands of 64-bit integers) and of single values.
 """
 
 import math
@@ -11,13 +11,18 @@ import numpy.typing as npt
 import polars as pl
 from msgspec import Struct
 
+from modelyard.features import digits
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 MANTISSA_BITS = 53
-MOST_BITS = 126
-BAND_BITS = 32
-"""Numbers whose units lie further apart than this are added up apart where one 128-bit sum cannot hold all."""
+SUM_BITS = 62
+"""What a running sum may take of 64 bits."""
+MOST_BAND_BITS = 44
+"""Of a number's parts: two neighbours' sums, with what is carried, are added as floats without a loss."""
+LEAST_EXPONENT = -1074
+"""Of the smallest float there is."""
 
 
 def whole_and_exponent(value: float) -> tuple[int, int]:
@@ -52,108 +57,114 @@ class Band(Struct, frozen=True):
     """Whole numbers in units of `2**exponent`, one a row (of addends) or one more than rows (of running sums)."""
 
     exponent: int
-    wholes: pl.Series
+    wholes: Ints
 
 
 Bands = tuple[Band, ...]
-"""Numbers as sums over bands; one band unless their sizes differ by some twenty orders of magnitude."""
+"""Numbers as sums over bands, the lowest exponent first: 64 bits do not hold the sums of all of a number's bits."""
 
 
 def addends(values: pl.Series) -> Bands:
     """The numbers of an Int64 or Float64 column as exact addends; nulls add nothing. All are finite."""
-    return banded(*wholes_and_units(values))
-
-
-def banded(wholes: Ints, shifts: Ints, unit: int, bits: int) -> Bands:
-    """The numbers `wholes << shifts` of at most so many `bits`, in units of `2**unit`: in one band where a sum of all of them fits."""
-    bits += len(wholes).bit_length()
-    if bits <= MOST_BITS:
-        return (_band(wholes, shifts, unit, bits),)
-    places = shifts // BAND_BITS
-    return tuple(
-        _band(
-            np.where(places == place, wholes, 0),
-            np.where(places == place, shifts - BAND_BITS * place, 0),
-            unit + BAND_BITS * place,
-            MOST_BITS,
-        )
-        for place in (int(one) for one in np.unique(places))
-    )
-
-
-def wholes_and_units(values: pl.Series) -> tuple[Ints, Ints, int, int]:
-    """Each number as whole << shift, in units of two to some power; that power, and the bits that the largest needs.
-
-    The columns are Int64 or Float64, of finite numbers; a null is 0.
-    """
     filled = values.fill_null(0).to_numpy()
-    if values.dtype == pl.Int64:
-        largest = max(int(filled.max(initial=0)), -int(filled.min(initial=0)))
-        return filled, np.zeros(len(filled), np.int64), 0, largest.bit_length()
-    fractions, ends = np.frexp(filled)
-    wholes = (fractions * 2.0**MANTISSA_BITS).astype(np.int64)
-    zeros = np.frexp((wholes & -wholes).astype(np.float64))[1] - 1
-    is_zero = wholes == 0
-    wholes >>= np.where(is_zero, 0, zeros)
-    units = np.where(is_zero, 0, ends.astype(np.int64) - MANTISSA_BITS + zeros)
-    unit = int(units.min(initial=0))  # never above 0, as single values' exponents are
-    bits = int(np.where(is_zero, unit, ends).max(initial=unit)) - unit
-    return wholes, np.where(is_zero, 0, units - unit), unit, bits
+    bits = min(SUM_BITS - len(filled).bit_length(), MOST_BAND_BITS)
+    return _whole_bands(filled, bits) if values.dtype == pl.Int64 else _float_bands(filled, bits)
 
 
-def _band(wholes: Ints, shifts: Ints, exponent: int, bits: int) -> Band:
-    """`wholes << shifts`, where sums of them have at most so many `bits`."""
-    if bits <= 62:
-        return Band(exponent, pl.Series(wholes << shifts))
-    powers = pl.Series([2**power for power in range(int(shifts.max(initial=0)) + 1)], dtype=pl.Int128)
-    return Band(exponent, pl.Series(wholes).cast(pl.Int128) * powers.gather(pl.Series(shifts)))
+def _whole_bands(wholes: Ints, bits: int) -> Bands:
+    largest = max(int(wholes.max(initial=0)), -int(wholes.min(initial=0)))
+    if largest.bit_length() + len(wholes).bit_length() <= SUM_BITS:
+        return (Band(0, wholes),)
+    return (Band(0, wholes & ((1 << bits) - 1)), Band(bits, wholes >> bits))
 
 
-def running(numbers: Bands, order: Ints, keep: npt.NDArray[np.bool_] | None = None) -> Bands:
+def _float_bands(values: Floats, bits: int) -> Bands:
+    """Bands of `bits` each, the parts of a number having its sign; those in which no number has a part are left out."""
+    sizes = np.abs(values)
+    largest, least = float(sizes.max(initial=0)), float(sizes.min(initial=np.inf))
+    if not largest:
+        return (Band(0, np.zeros(len(values), np.int64)),)
+    least = least or float(np.min(sizes, where=sizes > 0, initial=largest))
+    unit = max(math.frexp(least)[1] - MANTISSA_BITS, LEAST_EXPONENT)
+    found, left = [], values
+    for exponent in reversed(range(unit, math.frexp(largest)[1], bits)):
+        # All of this is exact: powers of two divide, what is behind the point is cut off, and what is left has fewer bits.
+        scaled = np.divide(left, 2.0**exponent, out=sizes)
+        wholes = scaled.astype(np.int64)
+        if wholes.any():
+            found.append(Band(exponent, wholes))
+        if exponent > unit:
+            left = left - np.multiply(wholes, 2.0**exponent, out=sizes)
+    return tuple(reversed(found))
+
+
+def running(numbers: Bands, order: Ints | None = None, keep: npt.NDArray[np.bool_] | None = None) -> Bands:
     """The running sums of `numbers` in `order`, beginning with 0; rows that `keep` denies add nothing."""
-    made = []
-    for band in numbers:
-        wholes = band.wholes.gather(pl.Series(order))
-        if keep is not None:
-            wholes = wholes.set(pl.Series(~keep[order]), 0)
-        made.append(Band(band.exponent, pl.concat([pl.Series([0], dtype=wholes.dtype), wholes.cum_sum()])))
-    return tuple(made)
+    return tuple(Band(band.exponent, running_sum(band.wholes, order, keep)) for band in numbers)
+
+
+def running_sum(wholes: Ints, order: Ints | None, keep: npt.NDArray[np.bool_] | None) -> Ints:
+    """The running sum of whole numbers in `order`, beginning with 0, of those that `keep` names."""
+    kept = wholes if keep is None else np.where(keep, wholes, 0)
+    sums = np.zeros(len(kept) + 1, np.int64)
+    np.cumsum(kept if order is None else kept[order], out=sums[1:])
+    return sums
 
 
 class Span(Struct, frozen=True):
     """Which parts of running sums a question asks for: all before `until` of the one, less all before `since` of another.
 
-    `more` adds single rows of the latter to some questions: (question, row) pairs.
+    `more` adds single rows of the latter to some questions: (question, row) pairs. `known` is what was found at `until`, by
+    the running sums' identity: for spans that end in the same places.
     """
 
     until: Ints
     since: Ints
     more: tuple[Ints, Ints] | None = None
+    known: dict[int, Ints] | None = None
 
-    def between(self, upper: pl.Series, lower: pl.Series) -> pl.Series:
+    def between(self, upper: Ints, lower: Ints) -> Ints:
         """The running sums `upper` less `lower`."""
-        found = upper.gather(pl.Series(self.until)) - lower.gather(pl.Series(self.since))
-        if self.more is None:
-            return found
-        questions, rows = self.more
-        single = lower.gather(pl.Series(rows + 1)) - lower.gather(pl.Series(rows))
-        added = pl.DataFrame({"q": questions, "n": single}).group_by("q").agg(pl.col("n").sum())
-        every = pl.DataFrame({"q": np.arange(len(found))}).join(added, on="q", how="left", maintain_order="left")
-        return found + every["n"].fill_null(0)
+        found = self._at_end(upper) - lower[self.since]
+        if self.more is not None:
+            questions, rows = self.more
+            np.add.at(found, questions, lower[rows + 1] - lower[rows])
+        return found
+
+    def _at_end(self, upper: Ints) -> Ints:
+        if self.known is None:
+            return upper[self.until]
+        if id(upper) not in self.known:
+            self.known[id(upper)] = upper[self.until]
+        return self.known[id(upper)]
+
+    def rows(self) -> Ints:
+        """How many rows there are in between."""
+        found = self.until - self.since
+        return found if self.more is None else found + np.bincount(self.more[0], minlength=len(found))
+
+    def bands_between(self, upper: Bands, lower: Bands) -> Bands:
+        """The running sums `upper` less `lower`, both of the same numbers."""
+        return tuple(Band(high.exponent, self.between(high.wholes, low.wholes)) for high, low in zip(upper, lower, strict=True))
 
 
 def sums_between(upper: Bands, lower: Bands, span: Span) -> Floats:
     """The running sums `upper` less `lower` over `span`, each rounded once. Both are of the same numbers."""
-    parts = [Band(high.exponent, span.between(high.wholes, low.wholes)) for high, low in zip(upper, lower, strict=True)]
-    if len(parts) == 1:
-        with np.errstate(over="ignore"):
-            sums: Floats = np.ldexp(parts[0].wholes.cast(pl.Float64).to_numpy(), parts[0].exponent)
-            return sums
-    unit = parts[0].exponent
-    columns = [[whole << (part.exponent - unit) for whole in part.wholes.to_list()] for part in parts]
-    return np.array([rounded(sum(wholes), unit) for wholes in zip(*columns, strict=True)], dtype=np.float64)
+    parts = span.bands_between(upper, lower)
+    with np.errstate(over="ignore"):
+        if len(parts) == 1:
+            return np.ldexp(parts[0].wholes.astype(np.float64), parts[0].exponent)
+        low, high = parts[0].wholes, parts[1].wholes
+        gap = parts[1].exponent - parts[0].exponent
+        if len(parts) == 2 and gap <= MOST_BAND_BITS:
+            high = high + (low >> gap)
+            if int(np.abs(high).max(initial=0)) < 1 << MANTISSA_BITS:
+                # Both terms are floats without rounding, so that their sum is what is rounded.
+                return np.ldexp(np.ldexp(high.astype(np.float64), gap) + (low & ((1 << gap) - 1)), parts[0].exponent)
+        fractions, powers = digits.rounded(band_digits(parts, parts[0].exponent))
+        return np.ldexp(fractions, powers + parts[0].exponent)
 
 
-def between(upper: Ints, lower: Ints, span: Span) -> Ints:
-    """The running counts `upper` less `lower` over `span`."""
-    return span.between(pl.Series(upper), pl.Series(lower)).to_numpy()
+def band_digits(bands: Bands, exponent: int) -> digits.Digits:
+    """The numbers as digits, in units of `2**exponent`, which is no more than the lowest band's."""
+    return digits.digits_of([(band.exponent - exponent, band.wholes) for band in bands])

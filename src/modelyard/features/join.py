@@ -58,7 +58,8 @@ class Questions(Struct, frozen=True):
 
     def some(self, keys: pl.DataFrame, places: Ints) -> "Questions":
         """The questions at some places, whose keys are given."""
-        return Questions(keys, self.at[places], self.seen_at[places])
+        at = self.at[places]
+        return Questions(keys, at, at if self.seen_at is self.at else self.seen_at[places])
 
 
 class Timeline(Struct, frozen=True):
@@ -73,6 +74,10 @@ class Timeline(Struct, frozen=True):
 def coded(keys: pl.DataFrame) -> tuple[Entities, Ints]:
     """The entities of `keys`, and each row's code. Codes follow the keys' own order, so that they depend on nothing else."""
     names = keys.columns
+    offsets = _offsets_in_order(keys)
+    if offsets is not None:
+        known = keys.select(pl.all().gather(pl.Series(offsets[:-1])), pl.Series(CODE, np.arange(len(offsets) - 1)))
+        return Entities(known, offsets), np.repeat(np.arange(known.height), np.diff(offsets))
     if len(names) == 1 and keys.schema[names[0]] == pl.Int64 and keys.height:
         numbers = keys[names[0]].to_numpy()
         low, high = int(numbers.min()), int(numbers.max())
@@ -81,6 +86,16 @@ def coded(keys: pl.DataFrame) -> tuple[Entities, Ints]:
     known = keys.unique().sort(names).with_row_index(CODE).with_columns(pl.col(CODE).cast(pl.Int64))
     codes = keys.join(known, on=names, how="left", maintain_order="left")[CODE].to_numpy()
     return Entities(known, offsets_of(codes, known.height)), codes
+
+
+def _offsets_in_order(keys: pl.DataFrame) -> Ints | None:
+    """Where each entity's rows begin and the last one's end, where rows come by entity, several of each one; else `None`."""
+    changes = keys.select(pl.any_horizontal(pl.all().ne_missing(pl.all().shift(1)))).to_series().to_numpy()
+    begins = np.append(0, np.flatnonzero(changes[1:]) + 1)
+    if 2 * len(begins) > keys.height:
+        return None
+    first = keys.select(pl.all().gather(pl.Series(begins)))
+    return np.append(begins, keys.height) if first.equals(first.sort(keys.columns)) else None
 
 
 def _coded_directly(name: str, numbers: Ints, low: int) -> tuple[Entities, Ints]:
@@ -97,26 +112,74 @@ def offsets_of(codes: Ints, count: int) -> Ints:
 
 
 class Grouped(Struct, frozen=True):
-    """Rows in an order by (code, time): their indices, codes and times."""
+    """Rows in an order by (code, time): their indices, and a number for each row that rises with both.
+
+    Its lowest `bits` are the time since `first`, or the time's place among `known` ones where these lie too far apart.
+    """
 
     order: Ints
-    codes: Ints
-    times: Ints
+    numbers: Ints
+    bits: int
+    first: int
+    known: Ints | None = None
+    in_order: bool = False
+    """Whether the rows had this order already."""
+
+    @property
+    def codes(self) -> Ints:
+        """The rows' codes."""
+        return self.numbers >> self.bits
+
+    @property
+    def times(self) -> Ints:
+        """The rows' times."""
+        stamps = self.numbers & ((1 << self.bits) - 1)
+        return stamps + self.first if self.known is None else self.known[stamps]
+
+    def some(self, keep: npt.NDArray[np.bool_]) -> "Grouped":
+        """Those that `keep` names."""
+        return Grouped(self.order[keep], self.numbers[keep], self.bits, self.first, self.known)
+
+    def sought(self, codes: Ints, at: Ints) -> Ints:
+        """The greatest number that a row of each question (code, instant) may have: one of an entity that is not known lies before all."""
+        if self.known is not None:
+            stamps = np.searchsorted(self.known, at, side="right") - 1
+        else:
+            last = min(self.first + (1 << self.bits) - 1, 2**63 - 1)
+            stamps = np.clip(at, self.first, last) - self.first - (at < self.first)
+        return (codes << self.bits) + stamps
+
+    def until(self, sought: Ints) -> Ints:
+        """For each question the end of its entity's rows up to its instant. Best asked in their order: the next answer is near by then."""
+        return np.searchsorted(self.numbers, sought, side="right")
+
+    def until_at_most(self, sought: Ints, most: Ints) -> Ints:
+        """`until`, of which it is known that it is `most` or lies before."""
+        if not len(self.numbers):
+            return most
+        found = most.copy()
+        before = np.flatnonzero(self.numbers[np.maximum(most - 1, 0)] > sought)
+        found[before] = self.until(sought[before])
+        return found
 
 
 def grouped(codes: Ints, times: Ints, *, stable: bool = True) -> Grouped:
     """The rows in the order by (code, time): the stable one, or, four times as fast where nothing is sorted yet, any."""
     if not len(codes):
-        return Grouped(np.empty(0, np.int64), codes, times)
-    first = int(times.min())
+        return Grouped(np.empty(0, np.int64), np.empty(0, np.int64), 0, 0)
+    first, known = int(times.min()), None
     bits = (int(times.max()) - first).bit_length()
     if bits + int(codes.max()).bit_length() > 63:
-        order = np.lexsort((times, codes))
-        return Grouped(order, codes[order], times[order])
-    key = (codes << bits) | (times - first)
-    order = np.argsort(key, kind="stable" if stable else "quicksort")
-    key = key[order]
-    return Grouped(order, key >> bits, (key & ((1 << bits) - 1)) + first)
+        known, stamps = np.unique(times, return_inverse=True)
+        bits = len(known).bit_length()
+    else:
+        stamps = times - first
+    numbers = codes << bits
+    numbers |= stamps
+    if (numbers[1:] >= numbers[:-1]).all():
+        return Grouped(np.arange(len(numbers)), numbers, bits, first, known, in_order=True)
+    order = np.argsort(numbers, kind="stable" if stable else "quicksort")
+    return Grouped(order, numbers[order], bits, first, known)
 
 
 def visible_until(entities: Entities, times: Ints, codes: Ints, at: Ints) -> Ints:
@@ -149,23 +212,19 @@ def timeline(rows: pl.DataFrame, view: FeatureView, values: Values | None = None
     # Positions in `order` rise with (entity, event, created), so their running maximum is the latest value so far.
     latest = np.maximum.accumulate(shown.order)
     is_last = np.ones(len(latest), bool)
-    is_last[:-1] = (shown.codes[1:] != shown.codes[:-1]) | (shown.times[1:] != shown.times[:-1])
-    shown, latest = _kept(shown, latest, is_last)
+    is_last[:-1] = shown.numbers[1:] != shown.numbers[:-1]
+    shown, latest = shown.some(is_last), latest[is_last]
     # An entity's first value always differs from the one before, which is another entity's.
     is_new = np.ones(len(latest), bool)
     is_new[1:] = latest[1:] != latest[:-1]
-    shown, latest = _kept(shown, latest, is_new)
+    shown, latest = shown.some(is_new), latest[is_new]
     known = Entities(entities.keys, offsets_of(shown.codes, entities.count))
     return Timeline(known, shown.times, order[latest], by_event.times[latest])
 
 
-def _kept(shown: Grouped, latest: Ints, keep: npt.NDArray[np.bool_]) -> tuple[Grouped, Ints]:
-    return Grouped(shown.order[keep], shown.codes[keep], shown.times[keep]), latest[keep]
-
-
 def settled(by_event: Grouped, created: Ints, values: Values) -> Ints:
     """The rows' order with those of one entity and event time put by creation time, then by their values: the greatest is last."""
-    same = (by_event.codes[1:] == by_event.codes[:-1]) & (by_event.times[1:] == by_event.times[:-1])
+    same = by_event.numbers[1:] == by_event.numbers[:-1]
     if not same.any():
         return by_event.order
     # Runs of ties are contiguous, so sorting all tied rows by their run first leaves each run in its own places.

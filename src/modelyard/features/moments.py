@@ -11,10 +11,8 @@ import numpy.typing as npt
 import polars as pl
 from msgspec import Struct
 
-from modelyard.features.exact import Band, Bands, Floats, Ints, Span, banded, rounded, running, wholes_and_units
-
-HALF_BITS = 27
-MOST_SMALL_BITS = 62
+from modelyard.features import digits
+from modelyard.features.exact import Band, Bands, Floats, Ints, Span, addends, band_digits, rounded, running
 
 
 class Moments(Struct, frozen=True):
@@ -26,62 +24,32 @@ class Moments(Struct, frozen=True):
 
 def moments(values: pl.Series) -> Moments:
     """The numbers of an Int64 or Float64 column and their squares; nulls are 0. All are finite."""
-    wholes, shifts, unit, bits = wholes_and_units(values)
-    firsts = banded(wholes, shifts, unit, bits)
-    largest = int(np.abs(wholes).max(initial=0)).bit_length()
-    if 2 * largest <= MOST_SMALL_BITS:
-        return Moments(firsts, banded(wholes * wholes, 2 * shifts, 2 * unit, 2 * bits))
-    # A square is wider than 64 bits, but the products of the number's halves are not.
-    high, low = np.abs(wholes) >> HALF_BITS, np.abs(wholes) & ((1 << HALF_BITS) - 1)
-    products = ((high * high, 2 * HALF_BITS), (high * low, HALF_BITS + 1), (low * low, 0))
-    return Moments(firsts, tuple(band for part, power in products for band in banded(part, 2 * shifts, 2 * unit + power, 2 * bits)))
+    firsts = addends(values)
+    unit = firsts[0].exponent
+    mine = band_digits(firsts, unit)
+    squares = digits.product(mine, mine)
+    seconds = tuple(Band(2 * unit + place * digits.DIGIT_BITS, digit) for place, digit in enumerate(squares) if digit.any())
+    return Moments(firsts, seconds or (Band(2 * unit, squares[0]),))
 
 
-def running_moments(made: Moments, order: Ints, keep: npt.NDArray[np.bool_] | None = None) -> Moments:
+def running_moments(made: Moments, order: Ints | None = None, keep: npt.NDArray[np.bool_] | None = None) -> Moments:
     """The running sums in `order`, beginning with 0; rows that `keep` denies add nothing."""
     return Moments(running(made.firsts, order, keep), running(made.seconds, order, keep))
 
 
 def deviations(upper: Moments, lower: Moments, counts: Ints, span: Span) -> Floats:
     """The standard deviations of what `upper` holds less what `lower` holds over `span`; 0 where fewer than two are counted."""
-    firsts, seconds = (
-        tuple(Band(high.exponent, span.between(high.wholes, low.wholes)) for high, low in zip(ups, lows, strict=True))
-        for ups, lows in ((upper.firsts, lower.firsts), (upper.seconds, lower.seconds))
-    )
-    parts, ends = _spreads(firsts, seconds, counts)
+    firsts, seconds = span.bands_between(upper.firsts, lower.firsts), span.bands_between(upper.seconds, lower.seconds)
+    # n S2 - S1 S1, rounded once, as a number between a half and one and a power of two.
+    unit = min(firsts[0].exponent, seconds[0].exponent // 2)
+    total = band_digits(firsts, unit)
+    of_squares = digits.product(band_digits(seconds, 2 * unit), [counts])
+    parts, powers = digits.rounded(digits.difference(of_squares, digits.product(total, total)))
     pairs = np.maximum(counts * (counts - 1), 1).astype(np.float64)
-    is_odd = ends % 2 != 0
+    is_odd = powers % 2 != 0
     with np.errstate(over="ignore"):
-        result: Floats = np.ldexp(np.sqrt(np.where(is_odd, 2 * parts, parts) / pairs), (ends - is_odd) // 2)
+        result: Floats = np.ldexp(np.sqrt(np.where(is_odd, 2 * parts, parts) / pairs), (powers - is_odd) // 2 + unit)
     return np.where(counts > 1, result, 0.0)
-
-
-def _spreads(firsts: Bands, seconds: Bands, counts: Ints) -> tuple[Floats, Ints]:
-    """For each question n S2 - S1 S1, rounded once, as a number between a half and one and a power of two."""
-    if len(firsts) == len(seconds) == 1 and 2 * firsts[0].exponent == seconds[0].exponent and _fits(firsts[0], seconds[0], counts):
-        number = firsts[0].wholes.cast(pl.Int128)
-        spread = pl.Series(counts).cast(pl.Int128) * seconds[0].wholes.cast(pl.Int128) - number * number
-        parts, powers = np.frexp(spread.cast(pl.Float64).to_numpy())
-        return parts, powers.astype(np.int64) + seconds[0].exponent
-    unit = min((2 * firsts[0].exponent, *(band.exponent for band in seconds)))
-    unit -= unit % 2
-    found = [
-        _fraction(count * second - first * first)
-        for count, first, second in zip(counts.tolist(), _totals(firsts, unit // 2), _totals(seconds, unit), strict=True)
-    ]
-    return np.array([part for part, _ in found]), np.array([power for _, power in found], np.int64) + unit
-
-
-def _fits(first: Band, second: Band, counts: Ints) -> bool:
-    """Whether 128 bits hold what a spread is the difference of."""
-    largest = [max(abs(int(one.max() or 0)), abs(int(one.min() or 0))) for one in (first.wholes, second.wholes)]  # type: ignore[arg-type]
-    return max(2 * largest[0].bit_length(), largest[1].bit_length() + int(counts.max(initial=0)).bit_length()) <= 126
-
-
-def _totals(bands: Bands, unit: int) -> list[int]:
-    """The bands put together, as whole numbers of `2**unit`."""
-    columns = [[whole << (band.exponent - unit) for whole in band.wholes.to_list()] for band in bands]
-    return columns[0] if len(columns) == 1 else [sum(wholes) for wholes in zip(*columns, strict=True)]
 
 
 def deviation(first: int, second: int, exponent: int, count: int) -> float | None:

@@ -4,24 +4,26 @@ In the order of (entity, event) a window's rows lie side by side. Up to some lat
 available but for those that came later than that; these few, and the rows since, are looked at one by one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from msgspec import Struct
 
-from modelyard.features.domain import FeatureView, Output, Window, percentile_of
-from modelyard.features.domain.aggregations import SUMMED
+from modelyard.features.domain import Output, Window, percentile_of
 from modelyard.features.exact import Ints
-from modelyard.features.join import Entities, Grouped, Questions, settled, visible_until
+from modelyard.features.join import Grouped, Questions, settled
 from modelyard.features.ranks import Extras, count_below, smallest
-from modelyard.features.rows import CREATED
+from modelyard.features.rows import CREATED, EVENT
 
 PAIRS_AT_ONCE = 4_000_000
 """Rows that are looked at one by one, together: with the questions, what bounds the memory of a step."""
 QUESTIONS_AT_ONCE = 250_000
-SHARES = (0.5, 0.9, 0.99, 0.999, 1.0)
+SHARES = (0.5, 0.9, 0.99, 0.999)
+SAMPLE = 2**16
+"""How many rows' lateness is looked at: what is taken from it changes no answer."""
 
 Bools = npt.NDArray[np.bool_]
 
@@ -34,47 +36,43 @@ class Lane(Struct, frozen=True):
 
 
 class Lanes(Struct, frozen=True):
-    """A view's rows by (entity, event): when each happened and became available, which came late, and the values.
+    """Rows by (entity, event): which came late, and the values.
 
-    Late is what came more than `bound` after its event; `late` are the places of those rows.
+    Late is what came more than `bound` after its event; `late` are the places of those rows. `order` are the rows as they were
+    given, where they had become available at `available`.
     """
 
-    entities: Entities
-    events: Ints
+    order: Ints
     available: Ints
     bound: int
     late: Ints
     lanes: dict[str, Lane]
 
 
-def lanes_of(rows: pl.DataFrame, view: FeatureView, entities: Entities, by_event: Grouped) -> Lanes | None:
-    """The lanes of what needs them in `view`: `None` where running sums answer all. `by_event` are the rows by (entity, event)."""
+def lanes_of(rows: pl.DataFrame, outputs: Sequence[Output], by_event: Grouped, late: Ints) -> Lanes:
+    """The lanes that `outputs` are answered by. `by_event` are the rows by (entity, event), which came so `late`."""
     created = rows[CREATED].to_numpy()
+    of_ends = {output.column for output in outputs if output.function in {"first", "last"}}
+    # All orders have rows of one event by their creation where one has, and so the same availability in each place.
+    in_turn = settled(by_event, created, lambda places: pl.DataFrame({"place": places})) if of_ends else by_event.order
     lanes = {}
-    in_turn = settled(by_event, created, lambda places: pl.DataFrame({"place": places}))
-    for item in view.aggregate:
-        if SUMMED.issuperset(item.functions):
-            continue
-        value, order = rows[item.name], in_turn
-        if {"first", "last"} & set(item.functions):
+    for name in dict.fromkeys(output.column for output in outputs):
+        value, order = rows[name], in_turn
+        if name in of_ends:
             order = settled(by_event, created, lambda places, value=value: value.gather(pl.Series(places)).to_frame())  # type: ignore[misc]
         found = value.gather(pl.Series(order))
-        lanes[item.name] = Lane(found, found.is_not_null().to_numpy())
-    if not lanes:
-        return None
-    # All orders have rows of one event by their creation, and so the same availability in each place.
-    events = by_event.times
-    available = np.maximum(events, created[in_turn])
-    bound = _bound(available - events, max(window.length_us for window in view.windows))
-    return Lanes(entities, events, available, bound, np.flatnonzero(available - events > bound), lanes)
+        lanes[name] = Lane(found, found.is_not_null().to_numpy())
+    bound = _bound(late, max(output.window.length_us for output in outputs))
+    return Lanes(in_turn, np.maximum(rows[EVENT].to_numpy(), created), bound, np.flatnonzero((late > bound)[in_turn]), lanes)
 
 
 def _bound(lateness: Ints, longest: int) -> int:
     """How late a row may be and be counted on: what has the fewest rows looked at one by one, the longest window being `longest`."""
     if not len(lateness):
         return 0
-    found = [int(one) for one in np.quantile(lateness, SHARES, method="higher")]
-    return min(zip(found, SHARES, strict=True), key=lambda pair: pair[0] + (1 - pair[1]) * longest)[0]
+    some = lateness[:: len(lateness) // SAMPLE + 1]
+    found = [*(int(one) for one in np.quantile(some, SHARES, method="higher")), int(lateness.max())]
+    return min(zip(found, [*SHARES, 1.0], strict=True), key=lambda pair: pair[0] + (1 - pair[1]) * longest)[0]
 
 
 class Reach(Struct, frozen=True):
@@ -87,9 +85,12 @@ class Reach(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """A window's values for each question: those at `places[begin:end]`, and single ones by question."""
+    """A window's values for each question: those of a column `[begin, end)`, and single ones as (question, place).
 
-    places: Ints
+    The column has the values at `places` of a lane, or all of them in their places.
+    """
+
+    places: Ints | None
     begin: Ints
     end: Ints
     questions: Ints
@@ -98,7 +99,12 @@ class Found(Struct, frozen=True):
     @property
     def counts(self) -> Ints:
         """How many values each question has."""
-        return self.end - self.begin + np.bincount(self.questions, minlength=len(self.begin))
+        counts = self.end - self.begin
+        return counts + np.bincount(self.questions, minlength=len(counts)) if len(self.questions) else counts
+
+    def column(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The column of a lane's values."""
+        return values if self.places is None else values[self.places]
 
 
 class Edges(Struct, frozen=True):
@@ -109,10 +115,14 @@ class Edges(Struct, frozen=True):
     until: Ints
 
     @classmethod
-    def of(cls, made: Lanes, begins: dict[Window, Ints], asked: Questions, codes: Ints) -> "Edges":
-        """The edges of questions whose windows begin there."""
-        until = visible_until(made.entities, made.events, codes, asked.seen_at)
-        return cls(begins, visible_until(made.entities, made.events, codes, asked.seen_at - made.bound), until)
+    def of(cls, rows: Grouped, bound: int, windows: Iterable[Window], asked: Questions, codes: Ints) -> "Edges":
+        """The edges of questions in the rows by (entity, event), in time being those that came no more than `bound` later."""
+        until = rows.until(rows.sought(codes, asked.seen_at))
+        begins, edge = {}, until if asked.seen_at is asked.at else rows.until(rows.sought(codes, asked.at))
+        for window in sorted(set(windows), key=lambda window: window.length_us):
+            edge = rows.until_at_most(rows.sought(codes, asked.at - window.length_us), edge)
+            begins[window] = edge
+        return cls(begins, rows.until_at_most(rows.sought(codes, asked.seen_at - bound), until), until)
 
     def some(self, part: slice) -> "Edges":
         """Those of some questions."""
@@ -126,24 +136,24 @@ class Edges(Struct, frozen=True):
         return begin, np.clip(self.end, begin, until), until
 
 
-def ordered_at(made: Lanes, outputs: tuple[Output, ...], asked: Questions, codes: Ints, begins: dict[Window, Ints]) -> dict[str, pl.Series]:
+def ordered_at(made: Lanes, outputs: tuple[Output, ...], seen_at: Ints, edges: Edges) -> dict[str, pl.Series]:
     """The outputs' values for each question by their names, null where a window holds no value (0 distinct ones).
 
-    `begins` says where each window begins, in the rows by (entity, event).
+    Questions see what was available up to `seen_at`, and their windows have the edges `edges`.
     """
     parts: dict[str, list[pl.Series]] = {output.name: [] for output in outputs}
     together: dict[tuple[str, str], list[Output]] = {}
     for output in outputs:
         together.setdefault((output.column, output.function), []).append(output)
     windows = {output.window for output in outputs}
-    edges = Edges.of(made, {window: begins[window] for window in windows}, asked, codes)
+    edges = Edges({window: begin for window, begin in edges.begins.items() if window in windows}, edges.end, edges.until)
     for some in _slices(made, edges):
-        reaches = dict(_reaches(made, edges.some(some), asked.seen_at[some]))
+        reaches = dict(_reaches(made, edges.some(some), seen_at[some]))
         for (name, function), mine in together.items():
             lane = made.lanes[name]
             # All windows at once: what is done for every row is done once.
             values = _values(function, lane, _found(lane, made.late, [reaches[one.window] for one in mine]))
-            size = len(codes[some])
+            size = some.stop - some.start
             for index, output in enumerate(mine):
                 parts[output.name].append(values[index * size : (index + 1) * size])
     return {name: pl.concat(series) for name, series in parts.items()}
@@ -151,19 +161,17 @@ def ordered_at(made: Lanes, outputs: tuple[Output, ...], asked: Questions, codes
 
 def _found(lane: Lane, late: Ints, reaches: Sequence[Reach]) -> Found:
     """The values that there are in the windows' rows, the questions of one window behind those of another."""
-    in_time = lane.there.copy()
-    in_time[late] = False
-    kept = np.concatenate([[0], np.cumsum(in_time)])
+    begin, end = np.concatenate([one.begin for one in reaches]), np.concatenate([one.end for one in reaches])
+    places = None
+    if len(late) or not lane.there.all():
+        in_time = lane.there.copy()
+        in_time[late] = False
+        kept = np.concatenate([[0], np.cumsum(in_time)])
+        places, begin, end = np.flatnonzero(in_time), kept[begin], kept[end]
     singles = [lane.there[one.places] for one in reaches]
-    return Found(
-        np.flatnonzero(in_time),
-        np.concatenate([kept[one.begin] for one in reaches]),
-        np.concatenate([kept[one.end] for one in reaches]),
-        np.concatenate(
-            [one.questions[single] + index * len(one.begin) for index, (one, single) in enumerate(zip(reaches, singles, strict=True))]
-        ),
-        np.concatenate([one.places[single] for one, single in zip(reaches, singles, strict=True)]),
-    )
+    questions = [one.questions[single] + index * len(one.begin) for index, (one, single) in enumerate(zip(reaches, singles, strict=True))]
+    more = [one.places[single] for one, single in zip(reaches, singles, strict=True)]
+    return Found(places, begin, end, np.concatenate(questions), np.concatenate(more))
 
 
 def _slices(made: Lanes, edges: Edges) -> Iterator[slice]:
@@ -186,7 +194,7 @@ def _reaches(made: Lanes, edges: Edges, seen_at: Ints) -> Iterator[tuple[Window,
     late_questions, late_places = _expanded(np.searchsorted(made.late, begin), np.searchsorted(made.late, end))
     questions, places = _expanded(end, until)
     questions, places = np.append(late_questions, questions), np.append(made.late[late_places], places)
-    is_there = made.available[places] <= seen_at[questions]
+    is_there = made.available[made.order[places]] <= seen_at[questions]
     questions, places = questions[is_there], places[is_there]
     for window, edge in edges.begins.items():
         is_inside = places >= edge[questions]
@@ -223,7 +231,7 @@ def _outermost(found: Found, *, is_last: bool) -> Ints:
     edge = found.end - 1 if is_last else found.begin
     reduce, nothing = (np.maximum, -1) if is_last else (np.minimum, 2**62)
     places = np.full(len(edge), nothing)
-    places[is_range] = found.places[edge[is_range]]
+    places[is_range] = edge[is_range] if found.places is None else found.places[edge[is_range]]
     reduce.at(places, found.questions, found.singles)
     return places
 
@@ -236,13 +244,15 @@ def _extreme(lane: Lane, found: Found, *, is_max: bool) -> Ints | npt.NDArray[np
     nothing = (-np.inf if is_max else np.inf) if is_float else (-(2**63) if is_max else 2**63 - 1)
     result = np.full(len(found.begin), nothing, column.dtype)
     sizes = found.end - found.begin
-    powers = np.frexp(sizes.astype(np.float64))[1] - 1
-    level = column[found.places]
-    for power in range(int(powers.max(initial=-1)) + 1):
+    powers = np.frexp(sizes.astype(np.float64))[1].astype(np.int8)  # one more than the power, 0 of nothing
+    by_power = np.argsort(powers, kind="stable")
+    ends = np.cumsum(np.bincount(powers))
+    level = found.column(column)
+    for power in range(len(ends) - 1):
         if power:
             half = 1 << (power - 1)
             level = reduce(level[:-half], level[half:])
-        mine = np.flatnonzero((powers == power) & (sizes > 0))
+        mine = by_power[ends[power] : ends[power + 1]]
         result[mine] = reduce(level[found.begin[mine]], level[found.end[mine] - (1 << power)])
     reduce.at(result, found.questions, column[found.singles])
     return result
@@ -268,7 +278,7 @@ def _percentiles(lane: Lane, found: Found, counts: Ints, share: float) -> npt.ND
     if extras:
         extras = Extras(extras.ranks, extras.begin[picked], extras.end[picked])
     wanted = np.append(below, above[split])
-    ranked = smallest(ranks[found.places], found.begin[picked], found.end[picked], wanted, extras)
+    ranked = smallest(found.column(ranks), found.begin[picked], found.end[picked], wanted, extras)
     values = known[np.minimum(ranked, len(known) - 1)].astype(np.float64)
     low = values[: len(place)]
     high = low.copy()
@@ -285,7 +295,7 @@ def between(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], part: n
 def _distinct(lane: Lane, found: Found) -> Ints:
     """How many values each question has, equal ones counted once."""
     codes = lane.values.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
-    column = codes[found.places]
+    column = found.column(codes)
     count = len(column)
     by_code = np.argsort(column, kind="stable")
     before = np.zeros(count, np.int64)  # one more than the place of the equal value before; 0 where there is none

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import polars as pl
 from msgspec import Struct
 
-from modelyard.features.aggregates import aggregates_at, tape
+from modelyard.features.aggregates import aggregates_by_entity, tape
 from modelyard.features.domain import FeatureView
 from modelyard.features.join import CODE, NOBODY, Entities, Ints, Questions, visible_until
-from modelyard.features.stored.shape import BACK, STORED_CREATED, STORED_EVENT, as_normalised, key_columns, stored_names, value_columns
+from modelyard.features.stored.shape import BACK, STORED_CREATED, STORED_EVENT, key_columns, stored_names, value_columns
 
 RUN, PLACE = "\x1frun", "\x1fplace"
 
@@ -44,7 +44,10 @@ class BucketTask(Struct, frozen=True):
 
 
 def bucket_answers(task: BucketTask) -> pl.DataFrame:
-    """The wanted features for each of the task's questions, in their order; null where there are none."""
+    """The wanted features for each of the task's questions, in their order; null where there are none.
+
+    Or in another order, with a column `PLACE` that says for each question where its answer stands, null where there is none.
+    """
     if task.view.is_aggregation:
         return _aggregated(task)
     best = _Best.none(len(task.at))
@@ -59,9 +62,13 @@ def bucket_answers(task: BucketTask) -> pl.DataFrame:
 def _aggregated(task: BucketTask) -> pl.DataFrame:
     if not task.files:
         return pl.DataFrame([pl.Series(name, [None] * len(task.at), dtype=dtype) for name, dtype in task.wanted.items()])
-    columns = list(stored_names(task.view).values())
-    rows = pl.concat([as_normalised(task.read(file, columns), task.view) for file in task.files]).rechunk()
-    return aggregates_at(tape(rows, task.view), tuple(one for one in task.view.outputs if one.name in task.wanted), task.questions)
+    outputs = tuple(output for output in task.view.outputs if output.name in task.wanted)
+    used = {output.column for output in outputs}
+    names = {name: stored for name, stored in stored_names(task.view).items() if name in used or name not in task.view.value_names}
+    shown = [pl.col(stored).alias(name) for name, stored in names.items()]
+    rows = pl.concat(task.read(file, list(names.values())).select(shown) for file in task.files).rechunk()
+    found, places = aggregates_by_entity(tape(rows, task.view, outputs), outputs, task.questions)
+    return found.with_columns(places.alias(PLACE))
 
 
 class _Winners(Struct, frozen=True):

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from modelyard.features.domain import FeatureView
 from modelyard.features.join import Ints, Questions
-from modelyard.features.stored.answers import BucketTask, bucket_answers
+from modelyard.features.stored.answers import PLACE, BucketTask, bucket_answers
 from modelyard.features.stored.hashing import bucket_of, entity_hashes
 from modelyard.features.stored.shape import BUCKET
 from modelyard.storage.table_files import TableFile
@@ -42,7 +42,11 @@ def joined(view: FeatureView, wanted: Mapping[str, pl.DataType], asked: Question
     order = np.argsort(numbers, kind="stable")
     ends = np.cumsum(np.bincount(numbers, minlength=layout.buckets))
     columns: dict[str, list[pl.Series]] = {name: [] for name in wanted}
+    standing: list[pl.Series] = []
     for answer in run(_tasks(view, wanted, _in_order(asked, order), layout, ends)):
+        begin = sum(map(len, standing))
+        places = answer[PLACE] if PLACE in answer.columns else pl.Series(np.arange(answer.height))
+        standing.append(places + begin)
         for name, parts in columns.items():
             parts.append(answer[name])
     if not len(order):
@@ -50,9 +54,10 @@ def joined(view: FeatureView, wanted: Mapping[str, pl.DataType], asked: Question
         return empty.select(list(wanted))
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
-    places = pl.Series(back)
+    # Of the type and in the one piece that Polars looks places up in.
+    places = pl.concat(standing, rechunk=True).cast(pl.get_index_type()).gather(pl.Series(back))
     # One column after the other: their parts need not all be there twice.
-    return pl.DataFrame([pl.concat(columns.pop(name)).gather(places) for name in wanted])
+    return pl.DataFrame([pl.concat(columns.pop(name), rechunk=True).gather(places) for name in wanted])
 
 
 def _in_order(asked: Questions, order: Ints) -> Questions:
@@ -66,4 +71,6 @@ def _tasks(view: FeatureView, wanted: Mapping[str, pl.DataType], asked: Question
     runs = layout.runs
     for bucket in np.flatnonzero(np.diff(ends, prepend=0)).tolist():
         part = slice(int(ends[bucket - 1]) if bucket else 0, int(ends[bucket]))
-        yield BucketTask(view, wanted, runs.get(bucket, ()), asked.keys[part], asked.at[part], asked.seen_at[part], layout.options)
+        at = asked.at[part]
+        seen_at = at if asked.seen_at is asked.at else asked.seen_at[part]
+        yield BucketTask(view, wanted, runs.get(bucket, ()), asked.keys[part], at, seen_at, layout.options)

@@ -4,6 +4,7 @@ import importlib.metadata
 import io
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from modelyard.features.domain import FeatureView
@@ -41,13 +42,14 @@ def unpacked(content: bytes) -> BucketTask:
     if found.modelyard != VERSION:
         raise OtherVersion(f"this node has Modelyard {VERSION}, and {found.modelyard} asks")
     questions = pl.read_ipc(found.questions)
+    at, seen_at = questions[AT].to_numpy(), questions[SEEN].to_numpy()
     return BucketTask(
         found.view,
         dict(pl.read_ipc(found.wanted).schema),
         found.files,
         questions.drop(AT, SEEN),
-        questions[AT].to_numpy(),
-        questions[SEEN].to_numpy(),
+        at,
+        at if np.array_equal(at, seen_at) else seen_at,
         found.options,
     )
 
