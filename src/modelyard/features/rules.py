@@ -1,10 +1,12 @@
 """Formulas of the feature store: freshness, and what a change of a definition changes. Pure."""
 
 from modelyard.core.clock import SECOND, Instant
-from modelyard.features.domain import Csv, Delta, FeatureChange, FeatureView, Materialization, Sql, ViewFreshness
+from modelyard.features.domain import Csv, Delta, FeatureChange, FeatureView, Materialization, Sql, StaleCause, ViewFreshness
 
 SELDOM_US, OFTEN_US, USUAL_US = 3600 * SECOND, 60 * SECOND, 600 * SECOND
 PART = 10
+TURNS = 3
+"""So many turns a view may miss before it counts as not brought online."""
 
 
 def cadence_us(view: FeatureView) -> int:
@@ -13,8 +15,24 @@ def cadence_us(view: FeatureView) -> int:
     A view that promises nothing lives for its ttl, or else changes with its shortest window; without either, every ten minutes.
     """
     windows = [window.length_us for window in view.windows]
-    lives = view.freshness_us or view.ttl_us or min(windows, default=USUAL_US * PART)
-    return max(OFTEN_US, min(lives // PART, SELDOM_US))
+    return _turn_us(view.freshness_us or view.ttl_us or min(windows, default=USUAL_US * PART))
+
+
+def _turn_us(lives_us: int) -> int:
+    return max(OFTEN_US, min(lives_us // PART, SELDOM_US))
+
+
+def stale_cause(upto_at: Instant | None, promised_s: float | None, now: Instant) -> StaleCause:
+    """Why a stale view is so: from up to when it has been brought online, whose turn comes ten times within what is promised.
+
+    >>> hour = 3600 * SECOND
+    >>> [str(stale_cause(upto, 7200.0, Instant(9 * hour))) for upto in (None, Instant(8 * hour), Instant(9 * hour))]
+    ['never_brought', 'not_brought', 'no_newer_event']
+    """
+    if upto_at is None:
+        return StaleCause.NEVER_BROUGHT
+    turn_us = _turn_us(USUAL_US * PART if promised_s is None else round(promised_s * SECOND))
+    return StaleCause.NOT_BROUGHT if now - upto_at > TURNS * turn_us else StaleCause.NO_NEWER_EVENT
 
 
 def freshness_of(view: FeatureView, last: Materialization | None, now: Instant) -> ViewFreshness:

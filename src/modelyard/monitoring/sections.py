@@ -27,7 +27,7 @@ def on_views_page(snapshot: Snapshot, principal: Principal, view: str, most: int
         parities=tuple(map(_parity, list_skew(snapshot, principal, view=view))),
         days=_read_days(days),
         examples=_examples(days),
-        courses=tuple(map(_course, list_courses(snapshot, principal, view, most))),
+        courses=tuple(map(_course, list_courses(snapshot, principal, view, most))) if most else (),
         live={model: (traffic.champion, *([traffic.canary.version] if traffic.canary else ())) for model, traffic in live.items()},
     )
 

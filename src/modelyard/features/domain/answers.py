@@ -108,6 +108,17 @@ class ViewFreshness(msgspec.Struct, frozen=True, kw_only=True):
         return self.is_stale, float("inf") if self.lag_s is None else self.lag_s
 
 
+class StaleCause(StrEnum):
+    """Why a stale view's newest event lies so far back."""
+
+    NEVER_BROUGHT = "never_brought"
+    """Nothing of it was ever brought online."""
+    NOT_BROUGHT = "not_brought"
+    """Its turns went by without anything having been brought."""
+    NO_NEWER_EVENT = "no_newer_event"
+    """All that its source holds is online: the source has nothing newer."""
+
+
 class FeatureConsumer(msgspec.Struct, frozen=True, kw_only=True):
     """Something that reads a feature set: a model, say."""
 

@@ -14,7 +14,7 @@ from modelyard.features.domain.conditions import columns_of
 from modelyard.features.domain.entities import Entity, Window, column_name, named, without_twins
 from modelyard.features.domain.errors import InvalidDeclaration, UnknownFeature
 from modelyard.features.domain.sources import Source
-from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_text, duration_us
+from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_text, duration_us, known_us
 
 LONGEST_TAG = 400
 
@@ -149,12 +149,12 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def ttl_us(self) -> int | None:
         """How old a value may be, in microseconds; `None` without end."""
-        return None if self.ttl is None else duration_us(self.ttl, "ttl")
+        return None if self.ttl is None else known_us(self.ttl)
 
     @property
     def freshness_us(self) -> int | None:
         """How far the newest event may lie back, in microseconds; `None` where nothing is promised."""
-        return None if self.freshness is None else duration_us(self.freshness, "freshness")
+        return None if self.freshness is None else known_us(self.freshness)
 
     @property
     def online_errors(self) -> dict[str, float]:

@@ -32,7 +32,7 @@ from modelyard.features.service.reading import (
     roots_of,
     sample_online,
 )
-from modelyard.features.service.searching import FoundView, found_views, search_views
+from modelyard.features.service.searching import FoundView, found_on_demand, found_views, search_views
 from modelyard.features.service.staying import check_sources_stay
 from modelyard.features.service.trusting import (
     Proofs,
@@ -69,6 +69,7 @@ __all__ = [
     "flush_pushed",
     "get_pushed_source",
     "get_readable_set",
+    "found_on_demand",
     "found_views",
     "get_set",
     "get_view",
