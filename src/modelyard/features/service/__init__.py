@@ -41,6 +41,7 @@ from modelyard.features.service.trusting import (
     list_on_demand,
     list_on_demand_readers,
     list_on_demand_versions,
+    list_trusted,
     proofs_of,
 )
 from modelyard.features.service.watching import (
@@ -86,6 +87,7 @@ __all__ = [
     "list_pushed_sources",
     "list_readers",
     "list_sets",
+    "list_trusted",
     "list_view_versions",
     "list_views",
     "materialize",

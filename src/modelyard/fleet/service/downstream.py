@@ -1,4 +1,6 @@
-"""What was made from a thing: versions of a run or digest, the traffic that a version answered, the models that read a view."""
+"""What was made from a thing: versions of a run or digest, the traffic that a version answered, the models that read a view or function."""
+
+import msgspec
 
 from modelyard.access.domain import Role, TeamId
 from modelyard.core.clock import iso
@@ -8,7 +10,7 @@ from modelyard.features.domain import FeatureView
 from modelyard.fleet.domain import Fact, Node, Trace
 from modelyard.fleet.rules import digest_in
 from modelyard.fleet.service.sight import Sight, entries_about, found_or_none, refs
-from modelyard.fleet.service.upstream import run_node, version_node
+from modelyard.fleet.service.upstream import function_node, run_node, version_node
 from modelyard.registry import service as registry
 from modelyard.registry.domain import ModelVersion
 from modelyard.registry.rules.names import page_of
@@ -69,11 +71,13 @@ def digest_trace(sight: Sight, text: str) -> Trace | None:
     runs = tracking.list_runs_of(sight.snapshot, sight.principal, digest)
     views = [one.applied for one in features.list_views(sight.snapshot, sight.principal) if one.applied.digest == digest]
     sets = [one for one in features.list_sets(sight.snapshot, sight.principal) if one.digest == digest]
-    if not versions and not runs and not views and not sets:
+    functions = [one for one in features.list_on_demand(sight.snapshot, sight.principal) if one.digest == digest]
+    if not (versions or runs or views or sets or functions):
         return None
     whats = dict.fromkeys(_role(one, digest) for one in versions)
     whats |= dict.fromkeys(f"the definition of the view {one.view.name}" for one in views)
     whats |= dict.fromkeys(f"the feature set {one.set.name}" for one in sets)
+    whats |= dict.fromkeys(f"the on-demand function {one.function.name}" for one in functions)
     kinds = " and ".join(whats) or "what runs were made from"
     return Trace(
         asked=text,
@@ -123,6 +127,23 @@ def view_trace(sight: Sight, name: str) -> Trace:
         ),
         up=(Node(kind="source", title="Source", said=f"{view.source.kind}, {view.source.place}"),),
         down=tuple(Node(kind="model", title=one.name, href=page_of(one.name), said=f"owner {one.owner}") for one in seen),
+        took_ms=0.0,
+    )
+
+
+def function_trace(sight: Sight, name: str) -> Trace:
+    """The trace of an on-demand feature: what it reads, and the models of the sets that have it. Raises OnDemandNotFound."""
+    applied, *older = features.list_on_demand_versions(sight.snapshot, sight.principal, name)
+    readers = [one for _, one in features.list_on_demand_readers(sight.snapshot, sight.principal, name) if one is not None]
+    node = function_node(sight, applied)
+    before = (Fact(term="Before", value=f"v{one.number}, {one.digest}") for one in older[:3])
+    inputs = ", ".join(f"{each} {dtype}" for each, dtype in applied.function.dtypes.items())
+    return Trace(
+        asked=name,
+        sentence=f"The function {name} v{applied.number} is read by {', '.join(one.name for one in readers) or 'no model'}.",
+        itself=msgspec.structs.replace(node, facts=(*node.facts, *before)),
+        up=(Node(kind="inputs", title="Inputs", said=inputs),),
+        down=tuple(Node(kind="model", title=one.name, href=one.href, said=f"by the set {one.set}") for one in readers),
         took_ms=0.0,
     )
 
