@@ -17,7 +17,7 @@ from modelyard.ledger.service import record
 from modelyard.monitoring import store
 from modelyard.monitoring.domain import SEVERITY, Alert, AlertId, AlertIsClosed, AlertNotFound, Noted, Silence, Suspect, Why
 from modelyard.monitoring.rules import causes
-from modelyard.monitoring.rules.alerting import Found, Over, Plan
+from modelyard.monitoring.rules.alerting import Found, Over, Plan, is_unbrought
 from modelyard.monitoring.service.surroundings import context_of
 from modelyard.registry.domain import ModelName
 from modelyard.storage.database import Snapshot, Transaction
@@ -55,6 +55,7 @@ def why_alert(snapshot: Snapshot, principal: Principal, alert: AlertId) -> Why:
     found = get_alert(snapshot, principal, alert)
     context = context_of(snapshot, found)
     ranked = causes.suspects(found, context, snapshot.now()) if found.is_open else found.suspects
+    unbrought = [one.view for one in context.stale if is_unbrought(one, snapshot.now())]
     advice, stale = causes.rollback(found, context, ranked), next(iter(causes.stale_views(found, ranked)), "")
     return Why(
         alert=found.id,
@@ -62,7 +63,7 @@ def why_alert(snapshot: Snapshot, principal: Principal, alert: AlertId) -> Why:
         rollback=advice,
         stale=stale,
         readers=_readers(snapshot, found, stale) if stale else (),
-        next=causes.next_step(found, ranked, advice) if found.is_open else "",
+        next=causes.next_step(found, ranked, advice, unbrought) if found.is_open else "",
     )
 
 
