@@ -67,7 +67,7 @@ def test_views_are_listed_shown_and_brought_online(yard: Yard, running: Running,
     shown = yard("features", "show", "cli_sky").out
     for words in ("never brought online", "every 18 min", 'cli_sky["wind"]', "Parquet weather.parquet"):
         assert words in shown
-    assert yard("features", "show", "cli_sky", "--json").json["every_s"] == 1080.0
+    assert yard("features", "show", "cli_sky", "--json").json["freshness"]["every_s"] == 1080.0
     brought = yard("features", "materialize", "cli_sky", "--upto", "2026-01-01T01:30Z", "--json").json
     assert [(one["view"], one["rows"], one["entities"]) for one in brought] == [("cli_sky", 2, 1)]
     assert "2026-01-01 03:00" in yard("features", "materialize", "cli_sky").out

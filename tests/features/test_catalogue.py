@@ -160,7 +160,7 @@ def test_a_views_page_says_which_version_each_model_reads_why_it_is_stale_and_wh
     assert [(one.name, one.href, one.number, one.is_older, one.does) for one in page.readers] == [
         ("late v3", "/models/late", 1, True, "answers")
     ]
-    assert (page.every_s, [row.readers for row in page.versions]) == (1080.0, [0, 1])
+    assert (page.freshness.every_s, [row.readers for row in page.versions]) == (1080.0, [0, 1])
     second, first = page.troubles
     assert second.text == "v2: nothing of it was ever brought online. Nothing answers by it."
     assert "It hits late v3." in first.text

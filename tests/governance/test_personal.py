@@ -92,4 +92,5 @@ def test_a_version_names_the_functions_that_it_computes_by_and_who_let_them_run_
     assert (node.title, node.id, node.at) == ("headwind v1", trusted.digest, trusted.applied_at)
     assert [entry.type for entry in node.entries] == ["features.on_demand_trusted"]
     assert (by_name.itself.title, by_name.up[0].said) == ("headwind v1", "wind float64, distance int64")
+    assert [node.title for node in by_name.down] == [LATE]
     assert [fact.term for one in sections if one.id == "on-demand" for fact in one.facts] == ["headwind v1"]

@@ -12,7 +12,6 @@ from modelyard.cli.output import Json, ago, console, plain, print_json, print_ta
 from modelyard.core.clock import SECOND, Instant, instant, wall_now
 from modelyard.core.errors import InvalidInput
 from modelyard.features.domain import AppliedView, FeatureConsumer, Materialization, ViewFreshness, ViewReader, ViewSummary
-from modelyard.features.rules import cadence_us
 from modelyard.features.standing import Trouble, reader_rows, troubles_of
 from modelyard.web.words import plural, span
 
@@ -20,11 +19,10 @@ LONGEST = 40
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """What `yard features show --json` prints: the server's own types, how often the view's turn comes, and what is wrong with it."""
+    """What `yard features show --json` prints: the server's own types, and what is wrong with the view."""
 
     applied: AppliedView
     freshness: ViewFreshness
-    every_s: float
     troubles: tuple[Trouble, ...]
     versions: list[AppliedView]
     materializations: list[Materialization]
@@ -93,7 +91,6 @@ def show(view: Annotated[str, Parameter(name="VIEW")], /, *, json: Json = False)
     shown = Shown(
         applied=applied,
         freshness=freshness,
-        every_s=cadence_us(applied.view) / SECOND,
         troubles=troubles_of(applied, versions, {one.digest: one for one in brought}, readers, now),
         versions=versions,
         materializations=brought,
@@ -121,7 +118,7 @@ def _print(shown: Shown, now: Instant) -> None:
     promised = "nothing promised" if fresh.promised_s is None else f"promised within {span(fresh.promised_s)}"
     upto = "never brought online" if fresh.upto_at is None else f"brought online {ago(fresh.upto_at, now)}"
     out.print(
-        f"[bold]{plain(view.name)}[/] v{shown.applied.number}, {_state(fresh)}: {newest}, {promised}; {upto}, every {span(shown.every_s)}"
+        f"[bold]{plain(view.name)}[/] v{shown.applied.number}, {_state(fresh)}: {newest}, {promised}; {upto}, every {span(fresh.every_s)}"
     )
     if view.description:
         out.print(plain(view.description))

@@ -93,7 +93,7 @@ def definition_of(view: FeatureView) -> str:
         lines += [f"aggregate={_aggregates(view)}", f"windows={_row('[', windows, ']')}"]
     else:
         lines.append(f"features={_row('[', [_quoted(one.name) for one in view.features], ']')}")
-    lines += [f"{name}={_quoted(text)}" for name in ("ttl", "freshness", "owner", "description") if (text := getattr(view, name))]
+    lines += [f"{name}={_quoted(text)}" for name in ("ttl", "freshness", "every", "owner", "description") if (text := getattr(view, name))]
     if view.tags:
         lines.append(f"tags={_mapping(view.tags)}")
     if view.personal:

@@ -10,6 +10,7 @@ from modelyard.web.charts import Chart
 from modelyard.web.lanes import Knot, Lane, Lanes, lanes_of
 from modelyard.web.parts import Tone
 from modelyard.web.plots import CurveLine, CurvePlane, curves
+from modelyard.web.words import plural
 
 WIDTH, HEIGHT, FOOT = 232.0, 54.0, 8.0
 HOUR = 3600.0
@@ -42,7 +43,7 @@ def lineage_of(
     """From the source over the view and the sets that have it to what reads them; versions that are live are named."""
     view = applied.view
     source = _source(view.source)
-    here = Knot(id="view", label=view.name, note=f"v{applied.number}, {len(view.names)} features", tone=tone, is_here=True)
+    here = Knot(id="view", label=view.name, note=f"v{applied.number}, {plural(len(view.names), 'feature')}", tone=tone, is_here=True)
     readers = sorted(consumers, key=lambda one: (one.name not in live, one.set, one.name))
     # In the order of those that read them, so that few lines cross.
     names = list(dict.fromkeys((*(one.set for one in readers), *sets)))

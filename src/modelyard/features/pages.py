@@ -8,7 +8,7 @@ import msgspec
 
 from modelyard.access.domain import Principal, PrincipalId
 from modelyard.access.service import principal_names
-from modelyard.core.clock import SECOND, Instant
+from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.features import service
 from modelyard.features.definitions import Reuse, changes_between, declaration_of, reuse_of, reuse_of_function
@@ -27,7 +27,6 @@ from modelyard.features.domain import (
     ViewSummary,
 )
 from modelyard.features.drawings import CourseRow, course_row, lag_chart, lineage_of
-from modelyard.features.rules import cadence_us
 from modelyard.features.sections import Parities, Parity, Reads
 from modelyard.features.standing import ReaderRow, Trouble, reader_rows, troubles_of
 from modelyard.storage.database import Snapshot
@@ -108,13 +107,12 @@ class ViewPage(msgspec.Struct, frozen=True, kw_only=True):
     """The context of `features/view.html`. `sampled` of its entities were read online, as of `read_at`.
 
     `readers` are what reads it, each with the version that it reads, `sets` all sets that have it, `names` whoever applied a
-    version. It is brought online `every_s` seconds; `troubles` are what is wrong with it now, `erasures` those of its entity.
+    version. `troubles` are what is wrong with it now, `erasures` those of its entity.
     """
 
     applied: AppliedView
     state: State
     freshness: ViewFreshness
-    every_s: float
     troubles: tuple[Trouble, ...]
     brought: Materialization | None
     definition: str
@@ -255,7 +253,6 @@ def show_view(  # noqa: PLR0913 - all but two are injected
         applied=applied,
         state=state,
         freshness=freshness,
-        every_s=cadence_us(applied.view) / SECOND,
         troubles=troubles_of(applied, versions, brought, readers, snapshot.now()),
         brought=brought.get(applied.digest),
         definition=declaration_of(applied.view),

@@ -10,29 +10,27 @@ TURNS = 3
 
 
 def cadence_us(view: FeatureView) -> int:
-    """How often a view is brought online by itself: ten times within what it promises, between a minute and an hour.
+    """How often a view is brought online by itself: as it says, else ten times within what it promises, between a minute and an hour.
 
     A view that promises nothing lives for its ttl, or else changes with its shortest window; without either, every ten minutes.
     """
+    if view.every_us is not None:
+        return view.every_us
     windows = [window.length_us for window in view.windows]
-    return _turn_us(view.freshness_us or view.ttl_us or min(windows, default=USUAL_US * PART))
+    lives = view.freshness_us or view.ttl_us or min(windows, default=USUAL_US * PART)
+    return max(OFTEN_US, min(lives // PART, SELDOM_US))
 
 
-def _turn_us(lives_us: int) -> int:
-    return max(OFTEN_US, min(lives_us // PART, SELDOM_US))
-
-
-def stale_cause(upto_at: Instant | None, promised_s: float | None, now: Instant) -> StaleCause:
-    """Why a stale view is so: from up to when it has been brought online, whose turn comes ten times within what is promised.
+def stale_cause(upto_at: Instant | None, every_s: float, now: Instant) -> StaleCause:
+    """Why a stale view is so: from up to when it has been brought online, which is due every so often.
 
     >>> hour = 3600 * SECOND
-    >>> [str(stale_cause(upto, 7200.0, Instant(9 * hour))) for upto in (None, Instant(8 * hour), Instant(9 * hour))]
+    >>> [str(stale_cause(upto, 600.0, Instant(9 * hour))) for upto in (None, Instant(8 * hour), Instant(9 * hour))]
     ['never_brought', 'not_brought', 'no_newer_event']
     """
     if upto_at is None:
         return StaleCause.NEVER_BROUGHT
-    turn_us = _turn_us(USUAL_US * PART if promised_s is None else round(promised_s * SECOND))
-    return StaleCause.NOT_BROUGHT if now - upto_at > TURNS * turn_us else StaleCause.NO_NEWER_EVENT
+    return StaleCause.NOT_BROUGHT if now - upto_at > TURNS * every_s * SECOND else StaleCause.NO_NEWER_EVENT
 
 
 def freshness_of(view: FeatureView, last: Materialization | None, now: Instant) -> ViewFreshness:
@@ -50,6 +48,7 @@ def freshness_of(view: FeatureView, last: Materialization | None, now: Instant) 
         lag_s=None if lag is None else lag / SECOND,
         promised_s=None if promised is None else promised / SECOND,
         is_stale=promised is not None and (lag is None or lag > promised),
+        every_s=cadence_us(view) / SECOND,
     )
 
 

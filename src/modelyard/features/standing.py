@@ -7,7 +7,7 @@ import msgspec
 from modelyard.core.clock import SECOND, Instant
 from modelyard.core.digests import Digest
 from modelyard.features.domain import AppliedView, FeatureConsumer, Materialization, StaleCause, ViewFreshness, ViewReader
-from modelyard.features.rules import cadence_us, freshness_of, stale_cause
+from modelyard.features.rules import freshness_of, stale_cause
 from modelyard.web.words import span
 
 MOST_NAMED = 3
@@ -83,8 +83,8 @@ def troubles_of(
 def _trouble(one: AppliedView, fresh: ViewFreshness, hit: Sequence[str], now: Instant) -> Trouble:
     name = one.view.name
     hits = f" It hits {_named(hit)}." if hit else " Nothing answers by it."
-    every = span(cadence_us(one.view) / SECOND)
-    match stale_cause(fresh.upto_at, fresh.promised_s, now):
+    every = span(fresh.every_s)
+    match stale_cause(fresh.upto_at, fresh.every_s, now):
         case StaleCause.NEVER_BROUGHT:
             why = "nothing of it was ever brought online"
         case StaleCause.NOT_BROUGHT:

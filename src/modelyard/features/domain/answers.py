@@ -93,7 +93,10 @@ class Materialization(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ViewFreshness(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a view's newest event lies back, against what is promised. `lag_s` is `None` before anything came."""
+    """How far a view's newest event lies back, against what is promised. `lag_s` is `None` before anything came.
+
+    It is brought online every `every_s` seconds.
+    """
 
     view: str
     newest_event_at: Instant | None
@@ -101,6 +104,7 @@ class ViewFreshness(msgspec.Struct, frozen=True, kw_only=True):
     lag_s: float | None
     promised_s: float | None
     is_stale: bool
+    every_s: float = 600.0
 
     @property
     def urgency(self) -> tuple[bool, float]:

@@ -182,7 +182,7 @@ def stale_title(evidence: StaleEvidence, now: Instant) -> str:
 
 def is_unbrought(evidence: StaleEvidence, now: Instant) -> bool:
     """Whether a view is stale because nothing brings it online, and not because its source stands still."""
-    return stale_cause(evidence.upto_at, evidence.promised_s, now) is not StaleCause.NO_NEWER_EVENT
+    return stale_cause(evidence.upto_at, evidence.every_s, now) is not StaleCause.NO_NEWER_EVENT
 
 
 def _hours(seconds: float) -> str:
