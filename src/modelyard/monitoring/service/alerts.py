@@ -15,7 +15,7 @@ from modelyard.features.service import list_consumers
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.monitoring import store
-from modelyard.monitoring.domain import SEVERITY, Alert, AlertId, AlertIsClosed, AlertNotFound, Noted, Silence, Suspect, Why
+from modelyard.monitoring.domain import SEVERITY, Alert, AlertId, AlertIsClosed, AlertNotFound, Noted, Silence, StaleEvidence, Suspect, Why
 from modelyard.monitoring.rules import causes
 from modelyard.monitoring.rules.alerting import Found, Over, Plan, is_unbrought
 from modelyard.monitoring.service.surroundings import context_of
@@ -55,7 +55,9 @@ def why_alert(snapshot: Snapshot, principal: Principal, alert: AlertId) -> Why:
     found = get_alert(snapshot, principal, alert)
     context = context_of(snapshot, found)
     ranked = causes.suspects(found, context, snapshot.now()) if found.is_open else found.suspects
-    unbrought = [one.view for one in context.stale if is_unbrought(one, snapshot.now())]
+    known = (*context.stale, *((found.evidence,) if isinstance(found.evidence, StaleEvidence) else ()))
+    standing = {one.view: one for one in reversed(known)}  # what is known now goes before what the alert was opened with
+    unbrought = [view for view, one in standing.items() if is_unbrought(one, snapshot.now())]
     advice, stale = causes.rollback(found, context, ranked), next(iter(causes.stale_views(found, ranked)), "")
     return Why(
         alert=found.id,
