@@ -42,7 +42,10 @@ class ReadDay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadExample(msgspec.Struct, frozen=True, kw_only=True):
-    """A read that was not what it ought to have been, and how many of the last days were so for the same cause."""
+    """A read that was not what it ought to have been, and how many of the last days were so for the same cause.
+
+    `meaning` says what that cause is, and what to do about it.
+    """
 
     cause: str
     count: int
@@ -54,6 +57,7 @@ class ReadExample(msgspec.Struct, frozen=True, kw_only=True):
     feature: str
     logged: str | None
     recomputed: str | None
+    meaning: str = ""
 
 
 class FeatureDay(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from modelyard.monitoring.charts import performance_chart
 from modelyard.monitoring.domain import LATE_CAUSES, SEVERITY, AlertKind, ModelNotMonitored, ViewSkew
 from modelyard.monitoring.rules.skew import added_causes
 from modelyard.monitoring.service import Course, Shown, list_courses, list_open_alerts, list_skew, list_skew_days, show_monitoring
-from modelyard.monitoring.words import WELL, WORDS
+from modelyard.monitoring.words import CAUSES, WELL, WORDS
 from modelyard.registry.domain import ModelName
 from modelyard.registry.sections import Cell, Contribution, Fact, Phrase, Section, Table
 from modelyard.serving.service import list_live
@@ -81,6 +81,7 @@ def _examples(days: Sequence[ViewSkew]) -> tuple[ReadExample, ...]:
             feature=one.feature,
             logged=one.logged,
             recomputed=one.recomputed,
+            meaning=CAUSES[cause],
         )
         for cause, (model, one) in newest.items()
     ]
