@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+import sqlalchemy as sa
 from msgspec.structs import replace
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal
@@ -194,3 +195,18 @@ def test_on_demand_features_are_found_by_their_words_too(database: Database) -> 
     found = [len(catalogue(database, q).on_demand) for q in ("", "feels gust", "n_sum_1h")]
     assert found == [1, 1, 0]
     assert catalogue(database, state="stale").on_demand == ()
+
+
+@on_one_database
+def test_what_the_catalogue_asks_the_database_does_not_grow_with_its_views(database: Database) -> None:
+    def asked() -> int:
+        statements: list[str] = []
+        with database.read() as snapshot:
+            sa.event.listen(snapshot.connection, "before_cursor_execute", lambda _c, _k, statement, *_: statements.append(statement))
+            assert show_catalogue(snapshot, SYSTEM, "w.parquet").rows
+        return len(statements)
+
+    applied(database, [WIND])
+    few = asked()
+    applied(database, [replace(WIND, name=f"wind_{n}") for n in range(60)])
+    assert 0 < asked() == few
