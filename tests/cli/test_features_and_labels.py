@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from modelyard.access.domain import SYSTEM, Role
 from modelyard.cli import features as features_commands
@@ -56,6 +57,22 @@ def test_a_join_says_which_column_or_file_is_wrong(yard: Yard, applied: pl.DataF
     assert "the file of the labels" in yard(*join, "rows.parquet", "--out", "rows.parquet").err
     applied.drop("asked").write_parquet(tmp_path / "timeless.parquet")
     assert "0 columns of times" in yard(*join, "timeless.parquet", "--out", "o.parquet").err
+
+
+def test_views_are_listed_shown_and_brought_online(yard: Yard, running: Running, applied: pl.DataFrame, tmp_path: Path) -> None:
+    view = replace(VIEW, name="cli_sky")
+    running.installation.database.write(lambda tx: features.apply_view(tx, SYSTEM, view, str(tmp_path)))
+    assert "not online" in yard("features", "list", "cli_sky").out
+    assert yard("features", "list", "cli_sky", "--stale").out == "no view fits\n"
+    shown = yard("features", "show", "cli_sky").out
+    for words in ("never brought online", "every 18 min", 'cli_sky["wind"]', "Parquet weather.parquet"):
+        assert words in shown
+    assert yard("features", "show", "cli_sky", "--json").json["freshness"]["every_s"] == 1080.0
+    brought = yard("features", "materialize", "cli_sky", "--upto", "2026-01-01T01:30Z", "--json").json
+    assert [(one["view"], one["rows"], one["entities"]) for one in brought] == [("cli_sky", 2, 1)]
+    assert "2026-01-01 03:00" in yard("features", "materialize", "cli_sky").out
+    assert "did you mean cli_sky?" in yard("features", "materialize", "cli_ski").err
+    assert "2026-01-31T06:00Z" in yard("features", "materialize", "cli_sky", "--upto", "soon").err
 
 
 def test_values_online_are_asked_for_by_key_or_by_name(yard: Yard, applied: pl.DataFrame) -> None:

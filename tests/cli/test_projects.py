@@ -57,7 +57,7 @@ def test_plan_and_apply_say_one_document_each(yard: Yard, as_role: Callable[[Rol
     as_role(Role.ADMIN)
     planned = yard("plan", "--json")
     assert (planned.code, planned.err) == (0, ""), planned.out
-    assert {change["kind"] for one in planned.json for change in one["changes"]} == {"add", "read"}
+    assert {change["kind"] for one in planned.json for change in one["changes"]} == {"add"}
     (applied,) = yard("apply", "--json").json
     assert applied["declared"]["declaration"]["name"] == "late_flights"
     assert [one["changes"] for one in yard("plan", "--json").json] == [[]]

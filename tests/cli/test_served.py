@@ -59,7 +59,7 @@ def test_why_says_what_is_stale_for_whom_whether_a_rollback_would_help_and_what_
     said = served.yard("why", alert.id).stdout
     assert "weather is stale, which late reads." in said
     assert "Whether a rollback would help is not known: no other version has answered before" in said
-    assert "Next: mend what writes the source of weather" in said
+    assert "Next: yard features materialize weather" in said
     why = answered(served, "why", alert.id)["why"]
     assert (why["stale"], why["readers"], why["rollback"]["helps"]) == ("weather", ["late"], None)
     assert why["next"] in said.replace("\n", " ")

@@ -46,7 +46,19 @@ def test_a_plan_tells_other_teams_nothing_of_what_is_declared(database: Database
     with database.read() as snapshot:
         assert "owner" in plan_model(snapshot, VIEWER, changed).changes[0].detail
         planned = plan_model(snapshot, OTHER, changed).changes
-    assert (planned[0].kind, {one.kind for one in planned[1:]}) == ("add", {"read"})
+    assert {one.kind for one in planned} == {"add"}
+
+
+def test_a_plan_tells_a_view_that_is_new_with_its_features_from_one_that_is_there(database: Database, folder: Path) -> None:
+    body = declared(folder)
+    second = msgspec.structs.replace(body, declaration=msgspec.structs.replace(body.declaration, name="second"))
+
+    def said(principal: Principal) -> list[tuple[str, str, str]]:
+        with database.read() as snapshot:
+            return [(one.kind, one.what, one.name) for one in plan_model(snapshot, principal, second).changes]
+
+    assert said(VIEWER) == [("add", "model", "second"), ("read", "view", "weather")]
+    assert said(OTHER) == [("add", "model", "second"), ("add", "view", "weather"), ("add", "feature", "weather: wind")]
 
 
 def felt(source: str = "return wind / distance", *, name: str = "felt") -> OnDemand:

@@ -3,15 +3,30 @@
 from collections.abc import Sequence
 
 import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal
 from modelyard.core.clock import SECOND, Instant
 from modelyard.features import service
 from modelyard.features.definitions import changes_between, declaration_of, reuse_of
-from modelyard.features.domain import Aggregate, Csv, Entity, FeatureSet, FeatureView, Parquet
+from modelyard.features.domain import (
+    Aggregate,
+    AppliedView,
+    Csv,
+    Entity,
+    Feature,
+    FeatureSet,
+    FeatureView,
+    Materialization,
+    OnDemand,
+    Parquet,
+    ViewReader,
+)
 from modelyard.features.drawings import course_row
 from modelyard.features.pages import CataloguePage, ViewPage, show_catalogue, show_view
 from modelyard.features.sections import FeatureCourse, FeatureDay, Parities, ReadDay, Reads
+from modelyard.features.standing import Trouble, troubles_of
 from modelyard.storage.database import Database, Snapshot
 from modelyard.storage.online import LmdbStore
 
@@ -132,3 +147,66 @@ def test_the_lag_of_reads_stands_beside_the_promise(database: Database, online: 
     page = shown(database, online, Reads(days=days))
     assert page.lag is not None
     assert [name for name, _ in page.lag.keys] == ["furthest behind a read", "promised"]
+
+
+@on_one_database
+def test_a_views_page_says_which_version_each_model_reads_why_it_is_stale_and_what_to_do(database: Database, online: LmdbStore) -> None:
+    promised = replace(WIND, freshness="3h")
+    applied(database, [promised, replace(promised, ttl="9h")])
+    served = ViewReader(reader="late v3", view="weather", digest=promised.digest, is_answering=True)
+    consumers = FeatureSet("late", [WIND])
+    database.write(lambda tx: service.put_readers(tx, "endpoint:late", DEFAULT_TEAM, [served]))
+    database.write(lambda tx: service.put_consumer(tx, "late", "/models/late", consumers, DEFAULT_TEAM))
+    page = shown(database, online, Reads())
+    assert [(one.name, one.href, one.number, one.is_older, one.does) for one in page.readers] == [
+        ("late v3", "/models/late", 1, True, "answers")
+    ]
+    assert (page.freshness.every_s, [row.readers for row in page.versions]) == (1080.0, [0, 1])
+    second, first = page.troubles
+    assert second.text == "v2: nothing of it was ever brought online. Nothing answers by it."
+    assert "It hits late v3." in first.text
+    assert "yard features materialize weather" in first.next
+
+
+def test_of_a_stale_view_the_words_tell_a_still_source_from_a_worker_that_brings_nothing() -> None:
+    hour = 3600 * SECOND
+    promised = replace(WIND, freshness="3h")
+    one = AppliedView(
+        view=promised, digest=promised.digest, number=4, team_id=DEFAULT_TEAM, root="/", applied_at=Instant(0), applied_by=SYSTEM.id
+    )
+    reader = ViewReader(reader="late v3", view="weather", digest=one.digest, is_answering=True)
+
+    def told(upto: int) -> Trouble:
+        brought = Materialization(view="weather", digest=one.digest, upto_at=Instant(upto), newest_event_at=Instant(hour), rows=1,
+                                  entities=1, source=one.digest, recorded_at=Instant(upto))  # fmt: skip
+        (trouble,) = troubles_of(one, [one], {one.digest: brought}, [reader] * 5, Instant(9 * hour))
+        return trouble
+
+    assert "w.parquet holds is online, and it has no newer event. It hits late v3, late v3, late v3 and 2 more." in told(9 * hour).text
+    assert told(9 * hour).next.startswith("mend what writes w.parquet")
+    assert "nothing was brought online for 8 h, though its turn comes every 18 min" in told(hour).text
+
+
+@on_one_database
+def test_on_demand_features_are_found_by_their_words_too(database: Database) -> None:
+    felt = OnDemand("felt", (Feature("gust", "float64"),), "float64", "def felt(gust): return np.sqrt(gust)", "How it FEELS")
+    proofs = service.proofs_of(FeatureSet("late", [WIND, felt]))
+    database.write(lambda tx: service.apply_on_demand(tx, SYSTEM, felt, proofs))
+    found = [len(catalogue(database, q).on_demand) for q in ("", "feels gust", "n_sum_1h")]
+    assert found == [1, 1, 0]
+    assert catalogue(database, state="stale").on_demand == ()
+
+
+@on_one_database
+def test_what_the_catalogue_asks_the_database_does_not_grow_with_its_views(database: Database) -> None:
+    def asked() -> int:
+        statements: list[str] = []
+        with database.read() as snapshot:
+            sa.event.listen(snapshot.connection, "before_cursor_execute", lambda _c, _k, statement, *_: statements.append(statement))
+            assert show_catalogue(snapshot, SYSTEM, "w.parquet").rows
+        return len(statements)
+
+    applied(database, [WIND])
+    few = asked()
+    applied(database, [replace(WIND, name=f"wind_{n}") for n in range(60)])
+    assert 0 < asked() == few

@@ -7,6 +7,7 @@ import msgspec
 import polars as pl
 import pytest
 
+from modelyard.core.clock import SECOND
 from modelyard.features.domain import (
     Aggregate,
     Csv,
@@ -23,6 +24,7 @@ from modelyard.features.domain import (
     duration_text,
     duration_us,
 )
+from modelyard.features.rules import cadence_us
 
 AIRPORT = Entity("origin", dtype="string")
 WEATHER = FeatureView(
@@ -209,3 +211,17 @@ def test_every_kind_of_source_survives_the_wire_with_its_digest(source: Source) 
     view = FeatureView("v", Entity("origin"), source, features=["x"])
     assert msgspec.json.decode(msgspec.json.encode(view), type=FeatureView) == view
     assert view.digest != FeatureView("v", Entity("origin"), Parquet("other.parquet", "at"), features=["x"]).digest
+
+
+def test_how_often_a_view_is_brought_online_is_declared_or_follows_and_makes_no_new_version() -> None:
+    def view(**given: str) -> FeatureView:
+        return FeatureView("weather", Entity("origin"), Parquet("w.parquet", "at"), features=["wind"], **given)  # type: ignore[arg-type]
+
+    declared: list[dict[str, str]] = [{"every": "5m"}, {"every": "2h", "freshness": "3h"}, {"freshness": "3h"}, {"ttl": "30d"}, {}]
+    assert [cadence_us(view(**one)) // SECOND for one in declared] == [300, 7200, 1080, 3600, 600]
+    assert view(every="300s", ttl="3h").digest == view(ttl="3h").digest
+    assert view(every="300s").every == "5m"
+    with pytest.raises(InvalidDeclaration, match="every 4h and promises a freshness of 3h"):
+        view(every="4h", freshness="3h")
+    with pytest.raises(InvalidDeclaration, match="every 30s"):
+        view(every="30s")

@@ -19,9 +19,10 @@ ADA = Principal(id=PrincipalId("usr_ada"), name="ada", kind="person", roles={DEF
 BOB = Principal(id=PrincipalId("usr_bob"), name="bob", kind="person", roles={DEFAULT_TEAM: Role.APPROVER})
 EVE = Principal(id=PrincipalId("usr_eve"), name="eve", kind="person", roles={EVERY_TEAM: Role.VIEWER})
 MODELS = """
+import numpy as np
 import polars as pl
 from lightgbm import LGBMClassifier
-from modelyard import Entity, FeatureView, Parquet, drift, gate, model, numbers, performance, rows
+from modelyard import Entity, FeatureView, Parquet, drift, gate, model, numbers, on_demand, performance, rows
 
 airport = Entity("origin")
 weather = FeatureView("weather", airport, Parquet("weather.parquet", timestamp="at"), features=["wind"], ttl="3h")
@@ -33,7 +34,11 @@ def trees(rows):
     estimator = LGBMClassifier(n_estimators=20, verbose=-1, deterministic=True, force_row_wise=True, n_jobs=2, random_state=1)
     return estimator.fit(numbers(rows.drop("late")), rows["late"].to_numpy())
 
-@model(risk="limited", purpose="Warn of late flights.", **shared)
+@on_demand
+def headwind(wind: float, distance: int) -> float:
+    return wind * np.sqrt(np.maximum(distance, 0))
+
+@model(risk="limited", purpose="Warn of late flights.", **{**shared, "features": [weather, headwind]})
 def late(rows):
     return trees(rows)
 

@@ -82,7 +82,7 @@ def test_a_training_says_what_the_model_came_from(yard: Installation, keys: Role
     assert definition["internalParameters"]["riskTier"] == "limited"
     names = [one["name"] for one in definition["resolvedDependencies"]]
     assert names[:4] == ["source", "environment", "requirements", "modelyard"]
-    assert names[4:] == ["training snapshot", "weather.parquet", "flights.parquet"]
+    assert names[4:] == ["training snapshot", "weather.parquet", "on-demand function headwind", "flights.parquet"]
 
 
 def test_a_policy_approves_what_its_tier_allows_and_a_person_the_rest(yard: Installation, keys: RoleKeys) -> None:

@@ -8,12 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from modelyard.access.domain import SYSTEM
+from modelyard.core.clock import iso
 from modelyard.features.domain import NewErasure
 from modelyard.features.erased import opened_tombstones
-from modelyard.features.service import apply_view, erase_entity, get_view
+from modelyard.features.service import apply_view, erase_entity, get_view, list_on_demand_versions
 from modelyard.features.store.erasures import ERASURES
 from modelyard.fleet.service import get_trace
-from modelyard.governance.facts import Stores, personal_data
+from modelyard.governance.attestations import dependencies
+from modelyard.governance.facts import Stores, personal_data, preparation
 from modelyard.governance.records import records_of
 from modelyard.governance.sections import on_versions_page
 from modelyard.governance.service import get_card
@@ -68,3 +70,27 @@ def test_a_trace_of_a_view_says_whose_data_it_holds(flagged: Installation) -> No
     with flagged.database.read() as snapshot:
         found = get_trace(snapshot, SYSTEM, flagged.blobs, flagged.tables, flagged.settings, "weather")
     assert ("Personal data", "origin, wind") in [(fact.term, fact.value) for fact in found.itself.facts]
+
+
+def test_a_version_names_the_functions_that_it_computes_by_and_who_let_them_run_when(yard: Installation) -> None:
+    with yard.database.read() as snapshot:
+        (trusted,) = list_on_demand_versions(snapshot, SYSTEM, "headwind")
+        records = records_of(snapshot, yard.blobs, LATE, 1)
+        card = get_card(snapshot, yard.blobs, SYSTEM, LATE, 1)
+        trace = get_trace(snapshot, SYSTEM, yard.blobs, yard.tables, yard.settings, f"{LATE}/1")
+        by_name = get_trace(snapshot, SYSTEM, yard.blobs, yard.tables, yard.settings, "headwind")
+        sections = on_versions_page(snapshot, SYSTEM, show_version(snapshot, SYSTEM, LATE, 1).version)
+    when = iso(trusted.applied_at)
+    (said,) = preparation(records)["onDemand"]
+    assert (said["name"], said["digest"], said["trustedBy"]["id"], said["trustedOn"]) == ("headwind", trusted.digest, ADA.id, when)
+    (attested,) = [one for one in dependencies(records) if one.annotations.get("kind") == "function"]
+    assert (attested.name, f"sha256:{attested.sha256}") == ("on-demand function headwind", trusted.digest)
+    assert attested.annotations["trustedOn"] == when
+    (line,) = [line.value for section in card.sections for line in section.lines if line.term == "On demand"]
+    assert line.startswith("headwind v1 (") and "trusted by" in line
+    (node,) = [one for part in trace.up for one in part.below if one.kind == "function"]
+    assert (node.title, node.id, node.at) == ("headwind v1", trusted.digest, trusted.applied_at)
+    assert [entry.type for entry in node.entries] == ["features.on_demand_trusted"]
+    assert (by_name.itself.title, by_name.up[0].said) == ("headwind v1", "wind float64, distance int64")
+    assert [node.title for node in by_name.down] == [LATE]
+    assert [fact.term for one in sections if one.id == "on-demand" for fact in one.facts] == ["headwind v1"]

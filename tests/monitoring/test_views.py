@@ -22,9 +22,9 @@ def served(world: World, *, views_of_old: dict[str, str] | None = None) -> None:
     world.release(2, fallback=FALLBACK)
 
 
-def stale_alert(world: World) -> Alert:
+def stale_alert(world: World, hours: float = 8) -> Alert:
     """Lets the view go stale; the alert that the next tick opens."""
-    world.clock.advance(8 * 3600)
+    world.clock.advance(hours * 3600)
     (alert,) = tick(world.database, world.tables).opened
     return alert
 
@@ -64,6 +64,18 @@ def test_a_rollback_to_a_version_that_reads_the_same_stale_view_would_not_help(w
     assert (why.rollback.version, why.rollback.helps) == (1, False)
     assert "v1 reads weather too" in why.rollback.why
     assert (why.stale, why.readers) == ("weather", ("late",))
+    assert alert.title.endswith("nothing was brought online for 8.0 h")
+    assert why.next.startswith("yard features materialize weather: it brings the view online or says what keeps it")
+
+
+def test_of_a_stale_view_that_is_brought_online_the_source_stands_still(world: World) -> None:
+    served(world)
+    world.clock.advance(7 * 3600)
+    world.bring(0)
+    alert = stale_alert(world, hours=1)
+    with world.database.read() as snapshot:
+        why = why_alert(snapshot, SYSTEM, alert.id)
+    assert alert.title == "weather is stale: its newest event is 8.0 h old, 6.0 h promised; its source has no newer one"
     assert why.next.startswith("mend what writes the source of weather")
 
 

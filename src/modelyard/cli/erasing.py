@@ -35,8 +35,8 @@ def erase(
     if json:
         print_json(done)
     else:
-        for one in done:
-            console().print(f"{one.id}: erased in {plain(', '.join(one.views))}")
+        for key, one in zip(keys, done, strict=True):
+            console().print(f"{plain(key)}: erased in {plain(', '.join(one.views))}, recorded as {one.id}")
             for version in one.unreached:
                 console().print(f"  not reached: {plain(f'{version.view}/{version.number}: {version.why}')}")
     return 0

@@ -6,55 +6,64 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import Json, print_json, print_table, when
+from modelyard.cli.output import Json, plain, print_json, print_table, when
 from modelyard.core.clock import Instant, instant
 from modelyard.core.errors import InvalidInput
 from modelyard.features.domain import Backfill, Materialization, NewBackfill
 
+LONGEST = 40
+
 
 def materialize(
     *views: Annotated[str, Parameter(name="VIEW")],
-    since: Annotated[datetime | None, Parameter(help="Writes entities with an event from then on anew, whatever is online; UTC.")] = None,
-    until: Annotated[datetime | None, Parameter(help="Events before then, as --since says; now, unless given.")] = None,
+    upto: Annotated[str, Parameter(help="Up to that instant, such as 2026-01-31T06:00Z; now, unless given.")] = "",
+    since: Annotated[str, Parameter(help="Writes entities with an event from then on anew, whatever is online.")] = "",
+    until: Annotated[str, Parameter(help="With --since, the events before then; those until now, unless given.")] = "",
     json: Json = False,
 ) -> int:
-    """Brings views online up to now: all views, unless some are named. The worker does so by itself, each as often as its view promises.
+    """Brings online what the sources of views made available: of those named, or of all that are yours. It may be called again at any time.
 
-    With --since, the named views' values of all entities with an event in the range are written anew, whatever the store holds of them.
+    The worker does it by itself, as often as each view's turn comes; where it cannot, this says what keeps it. With --since, the named
+    views' values of all entities with an event in that range are written anew, whatever the store holds of them.
 
-    Example: yard features materialize weather --since 2026-11-01
+    Example: yard features materialize weather
     """
-    if since is None and until is not None:
-        raise InvalidInput("--until ends a range that --since begins", hint="give --since too, or leave --until out")
-    if since is not None and not views:
-        raise InvalidInput("no view is named whose events are to be brought anew", hint="yard features materialize VIEW --since TIME")
+    if not since:
+        if until:
+            raise InvalidInput("--until ends a range that --since begins", hint="give --since too, or leave --until out")
+        with connected() as client:
+            brought = client.materialize_features(views=list(views) or None, upto_at=_instant(upto) if upto else None)
+        _print_brought(brought, json=json)
+        return 0
+    if upto or not views:
+        words = "no view is named whose events are to be brought anew" if not views else "--since brings a range anew, --upto what is new"
+        raise InvalidInput(words, hint="yard features materialize VIEW --since TIME")
+    wanted = NewBackfill(since=_instant(since), until=_instant(until) if until else None)
     with connected() as client:
-        if since is None:
-            brought = client.materialize_features(views=list(views) or None)
-            _print_brought(brought, json=json)
-        else:
-            end = None if until is None else _instant(until)
-            wanted = NewBackfill(since=_instant(since), until=end)
-            done = [item for view in views for item in client.backfill_features(view, wanted)]
-            _print_filled(done, json=json)
+        done = [item for view in views for item in client.backfill_features(view, wanted)]
+    _print_filled(done, json=json)
     return 0
 
 
-def _instant(moment: datetime) -> Instant:
-    return instant(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+def _instant(text: str) -> Instant:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInput(f"{text[:LONGEST]!r} is no instant", hint="write it as 2026-01-31T06:00Z") from error
+    return instant(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 
 def _print_brought(brought: list[Materialization], *, json: bool) -> None:
     if json:
         print_json(brought)
         return
-    rows = [(one.view, when(one.upto_at), when(one.newest_event_at), f"{one.rows:,}", f"{one.entities:,}") for one in brought]
-    print_table("", ("view", "online up to", "newest event", "rows#", "entities#"), rows)
+    rows = [(plain(one.view), f"{one.rows:,}", f"{one.entities:,}", when(one.newest_event_at), when(one.upto_at)) for one in brought]
+    print_table("", ("view", "rows#", "entities#", "newest event!", "online up to!"), rows)
 
 
 def _print_filled(done: list[Backfill], *, json: bool) -> None:
     if json:
         print_json(done)
         return
-    rows = [(one.view, when(one.since), when(one.until), f"{one.rows:,}", f"{one.entities:,}") for one in done]
-    print_table("", ("view", "events since", "until", "rows#", "entities anew#"), rows)
+    rows = [(plain(one.view), f"{one.rows:,}", f"{one.entities:,}", when(one.since), when(one.until)) for one in done]
+    print_table("", ("view", "rows in it#", "entities anew#", "events since!", "before!"), rows)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from modelyard.cli.connection import connected
-from modelyard.cli.output import Json, console, plain, print_json, print_table
+from modelyard.cli.output import Json, console, plain, print_json, print_table, tell
 from modelyard.core.digests import digest_bytes, digest_of
 from modelyard.core.settings import FILE, read_settings
 from modelyard.delivery.children import ChildLimits, ran
@@ -38,6 +38,8 @@ def plan(*, json: Json = False) -> int:
         print_json(plans)
     else:
         _print_plans(plans)
+        if any(one.changes for one in plans):
+            tell("yard apply makes it so")
     return 0
 
 
@@ -97,6 +99,6 @@ def _interpreter(folder: Path) -> str:
 def _print_plans(plans: list[ModelPlan]) -> None:
     rows = [(change.kind, change.what, change.name, plain(change.detail)) for one in plans for change in one.changes]
     if rows:
-        print_table("Plan", ("change", "what", "name", "detail"), dict.fromkeys(rows))
+        print_table("Plan", ("change!", "what!", "name", "detail"), dict.fromkeys(rows))
     else:
         console().print("Nothing would change.", style="dim")

@@ -11,15 +11,15 @@ MOST_NAMED = 6
 def lines_of(plan: ViewPlan) -> Iterator[tuple[str, str, str, str]]:
     """The kind of change, of what, of which name, and what is to be known of it.
 
-    Features to which the same happens share a line. Of a view that is new, its features are not told one by one.
+    Features to which the same happens share a line.
     """
-    if plan.before is None:
-        return
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for one in plan.changes:
         alike.setdefault((one.kind, one.what), []).append(one.feature)
     for (kind, what), features in alike.items():
         yield kind, "feature" if len(features) == 1 else f"{len(features)} features", f"{plan.view}: {_few(features)}", "; ".join(what)
+    if plan.before is None:
+        return
     versions = f"version {plan.number} of {plan.view}"
     for reader in plan.readers:
         answers = "answers by" if reader.is_answering else "is kept ready with"

@@ -180,15 +180,18 @@ def plan_model(snapshot: Snapshot, principal: Principal, body: DeclaredModel) ->
     elif before.declared.source != body.source:
         changes.append(Change(kind="change", what="model", name=declaration.name, detail="its source"))
     known = {view.name: view.digest for view in before.declared.declaration.views} if before else {}
+    views = () if declaration.features is None else tuple(plan_views(snapshot, principal, declaration.features))
+    new = {view.view for view in views if view.before is None}
     changes += [
-        Change(kind="change" if view.name in known else "read", what="view", name=view.name, detail=_said(view))
+        Change(
+            kind="change" if view.name in known else "add" if view.name in new else "read", what="view", name=view.name, detail=_said(view)
+        )
         for view in declaration.views
         if known.get(view.name) != view.digest
     ]
     changes += _computed_changes(before.declared.declaration if before else None, declaration)
     left = [name for name in known if name not in {view.name for view in declaration.views}]
     changes += [Change(kind="leave", what="view", name=name, detail="it stays; the versions that read it go on") for name in left]
-    views = () if declaration.features is None else tuple(plan_views(snapshot, principal, declaration.features))
     told = [Change(kind=kind, what=what, name=name, detail=detail) for view in views for kind, what, name, detail in lines_of(view)]
     return ModelPlan(model=declaration.name, changes=(*changes, *told), views=views)
 
@@ -201,7 +204,9 @@ def _computed_changes(before: ModelDeclaration | None, after: ModelDeclaration) 
     """What a plan says of on-demand features: one whose function changed is a new version of it, and of the set."""
     then, now = ({one.name: one.digest for one in _computed(declaration)} for declaration in (before, after))
     found = [
-        Change(kind="change" if name in then else "add", what="on-demand feature", name=name, detail=digest[7:19])
+        Change(
+            kind="change" if name in then else "add", what="on-demand feature", name=name, detail=f"{digest[7:19]}; applying it lets it run"
+        )
         for name, digest in now.items()
         if then.get(name) != digest
     ]

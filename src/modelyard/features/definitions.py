@@ -2,6 +2,7 @@
 
 import keyword
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -9,6 +10,7 @@ from modelyard.features.domain import Csv, Delta, FeatureView, Push, Source, Sql
 from modelyard.web.parts import Change
 
 SHORT = 30
+LINE = 72
 PROJECT = "models"
 """The module of a project that declares its views."""
 
@@ -43,6 +45,11 @@ def reuse_of(view: FeatureView, feature: str | None = None) -> Reuse:
     return Reuse(imported=f"from {PROJECT} import {name}", expression=name if feature is None else f"{name}[{_quoted(feature)}]")
 
 
+def reuse_of_function(name: str) -> Reuse:
+    """The lines that take an on-demand feature into a model, after the features that it reads."""
+    return Reuse(imported=f"from {PROJECT} import {name}", expression=f"..., {name}")
+
+
 def variable_of(view: FeatureView) -> str:
     """The view's name as a name in Python."""
     name = re.sub(r"\W", "_", view.name)
@@ -74,39 +81,51 @@ def _parts(view: FeatureView) -> dict[str, str]:
 
 
 def definition_of(view: FeatureView) -> str:
-    """The declaration of `view` as it would be written."""
-    keys, personal = view.entity.keys, ", personal=True" if view.entity.personal else ""
+    """The declaration of `view` as it would be written, long lines broken."""
+    keys, personal = view.entity.keys, ["personal=True"] if view.entity.personal else []
     if len(keys) == 1 and keys[0].name == view.entity.name:
-        entity = f'Entity("{view.entity.name}", dtype="{keys[0].dtype}"{personal})'
+        entity = _call("Entity", [_quoted(view.entity.name), f"dtype={_quoted(keys[0].dtype)}", *personal])
     else:
-        given = ", ".join(f"{_quoted(key.name)}: {_quoted(key.dtype)}" for key in keys)
-        entity = f'Entity("{view.entity.name}", keys={{{given}}}{personal})'
+        entity = _call("Entity", [_quoted(view.entity.name), f"keys={_mapping((key.name, key.dtype) for key in keys)}", *personal])
     lines = [_quoted(view.name), entity, source_definition(view.source)]
     if view.is_aggregation:
-        windows = ", ".join(f"Window({_quoted(window.length)})" for window in view.windows)
-        lines += [f"aggregate={_aggregates(view)}", f"windows=[{windows}]"]
+        windows = [f"Window({_quoted(window.length)})" for window in view.windows]
+        lines += [f"aggregate={_aggregates(view)}", f"windows={_row('[', windows, ']')}"]
     else:
-        lines.append(f"features=[{', '.join(_quoted(one.name) for one in view.features)}]")
-    for name in ("ttl", "freshness", "owner", "description"):
-        if text := getattr(view, name):
-            lines.append(f"{name}={_quoted(text)}")
+        lines.append(f"features={_row('[', [_quoted(one.name) for one in view.features], ']')}")
+    lines += [f"{name}={_quoted(text)}" for name in ("ttl", "freshness", "every", "owner", "description") if (text := getattr(view, name))]
     if view.tags:
-        lines.append(f"tags={{{', '.join(f'{_quoted(name)}: {_quoted(text)}' for name, text in view.tags)}}}")
+        lines.append(f"tags={_mapping(view.tags)}")
     if view.personal:
-        lines.append(f"personal=[{', '.join(map(_quoted, view.personal))}]")
+        lines.append(f"personal={_row('[', map(_quoted, view.personal), ']')}")
     return "FeatureView(\n" + "".join(f"    {line},\n" for line in lines) + ")"
 
 
 def _aggregates(view: FeatureView) -> str:
     functions = {item.name: f"[{', '.join(map(_quoted, item.functions))}]" for item in view.aggregate}
     if all(not item.where and item.name == item.column for item in view.aggregate):
-        return "{" + ", ".join(f"{_quoted(name)}: {listed}" for name, listed in functions.items()) + "}"
+        return _row("{", [f"{_quoted(name)}: {listed}" for name, listed in functions.items()], "}")
     made = []
     for item in view.aggregate:
         where = f", where={_quoted(item.where)}" if item.where else ""
         name = f", name={_quoted(item.name)}" if item.name != item.column else ""
         made.append(f"Aggregate({_quoted(item.column)}, {functions[item.name]}{where}{name})")
-    return f"[{', '.join(made)}]"
+    return _row("[", made, "]")
+
+
+def _row(opening: str, parts: Iterable[str], closing: str) -> str:
+    """The parts between brackets: in one line, or each in its own where that would be too long."""
+    listed = list(parts)
+    line = f"{opening}{', '.join(listed)}{closing}"
+    return line if len(line) <= LINE and "\n" not in line else opening + "".join(f"\n        {one}," for one in listed) + f"\n    {closing}"
+
+
+def _call(name: str, parts: Iterable[str]) -> str:
+    return _row(f"{name}(", parts, ")")
+
+
+def _mapping(pairs: Iterable[tuple[str, str]]) -> str:
+    return "{" + ", ".join(f"{_quoted(name)}: {_quoted(text)}" for name, text in pairs) + "}"
 
 
 def _named_by(source: Source) -> str:
@@ -131,10 +150,10 @@ def source_definition(source: Source) -> str:
     if isinstance(source, Csv) and source.separator != ",":
         parts.append(f"separator={_quoted(source.separator)}")
     if isinstance(source, Csv | Sql | Push) and source.columns:
-        parts.append(f"columns={{{', '.join(f'{_quoted(one.name)}: {_quoted(one.dtype)}' for one in source.columns)}}}")
+        parts.append(f"columns={_mapping((one.name, one.dtype) for one in source.columns)}")
     if isinstance(source, Delta) and source.version is not None:
         parts.append(f"version={source.version}")
-    return f"{type(source).__name__}({', '.join(parts)})"
+    return _call(type(source).__name__, parts)
 
 
 def _quoted(text: str) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from modelyard.features.domain import AppliedView, FeatureConsumer
+from modelyard.features.domain import AppliedView, FeatureConsumer, Source, Sql
 from modelyard.features.sections import FeatureCourse, ReadDay
 from modelyard.web.charts import Chart
 from modelyard.web.lanes import Knot, Lane, Lanes, lanes_of
 from modelyard.web.parts import Tone
 from modelyard.web.plots import CurveLine, CurvePlane, curves
+from modelyard.web.words import plural
 
 WIDTH, HEIGHT, FOOT = 232.0, 54.0, 8.0
 HOUR = 3600.0
@@ -41,8 +42,8 @@ def lineage_of(
 ) -> Lanes:
     """From the source over the view and the sets that have it to what reads them; versions that are live are named."""
     view = applied.view
-    source = Knot(id="source", label=view.source.place, note=view.source.kind)
-    here = Knot(id="view", label=view.name, note=f"v{applied.number}, {len(view.names)} features", tone=tone, is_here=True)
+    source = _source(view.source)
+    here = Knot(id="view", label=view.name, note=f"v{applied.number}, {plural(len(view.names), 'feature')}", tone=tone, is_here=True)
     readers = sorted(consumers, key=lambda one: (one.name not in live, one.set, one.name))
     # In the order of those that read them, so that few lines cross.
     names = list(dict.fromkeys((*(one.set for one in readers), *sets)))
@@ -65,7 +66,16 @@ def lineage_of(
     lines = [("source", "view"), *(("view", f"set:{name}") for name in names)]
     lines += [(f"set:{one.set}", f"reader:{one.name}") for one in readers]
     drawn = [lane for lane in lanes if lane.knots]
-    return lanes_of(f"{view.name} comes from {view.source.place} and is read by {len(models)} models", drawn, lines)
+    return lanes_of(f"{view.name} comes from {view.source.place} and is read by {len(models)} models", drawn, lines, more="#readers")
+
+
+def _source(source: Source) -> Knot:
+    # A query is no name: its end says nothing to whoever looks for where rows come from.
+    if isinstance(source, Sql):
+        return Knot(
+            id="source", label=source.table or source.connection, note=source.connection if source.table else "a query", title=source.place
+        )
+    return Knot(id="source", label=source.place, note=source.kind)
 
 
 def _live_said(versions: Sequence[int]) -> str:

@@ -11,12 +11,13 @@ from modelyard.access.service import principal_names
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest
 from modelyard.features import service
-from modelyard.features.definitions import Reuse, changes_between, declaration_of, reuse_of
+from modelyard.features.definitions import Reuse, changes_between, declaration_of, reuse_of, reuse_of_function
 from modelyard.features.domain import (
     AppliedOnDemand,
     AppliedSet,
     AppliedView,
     ColumnProfile,
+    Erasure,
     FeatureConsumer,
     FeatureSet,
     FeatureView,
@@ -27,6 +28,7 @@ from modelyard.features.domain import (
 )
 from modelyard.features.drawings import CourseRow, course_row, lag_chart, lineage_of
 from modelyard.features.sections import Parities, Parity, Reads
+from modelyard.features.standing import ReaderRow, Trouble, reader_rows, troubles_of
 from modelyard.storage.database import Snapshot
 from modelyard.storage.online import OnlineStore
 from modelyard.web.charts import Chart
@@ -94,26 +96,31 @@ class FeatureRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a view, and what it changed of the one before."""
+    """A version of a view, what it changed of the one before, and how many served versions of models read it."""
 
     applied: AppliedView
     changes: tuple[Change, ...]
+    readers: int
 
 
 class ViewPage(msgspec.Struct, frozen=True, kw_only=True):
     """The context of `features/view.html`. `sampled` of its entities were read online, as of `read_at`.
 
-    `readers` names a few of its consumers, `sets` all sets that have it, `names` whoever applied a version.
+    `readers` are what reads it, each with the version that it reads, `sets` all sets that have it, `names` whoever applied a
+    version. `troubles` are what is wrong with it now, `erasures` those of its entity.
     """
 
     applied: AppliedView
     state: State
     freshness: ViewFreshness
+    troubles: tuple[Trouble, ...]
     brought: Materialization | None
     definition: str
     features: tuple[FeatureRow, ...]
     consumers: tuple[FeatureConsumer, ...]
-    readers: tuple[str, ...]
+    readers: tuple[ReaderRow, ...]
+    named: tuple[str, ...]
+    erasures: tuple[Erasure, ...]
     sets: tuple[str, ...]
     versions: tuple[VersionRow, ...]
     names: dict[PrincipalId, str]
@@ -146,6 +153,7 @@ class OnDemandPage(msgspec.Struct, frozen=True, kw_only=True):
     current: tuple[Digest, ...]
     names: dict[PrincipalId, str]
     parities: tuple[Parity, ...]
+    reuse: Reuse
 
 
 def show_on_demand(snapshot: Snapshot, principal: Principal, parities: Parities, feature: str) -> OnDemandPage:
@@ -162,6 +170,7 @@ def show_on_demand(snapshot: Snapshot, principal: Principal, parities: Parities,
         current=tuple({function.digest for found, _ in readers for function in found.set.on_demand if function.name == feature}),
         names=principal_names(snapshot, {one.applied_by for one in versions}),
         parities=parities.of(snapshot, principal, f"on-demand/{feature}", 0).parities,
+        reuse=reuse_of_function(feature),
     )
 
 
@@ -182,7 +191,8 @@ def show_catalogue(snapshot: Snapshot, principal: Principal, q: str = "", state:
     found = service.found_views(everything, q)
     kept = [one for one in found if state not in KINDS or KINDS[state](one.summary)]
     if not q.strip():
-        kept = sorted(kept, key=lambda one: not one.summary.freshness.is_stale)
+        # What is stale comes first, and of that what most read: there an answer may be wrong now.
+        kept = sorted(kept, key=lambda one: one.summary.freshness.is_stale and -1 - one.summary.consumers)
     names = [one.summary.applied.view.name for one in kept]
     first = names.index(after) + 1 if after in names else 0
     shown = kept[first : first + VIEWS_A_PAGE]
@@ -192,7 +202,7 @@ def show_catalogue(snapshot: Snapshot, principal: Principal, q: str = "", state:
         q=q,
         chips=tuple(_chip(kind, state, q, [one.summary for one in found]) for kind in ("", *KINDS)),
         rows=tuple(_row(one) for one in shown),
-        on_demand=tuple(service.list_on_demand(snapshot, principal)),
+        on_demand=tuple(service.found_on_demand(service.list_on_demand(snapshot, principal), q)) if state not in KINDS else (),
         is_filtered=bool(asked),
         views=len(everything),
         features=sum(len(one.applied.view.names) for one in everything),
@@ -232,7 +242,8 @@ def show_view(  # noqa: PLR0913 - all but two are injected
     applied = service.get_view(snapshot, principal, view)
     freshness = service.view_freshness(snapshot, principal, view)
     sample = service.sample_online(snapshot, online, applied)
-    brought = service.list_materializations(snapshot, principal, view)
+    brought = {one.digest: one for one in service.list_materializations(snapshot, principal, view)}
+    readers = service.list_readers(snapshot, principal, view)
     consumers = service.list_consumers(snapshot, principal, view)
     versions = service.list_view_versions(snapshot, principal, view)
     sets = [one for one in service.list_sets(snapshot, principal) if any(each.name == view for each in one.set.views)]
@@ -242,13 +253,16 @@ def show_view(  # noqa: PLR0913 - all but two are injected
         applied=applied,
         state=state,
         freshness=freshness,
-        brought=next((one for one in brought if one.digest == applied.digest), None),
+        troubles=troubles_of(applied, versions, brought, readers, snapshot.now()),
+        brought=brought.get(applied.digest),
         definition=declaration_of(applied.view),
         features=tuple(_feature(applied.view, column.name, str(column.dtype), sample) for column in applied.view.columns),
         consumers=tuple(consumers),
-        readers=_few([one.name for one in consumers]),
+        readers=reader_rows(applied, versions, readers, consumers),
+        named=_few([one.name for one in consumers]),
+        erasures=tuple(one for one in service.list_erasures(snapshot, principal) if one.entity == applied.view.entity.name),
         sets=tuple(one.set.name for one in sets),
-        versions=tuple(_version_row(one, before) for one, before in zip(versions, [*versions[1:], None], strict=True)),
+        versions=_version_rows(versions, Counter(one.digest for one in readers)),
         names=principal_names(snapshot, {one.applied_by for one in versions}),
         reads=reads,
         courses=tuple(course_row(one) for one in reads.courses),
@@ -271,8 +285,11 @@ def _feature(view: FeatureView, name: str, dtype: str, sample: service.OnlineSam
     )
 
 
-def _version_row(applied: AppliedView, before: AppliedView | None) -> VersionRow:
-    return VersionRow(applied=applied, changes=changes_between(before.view, applied.view) if before else ())
+def _version_rows(versions: Sequence[AppliedView], readers: Counter[Digest]) -> tuple[VersionRow, ...]:
+    return tuple(
+        VersionRow(applied=one, changes=changes_between(before.view, one.view) if before else (), readers=readers[one.digest])
+        for one, before in zip(versions, [*versions[1:], None], strict=True)
+    )
 
 
 PAGES: tuple[Page, ...] = (

@@ -1,20 +1,36 @@
 """Formulas of the feature store: freshness, and what a change of a definition changes. Pure."""
 
 from modelyard.core.clock import SECOND, Instant
-from modelyard.features.domain import Csv, Delta, FeatureChange, FeatureView, Materialization, Sql, ViewFreshness
+from modelyard.features.domain import Csv, Delta, FeatureChange, FeatureView, Materialization, Sql, StaleCause, ViewFreshness
 
 SELDOM_US, OFTEN_US, USUAL_US = 3600 * SECOND, 60 * SECOND, 600 * SECOND
 PART = 10
+TURNS = 3
+"""So many turns a view may miss before it counts as not brought online."""
 
 
 def cadence_us(view: FeatureView) -> int:
-    """How often a view is brought online by itself: ten times within what it promises, between a minute and an hour.
+    """How often a view is brought online by itself: as it says, else ten times within what it promises, between a minute and an hour.
 
     A view that promises nothing lives for its ttl, or else changes with its shortest window; without either, every ten minutes.
     """
+    if view.every_us is not None:
+        return view.every_us
     windows = [window.length_us for window in view.windows]
     lives = view.freshness_us or view.ttl_us or min(windows, default=USUAL_US * PART)
     return max(OFTEN_US, min(lives // PART, SELDOM_US))
+
+
+def stale_cause(upto_at: Instant | None, every_s: float, now: Instant) -> StaleCause:
+    """Why a stale view is so: from up to when it has been brought online, which is due every so often.
+
+    >>> hour = 3600 * SECOND
+    >>> [str(stale_cause(upto, 600.0, Instant(9 * hour))) for upto in (None, Instant(8 * hour), Instant(9 * hour))]
+    ['never_brought', 'not_brought', 'no_newer_event']
+    """
+    if upto_at is None:
+        return StaleCause.NEVER_BROUGHT
+    return StaleCause.NOT_BROUGHT if now - upto_at > TURNS * every_s * SECOND else StaleCause.NO_NEWER_EVENT
 
 
 def freshness_of(view: FeatureView, last: Materialization | None, now: Instant) -> ViewFreshness:
@@ -32,6 +48,7 @@ def freshness_of(view: FeatureView, last: Materialization | None, now: Instant) 
         lag_s=None if lag is None else lag / SECOND,
         promised_s=None if promised is None else promised / SECOND,
         is_stale=promised is not None and (lag is None or lag > promised),
+        every_s=cadence_us(view) / SECOND,
     )
 
 

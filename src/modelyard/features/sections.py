@@ -10,6 +10,7 @@ import msgspec
 from modelyard.access.domain import Principal
 from modelyard.core.clock import Instant
 from modelyard.storage.database import Snapshot
+from modelyard.web.parts import Link
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +42,10 @@ class ReadDay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadExample(msgspec.Struct, frozen=True, kw_only=True):
-    """A read that was not what it ought to have been, and how many of the last days were so for the same cause."""
+    """A read that was not what it ought to have been, and how many of the last days were so for the same cause.
+
+    `meaning` says what that cause is, and what to do about it.
+    """
 
     cause: str
     count: int
@@ -53,6 +57,7 @@ class ReadExample(msgspec.Struct, frozen=True, kw_only=True):
     feature: str
     logged: str | None
     recomputed: str | None
+    meaning: str = ""
 
 
 class FeatureDay(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,13 +80,17 @@ class FeatureCourse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reads(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a view's reads: against its source, by day, why they differed, how its features went, which versions are live."""
+    """What is known of a view's reads: against its source, by day, why they differed, how its features went, which versions are live.
+
+    `alerts` are the open ones about the view.
+    """
 
     parities: tuple[Parity, ...] = ()
     days: tuple[ReadDay, ...] = ()
     examples: tuple[ReadExample, ...] = ()
     courses: tuple[FeatureCourse, ...] = ()
     live: dict[str, tuple[int, ...]] = {}
+    alerts: tuple[Link, ...] = ()
 
 
 class Parities(msgspec.Struct, frozen=True):

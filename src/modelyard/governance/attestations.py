@@ -10,7 +10,7 @@ import msgspec
 from modelyard.core.clock import iso
 from modelyard.core.digests import Digest, digest_of
 from modelyard.delivery.domain import Facts, StageName
-from modelyard.features.domain import uri_of
+from modelyard.features.domain import AppliedOnDemand, uri_of
 from modelyard.governance.domain import (
     APPROVAL,
     ATTESTATIONS,
@@ -102,6 +102,7 @@ def dependencies(records: Records) -> tuple[Resource, ...]:
     for use in records.sources:
         path = records.view(use.view).source.place
         found.append(_resource(path, use.source, kind="source", view=use.view, viewDigest=use.view_digest, rows=use.rows))
+    found += [_function(records, one) for one in records.on_demand]
     # Its rows are covered by the snapshot's digest: the file itself is read as of an instant and may have grown since.
     rows = records.declaration.observations.source
     found.append(Resource(name=rows.place, uri=uri_of(rows), annotations={"kind": "source", "holds": "observations"}))
@@ -205,6 +206,12 @@ def gate(records: Records, files: dict[str, str], verifier: str) -> Said:
 
 def _named(files: dict[str, str], *kinds: Attested) -> tuple[Resource, ...]:
     return tuple(Resource(name=ATTESTATIONS[kind], digest={"sha256": files[ATTESTATIONS[kind]]}) for kind in kinds)
+
+
+def _function(records: Records, one: AppliedOnDemand) -> Resource:
+    """What computes a feature on demand, by its digest, with the decision that it may be run."""
+    said = {"version": one.number, "trustedBy": msgspec.to_builtins(records.actor(one.applied_by)), "trustedOn": iso(one.applied_at)}
+    return _resource(f"on-demand function {one.function.name}", one.digest, kind="function", **said)
 
 
 def _resource(name: str, digest: str, **annotations: Any) -> Resource:

@@ -4,10 +4,11 @@ Owns what stands where. What only a person can say is left open and says so.
 """
 
 from modelyard.delivery.domain import StageName
+from modelyard.features.domain import AppliedOnDemand
 from modelyard.features.domain.profiles import TableProfile
 from modelyard.governance.domain import CardLine, CardSection, CardSource, Measured, ModelCard
 from modelyard.governance.records import Records
-from modelyard.web.words import exact
+from modelyard.web.words import exact, short
 
 NORMAL_95 = 1.96
 NEEDS_PERSON = "Not written yet: a person has to say it."
@@ -126,11 +127,17 @@ def _training_data(records: Records, profile: TableProfile | None, erased: int |
         ("Rows", f"{records.facts(StageName.TRAIN)['rows']:,} of {snapshot['rows']:,}", CardSource.TRAINING),
         ("As of", exact(snapshot["as_of"]), CardSource.SNAPSHOT),
         ("Views", ", ".join(f"{use.view} ({use.rows:,} rows of its source)" for use in records.sources), CardSource.SNAPSHOT),
+        *(("On demand", _function(records, one), CardSource.DECLARATION) for one in records.on_demand),
         ("Personal data", ", ".join(records.personal), CardSource.DECLARATION),
         ("Erased since", f"{erased:,} rows are about entities whose values were erased since" if erased else "", CardSource.SNAPSHOT),
         ("Missing values", ", ".join(missing) if profile else "", CardSource.SNAPSHOT),
     )
     return CardSection(id="MC-6", title="Training data", lines=lines, open="How it was collected, and what it lacks: " + NEEDS_PERSON)
+
+
+def _function(records: Records, one: AppliedOnDemand) -> str:
+    who = records.actor(one.applied_by)
+    return f"{one.function.name} v{one.number} ({short(one.digest)}), trusted by {who.name or who.id} on {exact(one.applied_at)}"
 
 
 def _lines(*found: tuple[str, str, CardSource]) -> tuple[CardLine, ...]:

@@ -16,6 +16,7 @@ from modelyard.core.digests import Digest
 from modelyard.core.errors import Kind, ModelyardError
 from modelyard.delivery.domain import SAME, StageName
 from modelyard.delivery.service import list_version_reproductions, next_due
+from modelyard.features.domain import AppliedOnDemand
 from modelyard.features.domain.profiles import TableProfile
 from modelyard.features.erased import count_erased
 from modelyard.features.profile import profiled
@@ -105,11 +106,26 @@ def inventory(snapshot: Snapshot, records: Records) -> Document:
 
 
 def preparation(records: Records) -> Document:
-    """The feature definitions that made the rows, as declared, and the checks on the split."""
+    """The feature definitions that made the rows, as declared, and who let the functions run that compute some on demand."""
     features = records.declaration.features
     if features is None:
         return {"request": msgspec.to_builtins(records.declaration.request), "views": []}
-    return {"featureSet": features.digest, "views": msgspec.to_builtins(features.views)}
+    computed = {"onDemand": [_function(records, one) for one in records.on_demand]} if records.on_demand else {}
+    return {"featureSet": features.digest, "views": msgspec.to_builtins(features.views), **computed}
+
+
+def _function(records: Records, one: AppliedOnDemand) -> Document:
+    return {
+        "name": one.function.name,
+        "version": one.number,
+        "digest": one.digest,
+        "inputs": one.function.dtypes,
+        "gives": one.function.dtype,
+        "source": one.function.source,
+        "provedRows": one.rows,
+        "trustedBy": msgspec.to_builtins(records.actor(one.applied_by)),
+        "trustedOn": iso(one.applied_at),
+    }
 
 
 def personal_data(stores: Stores, records: Records) -> Document:

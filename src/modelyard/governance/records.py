@@ -15,8 +15,8 @@ from modelyard.core.errors import NotFound
 from modelyard.delivery import service as delivery
 from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.delivery.domain import Approval, ApprovalState, Decision, DeliveryDetail, DeliveryId, Facts, Stage, StageName, StageState
-from modelyard.features.domain import FeatureView
-from modelyard.features.service import personal_in
+from modelyard.features.domain import AppliedOnDemand, FeatureView
+from modelyard.features.service import list_trusted, personal_in
 from modelyard.governance.domain import NotAttestable
 from modelyard.governance.rules.signing import model_digest
 from modelyard.governance.rules.statements import Actor, Resource, sha256_of
@@ -39,7 +39,8 @@ class SourceUse(msgspec.Struct, frozen=True, kw_only=True):
 class Records(msgspec.Struct, frozen=True, kw_only=True):
     """A version that a delivery made, with all that it is made of. `names` is what people call those who acted.
 
-    `personal` are the keys and features that it reads and that say something of a person.
+    `personal` are the keys and features that it reads and that say something of a person, `on_demand` the functions that it
+    computes features by, with who let them run.
     """
 
     model: Model
@@ -50,6 +51,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     names: dict[str, str]
     personal: tuple[str, ...] = ()
+    on_demand: tuple[AppliedOnDemand, ...] = ()
 
     @property
     def name(self) -> str:
@@ -112,7 +114,10 @@ def records_of(snapshot: Snapshot, blobs: Blobs, model: ModelName, number: int, 
     if found is None:
         raise not_attestable(version, f"its declaration {detail.delivery.declaration} is not on record")
     approval = delivery.find_approval(snapshot, detail.delivery.id)
-    actors = {detail.delivery.cause.actor, *([approval.decided_by] if approval and approval.decided_by else [])}
+    features = found.declared.declaration.features
+    trusted = () if features is None else tuple(list_trusted(snapshot, features))
+    actors = {detail.delivery.cause.actor, *(str(one.applied_by) for one in trusted)}
+    actors |= {approval.decided_by} if approval and approval.decided_by else set()
     manifest = get_manifest(blobs, version.artifact)
     return Records(
         model=get_model(snapshot, principal, model).model,
@@ -122,7 +127,8 @@ def records_of(snapshot: Snapshot, blobs: Blobs, model: ModelName, number: int, 
         approval=approval if approval is not None and approval.state is ApprovalState.APPROVED else None,
         files={file.path: file.digest.removeprefix("sha256:") for file in manifest.files},
         names=_texts(principal_names(snapshot, {PrincipalId(one) for one in actors})),
-        personal=() if found.declared.declaration.features is None else personal_in(snapshot, found.declared.declaration.features),
+        personal=() if features is None else personal_in(snapshot, features),
+        on_demand=trusted,
     )
 
 

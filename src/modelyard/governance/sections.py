@@ -3,7 +3,7 @@
 from modelyard.access.domain import Principal, PrincipalId, Role
 from modelyard.access.service import principal_names
 from modelyard.core.names import listed
-from modelyard.features.service import erasures_since, find_applied_set, personal_in
+from modelyard.features.service import erasures_since, find_applied_set, list_trusted, personal_in
 from modelyard.governance.domain import ATTESTATIONS, MODEL_SIGNATURE, Attestation, Attested, Dossier, NotAttestable
 from modelyard.governance.pages.words import PATH, card_page, dossier_page, version_page
 from modelyard.governance.records import delivery_of
@@ -32,7 +32,12 @@ def on_versions_page(snapshot: Snapshot, principal: Principal, version: ModelVer
         delivery_of(snapshot, version)
     except NotAttestable as error:
         return (Section(id="dossiers", title="Dossiers", order=ORDER, empty=f"{error.message[:1].upper()}{error.message[1:]}"),)
-    return _dossiers(snapshot, principal, version), _attested(snapshot, principal, version), *_personal(snapshot, version)
+    return (
+        _dossiers(snapshot, principal, version),
+        _attested(snapshot, principal, version),
+        *_computed(snapshot, version),
+        *_personal(snapshot, version),
+    )
 
 
 def _dossiers(snapshot: Snapshot, principal: Principal, version: ModelVersion) -> Section:
@@ -67,6 +72,24 @@ def _personal(snapshot: Snapshot, version: ModelVersion) -> tuple[Section, ...]:
     card = Link("Model card", card_page(version.model, version.number))
     note = "its training rows may hold what was erased: the card counts them" if erasures else "declared so by its views"
     return (Section(id="personal", title="Personal data", place="side", order=ORDER + 1, note=note, facts=tuple(facts), links=(card,)),)
+
+
+def _computed(snapshot: Snapshot, version: ModelVersion) -> tuple[Section, ...]:
+    """The functions by which the version computes features on demand, and who let them run; nothing where there are none."""
+    features = None if version.feature_set is None else find_applied_set(snapshot, version.feature_set)
+    trusted = [] if features is None else list_trusted(snapshot, features)
+    if not trusted:
+        return ()
+    names = principal_names(snapshot, [one.applied_by for one in trusted])
+    facts = tuple(
+        Fact(
+            term=f"{one.function.name} v{one.number}",
+            value=f"{names[one.applied_by]}, {exact(one.applied_at)}",
+            href=f"/features/on-demand/{one.function.name}",
+        )
+        for one in trusted
+    )
+    return (Section(id="on-demand", title="Computed on demand", place="side", order=ORDER + 1, note="who let it run, when", facts=facts),)
 
 
 HEADS = ("Made", "Met", "Wait for people", "Missing", "By")

@@ -8,8 +8,8 @@ from modelyard.features.sections import FeatureCourse, FeatureDay, Parity, ReadD
 from modelyard.monitoring.charts import performance_chart
 from modelyard.monitoring.domain import LATE_CAUSES, SEVERITY, AlertKind, ModelNotMonitored, ViewSkew
 from modelyard.monitoring.rules.skew import added_causes
-from modelyard.monitoring.service import Course, Shown, list_courses, list_skew, list_skew_days, show_monitoring
-from modelyard.monitoring.words import WELL, WORDS
+from modelyard.monitoring.service import Course, Shown, list_courses, list_open_alerts, list_skew, list_skew_days, show_monitoring
+from modelyard.monitoring.words import CAUSES, WELL, WORDS
 from modelyard.registry.domain import ModelName
 from modelyard.registry.sections import Cell, Contribution, Fact, Phrase, Section, Table
 from modelyard.serving.service import list_live
@@ -17,18 +17,21 @@ from modelyard.storage.database import Snapshot
 from modelyard.web.parts import Link
 
 DAYS = 90
+ABOUT_VIEWS = (AlertKind.STALE, AlertKind.SKEW, AlertKind.UNVERIFIED)
 
 
 def on_views_page(snapshot: Snapshot, principal: Principal, view: str, most: int) -> Reads:
     """How the online reads of a view compare with its source, by reader and day, and how its first `most` features went."""
     days = list_skew_days(snapshot, principal, view=view)
+    alerts = [one for one in list_open_alerts(snapshot, principal) if one.subject == view and one.kind in ABOUT_VIEWS]
     live = {one.revision.model: one.revision.traffic for one in list_live(snapshot, principal).values()}
     return Reads(
         parities=tuple(map(_parity, list_skew(snapshot, principal, view=view))),
         days=_read_days(days),
         examples=_examples(days),
-        courses=tuple(map(_course, list_courses(snapshot, principal, view, most))),
+        courses=tuple(map(_course, list_courses(snapshot, principal, view, most))) if most else (),
         live={model: (traffic.champion, *([traffic.canary.version] if traffic.canary else ())) for model, traffic in live.items()},
+        alerts=tuple(Link(WORDS[one.kind][1], f"/alerts/{one.id}") for one in alerts),
     )
 
 
@@ -78,6 +81,7 @@ def _examples(days: Sequence[ViewSkew]) -> tuple[ReadExample, ...]:
             feature=one.feature,
             logged=one.logged,
             recomputed=one.recomputed,
+            meaning=CAUSES[cause],
         )
         for cause, (model, one) in newest.items()
     ]

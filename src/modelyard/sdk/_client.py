@@ -260,7 +260,7 @@ class Client(Transport):
         return answer
 
     def get_trace(self, id: str) -> Trace:
-        """Everything upstream and downstream of a prediction, version, run, digest, feature view or delivery, and how long it took."""
+        """Everything upstream and downstream of a prediction, version, run, digest, view, on-demand feature or delivery, and how long."""
         answer: Trace = self.call("GET", "/traces/{id}", {"path": {"id": id}}, Trace)
         return answer
 

@@ -13,7 +13,7 @@ LONGEST = 25
 
 
 class Knot(msgspec.Struct, frozen=True, kw_only=True):
-    """A thing in a lane; `note` is its second line."""
+    """A thing in a lane; `note` is its second line, `title` what both say in full where that is more."""
 
     id: str
     label: str
@@ -21,6 +21,7 @@ class Knot(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     tone: Tone = "idle"
     is_here: bool = False
+    title: str = ""
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -54,18 +55,20 @@ class Lanes(msgspec.Struct, frozen=True, kw_only=True):
     knot_height: float = HEIGHT
 
 
-def lanes_of(label: str, lanes: Sequence[Lane], lines: Collection[tuple[str, str]], most: int = MOST) -> Lanes:
+def lanes_of(label: str, lanes: Sequence[Lane], lines: Collection[tuple[str, str]], most: int = MOST, *, more: str = "") -> Lanes:
     """The drawing of `lanes`, each with `most` things at most and then how many more there are, and of `lines` between their ids.
 
-    A line to a thing that is not drawn goes to those that are more.
+    A line to a thing that is not drawn goes to those that are more, which are all to be found at `more`. A lane with fewer things
+    stands in the middle.
     """
-    drawn = [Lane(lane.title, _few(number, lane.knots, most)) for number, lane in enumerate(lanes)]
+    drawn = [Lane(lane.title, _few(number, lane.knots, most, more)) for number, lane in enumerate(lanes)]
     tallest = max((len(lane.knots) for lane in drawn), default=1)
     height = HEAD + tallest * (HEIGHT + GAP)
     placed: dict[str, PlacedKnot] = {}
     for number, lane in enumerate(drawn):
+        top = HEAD + (tallest - len(lane.knots)) / 2 * (HEIGHT + GAP)
         for place, knot in enumerate(lane.knots):
-            placed[knot.id] = _placed(knot, number * (WIDTH + ROOM), HEAD + place * (HEIGHT + GAP))
+            placed[knot.id] = _placed(knot, number * (WIDTH + ROOM), top + place * (HEIGHT + GAP))
     hidden = {knot.id: _more(number) for number, lane in enumerate(lanes) for knot in lane.knots if knot.id not in placed}
     ends = dict.fromkeys((hidden.get(one, one), hidden.get(other, other)) for one, other in lines)
     return Lanes(
@@ -78,10 +81,10 @@ def lanes_of(label: str, lanes: Sequence[Lane], lines: Collection[tuple[str, str
     )
 
 
-def _few(lane: int, knots: tuple[Knot, ...], most: int) -> tuple[Knot, ...]:
+def _few(lane: int, knots: tuple[Knot, ...], most: int, more: str) -> tuple[Knot, ...]:
     if len(knots) <= most:
         return knots
-    return (*knots[: most - 1], Knot(id=_more(lane), label=f"{len(knots) - most + 1} more"))
+    return (*knots[: most - 1], Knot(id=_more(lane), label=f"{len(knots) - most + 1} more", href=more))
 
 
 def _more(lane: int) -> str:
@@ -89,7 +92,7 @@ def _more(lane: int) -> str:
 
 
 def _placed(knot: Knot, x: float, y: float) -> PlacedKnot:
-    title = f"{knot.label}, {knot.note}" if knot.note else knot.label
+    title = knot.title or (f"{knot.label}, {knot.note}" if knot.note else knot.label)
     return PlacedKnot(knot=knot, label=_cut(knot.label, LONGEST), note=_cut(knot.note, LONGEST + 5), title=title, x=x, y=y)
 
 

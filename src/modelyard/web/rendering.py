@@ -65,7 +65,7 @@ def templates(assets: Assets, pages: Iterable[Page], more: Mapping[str, BaseLoad
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters: dict[str, Any] = {**FILTERS, "drawn": drawn, "spec_json": spec_json, "said": said_over(pages)}
+    filters: dict[str, Any] = {**FILTERS, "drawn": drawn, "spec_json": spec_json, "said": said_over(pages), "breakable": breakable}
     environment.filters.update(filters)
     environment.globals["asset"] = assets.url
     return Templates(environment)
@@ -95,6 +95,15 @@ def said_over(pages: Iterable[Page]) -> Callable[[object], Markup]:
         return Markup().join([*pieces, escape(plain[at:])])
 
     return said
+
+
+def breakable(name: str) -> Markup:
+    """A name that may go on in the next line after each of its parts: a browser breaks it anywhere else.
+
+    >>> breakable("delays_7d/<b>")
+    Markup('delays_<wbr>7d/<wbr>&lt;b&gt;')
+    """
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_./-])(?=[^_./-])", name))
 
 
 def bare_frame(title: str, at: Instant) -> Frame:

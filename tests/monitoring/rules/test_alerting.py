@@ -88,3 +88,5 @@ def test_titles_say_what_how_much_and_against_what() -> None:
     assert alerting.quality_title([absent]) == "wind is no longer logged"
     never = StaleEvidence(view="weather", newest_event_at=None, upto_at=None, promised_s=60)
     assert alerting.stale_title(never, Instant(0)) == "weather has never been brought online"
+    empty = msgspec.structs.replace(never, upto_at=Instant(0))
+    assert alerting.stale_title(empty, Instant(0)) == "weather is stale: its source holds no event"

@@ -115,7 +115,10 @@ class Backfill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ViewFreshness(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a view's newest event lies back, against what is promised. `lag_s` is `None` before anything came."""
+    """How far a view's newest event lies back, against what is promised. `lag_s` is `None` before anything came.
+
+    It is brought online every `every_s` seconds.
+    """
 
     view: str
     newest_event_at: Instant | None
@@ -123,11 +126,23 @@ class ViewFreshness(msgspec.Struct, frozen=True, kw_only=True):
     lag_s: float | None
     promised_s: float | None
     is_stale: bool
+    every_s: float = 600.0
 
     @property
     def urgency(self) -> tuple[bool, float]:
         """What puts the worse of two last: whether it is stale, and how far its newest event lies back."""
         return self.is_stale, float("inf") if self.lag_s is None else self.lag_s
+
+
+class StaleCause(StrEnum):
+    """Why a stale view's newest event lies so far back."""
+
+    NEVER_BROUGHT = "never_brought"
+    """Nothing of it was ever brought online."""
+    NOT_BROUGHT = "not_brought"
+    """Its turns went by without anything having been brought."""
+    NO_NEWER_EVENT = "no_newer_event"
+    """All that its source holds is online: the source has nothing newer."""
 
 
 class FeatureConsumer(msgspec.Struct, frozen=True, kw_only=True):

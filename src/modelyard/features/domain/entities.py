@@ -9,7 +9,7 @@ from msgspec.structs import force_setattr
 from modelyard.core.errors import InvalidInput
 from modelyard.core.names import checked_name
 from modelyard.features.domain.errors import InvalidDeclaration
-from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_us
+from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_us, known_us
 
 
 def named(text: Any, what: str) -> str:
@@ -116,4 +116,4 @@ class Window(msgspec.Struct, frozen=True):
     @property
     def length_us(self) -> int:
         """Its length in microseconds."""
-        return duration_us(self.length, "a window")
+        return known_us(self.length)

@@ -1,5 +1,6 @@
 """Types of features and lengths of time as declarations write them. Owns their names; loads no numeric library."""
 
+import functools
 from typing import Any, Literal, get_args
 
 from modelyard.core.clock import SECOND, duration_s
@@ -65,6 +66,12 @@ def duration_us(text: str, what: str) -> int:
     if not 0 <= length <= LONGEST_US:
         raise InvalidDeclaration(f"{what} of {text} is longer than 200 years", hint="leave it out where it has no end")
     return length
+
+
+@functools.lru_cache(maxsize=1024)
+def known_us(text: str) -> int:
+    """The same of a duration that a declaration has checked: lists of thousands of views ask for theirs again and again."""
+    return duration_us(text, "a duration")
 
 
 _UNITS = ((86400 * SECOND, "d"), (3600 * SECOND, "h"), (60 * SECOND, "m"), (SECOND, "s"), (1000, "ms"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import force_setattr, replace
 
+from modelyard.core.clock import SECOND
 from modelyard.core.digests import Digest, digest_of
 from modelyard.core.names import nearest
 from modelyard.features.domain.aggregations import Aggregate, Output, aggregates_of, online_error, outputs_of
@@ -14,9 +15,11 @@ from modelyard.features.domain.conditions import columns_of
 from modelyard.features.domain.entities import Entity, Window, column_name, named, without_twins
 from modelyard.features.domain.errors import InvalidDeclaration, UnknownFeature
 from modelyard.features.domain.sources import Source
-from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_text, duration_us
+from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_text, duration_us, known_us
 
 LONGEST_TAG = 400
+SHORTEST_TURN_US = 60 * SECOND
+"""How often a view may be brought online: whoever does it looks once a minute."""
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -50,8 +53,9 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
     """Features of one entity from one source: its columns as they stand (`features`), or aggregated over windows.
 
     `ttl` is how old a value may be and still count (to the microsecond, inclusive; none: for ever). `freshness` is how
-    far the newest event may lie back before monitoring says so. `tags` are words to find it by, `personal` names the features
-    (or aggregates) that say something of a person; neither decides a value. An item is a selection: `view["a", "b"]`.
+    far the newest event may lie back before monitoring says so, `every` how often it is brought online. `tags` are words to find
+    it by, `personal` names the features (or aggregates) that say something of a person; none of these decides a value. An item is
+    a selection: `view["a", "b"]`.
 
     >>> FeatureView("delays", Entity("origin"), Parquet("d.parquet", "at"), aggregate={"delay": ["mean"]}, windows=["1h"]).names
     ('delay_mean_1h',)
@@ -69,6 +73,7 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     personal: tuple[str, ...] = ()
+    every: str | None = None
 
     if TYPE_CHECKING:  # what users may write is wider than what is kept
 
@@ -87,6 +92,7 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
             description: str = "",
             tags: Mapping[str, str] | Sequence[tuple[str, str]] = (),
             personal: Sequence[str] = (),
+            every: str | None = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -104,11 +110,12 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
         force_setattr(self, "features", _features(self.features, self.name))
         force_setattr(self, "aggregate", aggregates_of(self.aggregate, self.name))
         force_setattr(self, "windows", tuple(Window(one) if isinstance(one, str) else one for one in self.windows))
-        for field in ("ttl", "freshness"):
+        for field in ("ttl", "freshness", "every"):
             text = getattr(self, field)
             length = duration_us(text, f"{field} of view {self.name}") if text is not None else 0
             force_setattr(self, field, duration_text(length) if length else None)
         force_setattr(self, "tags", _tags(self.tags, self.name))
+        _check_every(self)
         _check_shape(self)
         force_setattr(self, "personal", _personal(self.personal, self))
 
@@ -149,12 +156,17 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def ttl_us(self) -> int | None:
         """How old a value may be, in microseconds; `None` without end."""
-        return None if self.ttl is None else duration_us(self.ttl, "ttl")
+        return None if self.ttl is None else known_us(self.ttl)
 
     @property
     def freshness_us(self) -> int | None:
         """How far the newest event may lie back, in microseconds; `None` where nothing is promised."""
-        return None if self.freshness is None else duration_us(self.freshness, "freshness")
+        return None if self.freshness is None else known_us(self.freshness)
+
+    @property
+    def every_us(self) -> int | None:
+        """How often it is brought online, in microseconds; `None` where that follows from what it promises."""
+        return None if self.every is None else known_us(self.every)
 
     @property
     def online_errors(self) -> dict[str, float]:
@@ -182,7 +194,18 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
 @functools.lru_cache(maxsize=1024)
 def _version(view: FeatureView) -> Digest:
     entity = replace(view.entity, description="", personal=False)
-    return digest_of(replace(view, owner="", description="", freshness=None, tags=(), personal=(), entity=entity))
+    return digest_of(replace(view, owner="", description="", freshness=None, every=None, tags=(), personal=(), entity=entity))
+
+
+def _check_every(view: FeatureView) -> None:
+    every, promised = view.every_us, view.freshness_us
+    if every is not None and every < SHORTEST_TURN_US:
+        raise InvalidDeclaration(f"view {view.name} is brought online every {view.every}", hint='every="1m" is the shortest')
+    if every is not None and promised is not None and every > promised:
+        raise InvalidDeclaration(
+            f"view {view.name} is brought online every {view.every} and promises a freshness of {view.freshness}",
+            hint=f'every="{duration_text(promised // 2)}" leaves its source as long again, or leave it out',
+        )
 
 
 def checked_names(names: Sequence[str], known: Sequence[str], what: str) -> None:

@@ -34,7 +34,7 @@ from modelyard.features.service.reading import (
     roots_of,
     sample_online,
 )
-from modelyard.features.service.searching import FoundView, found_views, search_views
+from modelyard.features.service.searching import FoundView, found_on_demand, found_views, search_views
 from modelyard.features.service.staying import check_sources_stay
 from modelyard.features.service.trusting import (
     Proofs,
@@ -43,6 +43,7 @@ from modelyard.features.service.trusting import (
     list_on_demand,
     list_on_demand_readers,
     list_on_demand_versions,
+    list_trusted,
     proofs_of,
 )
 from modelyard.features.service.watching import (
@@ -76,6 +77,7 @@ __all__ = [
     "flush_pushed",
     "get_pushed_source",
     "get_readable_set",
+    "found_on_demand",
     "found_views",
     "get_set",
     "get_view",
@@ -92,6 +94,7 @@ __all__ = [
     "list_pushed_sources",
     "list_readers",
     "list_sets",
+    "list_trusted",
     "list_view_versions",
     "list_views",
     "materialize",

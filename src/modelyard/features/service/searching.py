@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from modelyard.access.domain import Principal
-from modelyard.features.domain import FeatureView, ViewSummary
+from modelyard.features.domain import AppliedOnDemand, FeatureView, ViewSummary
 from modelyard.features.service.definitions import list_views
 from modelyard.storage.database import Snapshot
 
@@ -41,6 +41,12 @@ def found_views(summaries: Iterable[ViewSummary], q: str) -> list[FoundView]:
     return sorted(found, key=lambda one: (_rank(one, words), one.summary.applied.view.name))
 
 
+def found_on_demand(functions: Iterable[AppliedOnDemand], q: str) -> list[AppliedOnDemand]:
+    """The on-demand features that hold every word of `q` in their name, description, inputs or text, in any case."""
+    words = q.lower()[:LONGEST].split()
+    return [one for one in functions if _holds("\n".join(_texts(msgspec.to_builtins(one.function))).lower(), words)]
+
+
 def _holds(text: str, words: list[str]) -> bool:
     return all(word in text for word in words)
 
@@ -52,7 +58,7 @@ def _rank(found: FoundView, words: list[str]) -> int:
     return 1 if found.features else 2
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=8192)
 def _text(view: FeatureView) -> str:
     """Every text of a definition, computed names included, one a line."""
     return "\n".join((*view.names, view.source.kind, view.source.place, *_texts(msgspec.to_builtins(view)))).lower()

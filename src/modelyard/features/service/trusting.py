@@ -85,6 +85,15 @@ def check_trusted(snapshot: Snapshot, feature_set: FeatureSet) -> None:
             )
 
 
+def list_trusted(snapshot: Snapshot, feature_set: FeatureSet) -> list[AppliedOnDemand]:
+    """The decisions by which the set's functions are run, each in the set's own version of it: for whoever may see the set."""
+    found = []
+    for one in feature_set.on_demand:
+        versions = on_demand_store.list_on_demand(snapshot, one.name)
+        found += [version for version in versions if version.digest == one.digest]
+    return found
+
+
 def list_on_demand(snapshot: Snapshot, principal: Principal) -> list[AppliedOnDemand]:
     """The on-demand features that the principal may see, by name, each in its newest version."""
     newest = {

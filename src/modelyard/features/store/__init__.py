@@ -24,6 +24,9 @@ from modelyard.features.domain import (
 from modelyard.storage.database import Snapshot, Transaction
 from modelyard.storage.schema import METADATA, upsert
 
+KEPT = 8192
+"""So many definitions stay read. Lists ask for all of them in turn, so that a cache that does not hold all would hold none."""
+
 # The version that stands under each name. Its definition is repeated here with the owner and description of today.
 VIEWS = sa.Table(
     "feature_views",
@@ -322,7 +325,7 @@ def delete_materializations(tx: Transaction, versions: Sequence[tuple[str, Diges
         tx.connection.execute(sa.delete(MATERIALIZATIONS).where(where))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=KEPT)
 def _declared(definition: bytes) -> FeatureView:
     # A definition is asked for again and again, and checks itself whenever it is made.
     return msgspec.json.decode(definition, type=FeatureView)
@@ -340,7 +343,7 @@ def _view(row: sa.Row[tuple[object, ...]]) -> AppliedView:
     )
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=KEPT)
 def _declared_set(definition: bytes) -> FeatureSet:
     return msgspec.json.decode(definition, type=FeatureSet)
 

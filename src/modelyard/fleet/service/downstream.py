@@ -1,14 +1,17 @@
-"""What was made from a thing: versions of a run or digest, the traffic that a version answered, the models that read a view."""
+"""What was made from a thing: versions of a run or digest, the traffic that a version answered, the models that read a view or function."""
+
+import msgspec
 
 from modelyard.access.domain import Role, TeamId
 from modelyard.core.clock import iso
 from modelyard.delivery import service as delivery
+from modelyard.delivery.declaration import ModelDeclaration
 from modelyard.features import service as features
 from modelyard.features.domain import FeatureView
 from modelyard.fleet.domain import Fact, Node, Trace
 from modelyard.fleet.rules import digest_in
 from modelyard.fleet.service.sight import Sight, entries_about, found_or_none, refs
-from modelyard.fleet.service.upstream import run_node, version_node
+from modelyard.fleet.service.upstream import function_node, run_node, version_node
 from modelyard.registry import service as registry
 from modelyard.registry.domain import ModelVersion
 from modelyard.registry.rules.names import page_of
@@ -69,11 +72,13 @@ def digest_trace(sight: Sight, text: str) -> Trace | None:
     runs = tracking.list_runs_of(sight.snapshot, sight.principal, digest)
     views = [one.applied for one in features.list_views(sight.snapshot, sight.principal) if one.applied.digest == digest]
     sets = [one for one in features.list_sets(sight.snapshot, sight.principal) if one.digest == digest]
-    if not versions and not runs and not views and not sets:
+    functions = [one for one in features.list_on_demand(sight.snapshot, sight.principal) if one.digest == digest]
+    if not (versions or runs or views or sets or functions):
         return None
     whats = dict.fromkeys(_role(one, digest) for one in versions)
     whats |= dict.fromkeys(f"the definition of the view {one.view.name}" for one in views)
     whats |= dict.fromkeys(f"the feature set {one.set.name}" for one in sets)
+    whats |= dict.fromkeys(f"the on-demand function {one.function.name}" for one in functions)
     kinds = " and ".join(whats) or "what runs were made from"
     return Trace(
         asked=text,
@@ -100,11 +105,7 @@ def view_trace(sight: Sight, name: str) -> Trace:
     applied = features.get_view(sight.snapshot, sight.principal, name)
     view = applied.view
     older = features.list_view_versions(sight.snapshot, sight.principal, name)
-    seen = [
-        declared
-        for declared in (one.declared.declaration for one in delivery.list_declared(sight.snapshot))
-        if sight.principal.may(Role.VIEWER, TeamId(declared.team)) and name in {each.name for each in declared.views}
-    ]
+    seen = [one for one in _declared(sight) if name in {each.name for each in one.views}]
     return Trace(
         asked=name,
         sentence=f"The view {name} v{applied.number} is read by {', '.join(one.name for one in seen) or 'no model'}.",
@@ -122,9 +123,35 @@ def view_trace(sight: Sight, name: str) -> Trace:
             entries=refs(sight, entries_about(sight, f"view:{name}/{applied.number}")),
         ),
         up=(Node(kind="source", title="Source", said=f"{view.source.kind}, {view.source.place}"),),
-        down=tuple(Node(kind="model", title=one.name, href=page_of(one.name), said=f"owner {one.owner}") for one in seen),
+        down=_models(seen),
         took_ms=0.0,
     )
+
+
+def function_trace(sight: Sight, name: str) -> Trace:
+    """The trace of an on-demand feature: what it reads, and the models that are declared to read it. Raises OnDemandNotFound."""
+    applied, *older = features.list_on_demand_versions(sight.snapshot, sight.principal, name)
+    seen = [one for one in _declared(sight) if one.features and name in {each.name for each in one.features.on_demand}]
+    node = function_node(sight, applied)
+    before = (Fact(term="Before", value=f"v{one.number}, {one.digest}") for one in older[:3])
+    inputs = ", ".join(f"{each} {dtype}" for each, dtype in applied.function.dtypes.items())
+    return Trace(
+        asked=name,
+        sentence=f"The function {name} v{applied.number} is read by {', '.join(one.name for one in seen) or 'no model'}.",
+        itself=msgspec.structs.replace(node, facts=(*node.facts, *before)),
+        up=(Node(kind="inputs", title="Inputs", said=inputs),),
+        down=_models(seen),
+        took_ms=0.0,
+    )
+
+
+def _declared(sight: Sight) -> list[ModelDeclaration]:
+    declared = (one.declared.declaration for one in delivery.list_declared(sight.snapshot))
+    return [one for one in declared if sight.principal.may(Role.VIEWER, TeamId(one.team))]
+
+
+def _models(declared: list[ModelDeclaration]) -> tuple[Node, ...]:
+    return tuple(Node(kind="model", title=one.name, href=page_of(one.name), said=f"owner {one.owner}") for one in declared)
 
 
 def _personal(view: FeatureView) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from modelyard.delivery import service as delivery
 from modelyard.delivery.domain import DeliveryId
 from modelyard.fleet.domain import Fact, Node, NothingToTrace, Trace
 from modelyard.fleet.rules import IdKind, kind_of, version_reference
-from modelyard.fleet.service.downstream import digest_trace, revisions_under, run_trace, view_trace
+from modelyard.fleet.service.downstream import digest_trace, function_trace, revisions_under, run_trace, view_trace
 from modelyard.fleet.service.sight import Sight, entries_about, found_or_none, refs
 from modelyard.fleet.service.upstream import approval_node, delivery_node, snapshot_node, version_chain, version_node
 from modelyard.registry import service as registry
@@ -22,7 +22,7 @@ from modelyard.storage.blobs import Blobs
 from modelyard.storage.database import Snapshot
 from modelyard.storage.tables import Tables
 
-HINT = "ids: a prediction's, MODEL/VERSION, a run's, a digest, a view's name, dlv_..."
+HINT = "ids: a prediction's, MODEL/VERSION, a run's, a digest, the name of a view or an on-demand feature, dlv_..."
 
 
 def get_trace(  # noqa: PLR0913 - all but one are injected
@@ -33,7 +33,7 @@ def get_trace(  # noqa: PLR0913 - all but one are injected
     settings: Settings,
     id: str,  # noqa: A002 - the path's word
 ) -> Trace:
-    """Everything upstream and downstream of a prediction, version, run, digest, feature view or delivery, and how long it took.
+    """Everything upstream and downstream of a prediction, version, run, digest, view, on-demand feature or delivery, and how long.
 
     A version is written `late@3` or `late@champion` here, `late/3` on the command line. Raises NothingToTrace, also for
     what is of another team.
@@ -53,7 +53,9 @@ def get_trace(  # noqa: PLR0913 - all but one are injected
         case IdKind.VERSION:
             found = found_or_none(lambda: version_trace(sight, version_reference(text)))
         case IdKind.NAME:
-            found = _first(lambda: version_trace(sight, _champion(sight, text)), lambda: view_trace(sight, text))
+            found = _first(
+                lambda: version_trace(sight, _champion(sight, text)), lambda: view_trace(sight, text), lambda: function_trace(sight, text)
+            )
     if found is None:
         raise NothingToTrace(f"nothing has the id {text[:80]!r}", hint=HINT)
     return msgspec.structs.replace(found, asked=text, took_ms=(time.perf_counter() - started) * 1000)

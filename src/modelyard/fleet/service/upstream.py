@@ -9,6 +9,7 @@ from modelyard.core.digests import Digest
 from modelyard.delivery import service as delivery
 from modelyard.delivery.domain import Approval, ApprovalState, Decision, DeliveryDetail, DeliveryId, StageName
 from modelyard.features import service as features
+from modelyard.features.domain import AppliedOnDemand
 from modelyard.fleet.domain import Fact, Node
 from modelyard.fleet.service.sight import Sight, entries_about, found_or_none, names_of, refs
 from modelyard.registry import service as registry
@@ -149,7 +150,7 @@ class _Source(msgspec.Struct, frozen=True):
 
 
 def snapshot_node(sight: Sight, version: ModelVersion, detail: DeliveryDetail | None) -> Node | None:
-    """The training snapshot, with the versions of the views that it was joined from."""
+    """The training snapshot, with the versions of the views that it was joined from and of the functions that computed the rest."""
     if version.snapshot is None:
         return None
     facts = detail.facts(StageName.SNAPSHOT) if detail else {}
@@ -163,7 +164,7 @@ def snapshot_node(sight: Sight, version: ModelVersion, detail: DeliveryDetail | 
         said=f"{rows:,} rows" if isinstance(rows, int) else "",
         at=facts.get("as_of"),
         facts=(Fact(term="Feature set", value=version.feature_set),) if version.feature_set else (),
-        below=tuple(_view_node(sight, one) for one in sources),
+        below=(*(_view_node(sight, one) for one in sources), *_function_nodes(sight, version)),
     )
 
 
@@ -179,6 +180,28 @@ def _view_node(sight: Sight, use: _Source) -> Node:
         at=applied.applied_at if applied else None,
         facts=(Fact(term="Source", value=use.source),),
         entries=refs(sight, entries_about(sight, f"view:{use.view}/{applied.number}")) if applied else (),
+    )
+
+
+def _function_nodes(sight: Sight, version: ModelVersion) -> tuple[Node, ...]:
+    """What the version computes on demand. Whoever sees the version sees what it is made of, of whichever team."""
+    found = None if version.feature_set is None else features.find_applied_set(sight.snapshot, version.feature_set)
+    trusted = [] if found is None else features.list_trusted(sight.snapshot, found)
+    return tuple(function_node(sight, one) for one in trusted)
+
+
+def function_node(sight: Sight, one: AppliedOnDemand) -> Node:
+    """A version of an on-demand function: what it reads, who decided that it may be run, and when."""
+    reads = ", ".join(each.name for each in one.function.inputs)
+    return Node(
+        kind="function",
+        title=f"{one.function.name} v{one.number}",
+        id=one.digest,
+        href=f"/features/on-demand/{one.function.name}",
+        said=f"computed on demand from {reads}; trusted by {names_of(sight, [one.applied_by])[one.applied_by]}",
+        at=one.applied_at,
+        facts=(Fact(term="Proved on", value=f"{one.rows:,} rows by NumPy {one.numpy}"),),
+        entries=refs(sight, entries_about(sight, f"on_demand:{one.function.name}/{one.number}")),
     )
 
 

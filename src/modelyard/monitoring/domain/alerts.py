@@ -49,12 +49,13 @@ class DegradationEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="degrad
 
 
 class StaleEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="stale"):
-    """A view whose newest event lies further back than it promises."""
+    """A view whose newest event lies further back than it promises, and which is brought online every `every_s` seconds."""
 
     view: str
     newest_event_at: Instant | None
     upto_at: Instant | None
     promised_s: float | None
+    every_s: float = 600.0
 
 
 class SkewEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="skew"):

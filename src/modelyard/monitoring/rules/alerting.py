@@ -6,6 +6,8 @@ from math import isfinite
 import msgspec
 
 from modelyard.core.clock import SECOND, Instant
+from modelyard.features.domain import StaleCause
+from modelyard.features.rules import stale_cause
 from modelyard.monitoring.domain import (
     HIGHER_IS_BETTER,
     LATE_CAUSES,
@@ -165,12 +167,22 @@ def degradation_title(found: Degradation) -> str:
 
 
 def stale_title(evidence: StaleEvidence, now: Instant) -> str:
-    """One line on how old a view is."""
-    if evidence.newest_event_at is None:
+    """One line on how old a view is, and why."""
+    if evidence.upto_at is None:
         return f"{evidence.view} has never been brought online"
+    if evidence.newest_event_at is None:
+        return f"{evidence.view} is stale: its source holds no event"
     lag = (now - evidence.newest_event_at) / SECOND
     promised = f", {_hours(evidence.promised_s)} promised" if evidence.promised_s is not None else ""
-    return f"{evidence.view} is stale: its newest event is {_hours(lag)} old{promised}"
+    why = f"nothing was brought online for {_hours((now - evidence.upto_at) / SECOND)}"
+    if not is_unbrought(evidence, now):
+        why = "its source has no newer one"
+    return f"{evidence.view} is stale: its newest event is {_hours(lag)} old{promised}; {why}"
+
+
+def is_unbrought(evidence: StaleEvidence, now: Instant) -> bool:
+    """Whether a view is stale because nothing brings it online, and not because its source stands still."""
+    return stale_cause(evidence.upto_at, evidence.every_s, now) is not StaleCause.NO_NEWER_EVENT
 
 
 def _hours(seconds: float) -> str:

@@ -4,7 +4,7 @@ A score is no probability: it orders suspects by how directly they act and how n
 and weights stand below, in one place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -85,11 +85,13 @@ def _rollback_past(stale: list[str], earlier: Sequence[int], views: Mapping[int,
     return Rollback(version=before, helps=False, why=f"v{before} reads {' and '.join(shared)} too, which is stale")
 
 
-def next_step(alert: Alert, ranked: tuple[Suspect, ...], advice: Rollback) -> str:
-    """What to do next, as a command where one does it."""
+def next_step(alert: Alert, ranked: tuple[Suspect, ...], advice: Rollback, unbrought: Collection[str] = ()) -> str:
+    """What to do next, as a command where one does it. `unbrought` are the stale views that nothing brings online."""
     model, stale = alert.model or next(iter(alert.models), ""), stale_views(alert, ranked)
     if advice.helps:
         return f"yard rollback {model} --to {advice.version}"
+    if stale and stale[0] in unbrought:
+        return f"yard features materialize {stale[0]}: it brings the view online or says what keeps it; then see that a worker runs"
     if stale:
         return f"mend what writes the source of {stale[0]}: once it has new rows, they are brought online and the fallback steps back"
     first = ranked[0] if ranked else None

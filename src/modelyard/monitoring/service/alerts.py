@@ -25,11 +25,12 @@ from modelyard.monitoring.domain import (
     Noted,
     Silence,
     SkewEvidence,
+    StaleEvidence,
     Suspect,
     Why,
 )
 from modelyard.monitoring.rules import causes
-from modelyard.monitoring.rules.alerting import Found, Over, Plan
+from modelyard.monitoring.rules.alerting import Found, Over, Plan, is_unbrought
 from modelyard.monitoring.service.surroundings import context_of
 from modelyard.registry.domain import ModelName
 from modelyard.storage.database import Snapshot, Transaction
@@ -67,6 +68,9 @@ def why_alert(snapshot: Snapshot, principal: Principal, alert: AlertId) -> Why:
     found = get_alert(snapshot, principal, alert)
     context = context_of(snapshot, found)
     ranked = causes.suspects(found, context, snapshot.now()) if found.is_open else found.suspects
+    known = (*context.stale, *((found.evidence,) if isinstance(found.evidence, StaleEvidence) else ()))
+    standing = {one.view: one for one in reversed(known)}  # what is known now goes before what the alert was opened with
+    unbrought = [view for view, one in standing.items() if is_unbrought(one, snapshot.now())]
     advice, stale = causes.rollback(found, context, ranked), next(iter(causes.stale_views(found, ranked)), "")
     return Why(
         alert=found.id,
@@ -74,7 +78,7 @@ def why_alert(snapshot: Snapshot, principal: Principal, alert: AlertId) -> Why:
         rollback=advice,
         stale=stale,
         readers=_readers(snapshot, found, stale) if stale else (),
-        next=causes.next_step(found, ranked, advice) if found.is_open else "",
+        next=causes.next_step(found, ranked, advice, unbrought) if found.is_open else "",
     )
 
 

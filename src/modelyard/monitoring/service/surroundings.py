@@ -22,7 +22,9 @@ REPORTED_LEVEL = 0.01
 def stale_views(snapshot: Snapshot) -> tuple[StaleEvidence, ...]:
     """The views whose newest event lies further back than they promise."""
     return tuple(
-        StaleEvidence(view=one.view, newest_event_at=one.newest_event_at, upto_at=one.upto_at, promised_s=one.promised_s)
+        StaleEvidence(
+            view=one.view, newest_event_at=one.newest_event_at, upto_at=one.upto_at, promised_s=one.promised_s, every_s=one.every_s
+        )
         for one in freshness(snapshot)
         if one.is_stale
     )
