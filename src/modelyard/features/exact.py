@@ -153,16 +153,19 @@ def sums_between(upper: Bands, lower: Bands, span: Span) -> Floats:
     parts = span.bands_between(upper, lower)
     with np.errstate(over="ignore"):
         if len(parts) == 1:
-            return np.ldexp(parts[0].wholes.astype(np.float64), parts[0].exponent)
+            single: Floats = np.ldexp(parts[0].wholes.astype(np.float64), parts[0].exponent)
+            return single
         low, high = parts[0].wholes, parts[1].wholes
         gap = parts[1].exponent - parts[0].exponent
         if len(parts) == 2 and gap <= MOST_BAND_BITS:
             high = high + (low >> gap)
             if int(np.abs(high).max(initial=0)) < 1 << MANTISSA_BITS:
                 # Both terms are floats without rounding, so that their sum is what is rounded.
-                return np.ldexp(np.ldexp(high.astype(np.float64), gap) + (low & ((1 << gap) - 1)), parts[0].exponent)
+                pairs: Floats = np.ldexp(np.ldexp(high.astype(np.float64), gap) + (low & ((1 << gap) - 1)), parts[0].exponent)
+                return pairs
         fractions, powers = digits.rounded(band_digits(parts, parts[0].exponent))
-        return np.ldexp(fractions, powers + parts[0].exponent)
+        sums: Floats = np.ldexp(fractions, powers + parts[0].exponent)
+        return sums
 
 
 def band_digits(bands: Bands, exponent: int) -> digits.Digits:
