@@ -27,7 +27,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Lane(Struct, frozen=True):
-    """One aggregate's values by (entity, event, creation, value), and which there are: a number, a text, not a null."""
+    """One aggregate's values by (entity, event, creation, value), and which count in some window: no nulls, none that came after it."""
 
     values: pl.Series
     there: Bools
@@ -36,7 +36,7 @@ class Lane(Struct, frozen=True):
 class Lanes(Struct, frozen=True):
     """A view's rows by (entity, event): when each happened and became available, which came late, and the values.
 
-    Late is what came more than `bound` after its event; `late` are the places of those rows.
+    Late is what came more than `bound` after its event, and soon enough to count; `late` are the places of those rows.
     """
 
     entities: Entities
@@ -63,10 +63,13 @@ def lanes_of(rows: pl.DataFrame, view: FeatureView, entities: Entities, by_event
     if not lanes:
         return None
     # All orders have rows of one event by their creation, and so the same availability in each place.
-    events = by_event.times
+    events, longest = by_event.times, max(window.length_us for window in view.windows)
     available = np.maximum(events, created[in_turn])
-    bound = _bound(available - events, max(window.length_us for window in view.windows))
-    return Lanes(entities, events, available, bound, np.flatnonzero(available - events > bound), lanes)
+    # What came after its event had left every window counts in none, and need not be looked at.
+    counts = available - events < longest
+    bound = _bound((available - events)[counts], longest)
+    lanes = {name: Lane(lane.values, lane.there & counts) for name, lane in lanes.items()}
+    return Lanes(entities, events, available, bound, np.flatnonzero(counts & (available - events > bound)), lanes)
 
 
 def _bound(lateness: Ints, longest: int) -> int:
