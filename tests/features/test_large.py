@@ -161,7 +161,7 @@ def test_one_that_was_killed_between_any_two_writes_is_made_good_by_the_next(
     monkeypatch.setattr(large, "HELD_BYTES", 1500)
     deaths = 0
     for left in (0, 1, 4):
-        dying = Dying.open(tmp_path / f"dying-{left}", durable=False, map_bytes=1 << 26)
+        dying = Dying(LmdbStore.open(tmp_path / f"dying-{left}", durable=False, map_bytes=1 << 26)._environment)
         for seed, upto in ((1, 50 * US), (1, 70 * US), (2, LAST)):
             # First all, then what is new, then everything anew.
             put_file(tmp_path, "a", seed, 0, 90, names=60 // seed)

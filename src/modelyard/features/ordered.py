@@ -29,7 +29,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Lane(Struct, frozen=True):
-    """One aggregate's values by (entity, event, creation, value), and which there are: a number, a text, not a null."""
+    """One aggregate's values by (entity, event, creation, value), and which count in some window: no nulls, none that came after it."""
 
     values: pl.Series
     there: Bools
@@ -38,8 +38,8 @@ class Lane(Struct, frozen=True):
 class Lanes(Struct, frozen=True):
     """Rows by (entity, event): which came late, and the values.
 
-    Late is what came more than `bound` after its event; `late` are the places of those rows. `order` are the rows as they were
-    given, where they had become available at `available`.
+    Late is what came more than `bound` after its event, and soon enough to count; `late` are the places of those rows. `order` are the
+    rows as they were given, where they had become available at `available`.
     """
 
     order: Ints
@@ -62,8 +62,13 @@ def lanes_of(rows: pl.DataFrame, outputs: Sequence[Output], by_event: Grouped, l
             order = settled(by_event, created, lambda places, value=value: value.gather(pl.Series(places)).to_frame())  # type: ignore[misc]
         found = value.gather(pl.Series(order))
         lanes[name] = Lane(found, found.is_not_null().to_numpy())
-    bound = _bound(late, max(output.window.length_us for output in outputs))
-    return Lanes(in_turn, np.maximum(rows[EVENT].to_numpy(), created), bound, np.flatnonzero((late > bound)[in_turn]), lanes)
+    longest = max(output.window.length_us for output in outputs)
+    # What came after its event had left every window counts in none, and need not be looked at.
+    counts = late < longest
+    bound, counting = _bound(late[counts], longest), counts[in_turn]
+    lanes = {name: Lane(lane.values, lane.there & counting) for name, lane in lanes.items()}
+    places = np.flatnonzero(counting & (late > bound)[in_turn])
+    return Lanes(in_turn, np.maximum(rows[EVENT].to_numpy(), created), bound, places, lanes)
 
 
 def _bound(lateness: Ints, longest: int) -> int:

@@ -80,11 +80,14 @@ def _padded(ranks: Ints, most: int) -> Ints:
 
 def _lower(ranks: Ints, begin: Ints, end: Ints, bound: Ints) -> Ints:
     """For each question, the first place in its part of `ranks`, which rises there, that is not below its bound."""
-    low, high = begin, end
-    last = max(len(ranks) - 1, 0)
-    for _ in range(int((end - begin).max(initial=0)).bit_length()):
+    # Mostly few questions have any.
+    some = np.flatnonzero(end > begin)
+    low, high, wanted = begin[some], end[some], bound[some]
+    for _ in range(int((high - low).max(initial=0)).bit_length()):
         middle = (low + high) >> 1
-        is_open, is_below = low < high, ranks[np.minimum(middle, last)] < bound
+        is_open, is_below = low < high, ranks[np.minimum(middle, len(ranks) - 1)] < wanted
         low = np.where(is_open & is_below, middle + 1, low)
         high = np.where(is_open & ~is_below, middle, high)
-    return low
+    found = begin.copy()
+    found[some] = low
+    return found
