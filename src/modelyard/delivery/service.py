@@ -42,13 +42,15 @@ from modelyard.delivery.reproductions import list_run_reproductions as list_run_
 from modelyard.delivery.reproductions import list_version_reproductions as list_version_reproductions
 from modelyard.delivery.reproductions import start_reproduction as start_reproduction
 from modelyard.delivery.reproductions import start_run_reproduction as start_run_reproduction
-from modelyard.features.domain import FeatureView, OnDemand
+from modelyard.features.domain import FeatureView, OnDemand, Push
 from modelyard.features.service import (
     Proofs,
     apply_on_demand,
     apply_set,
     apply_view,
+    check_pushed_sources,
     check_sources_stay,
+    declare_pushed,
     plan_views,
     proofs_of,
     resolved_set,
@@ -83,6 +85,8 @@ def declare_model(database: Database, principal: Principal, body: DeclaredModel)
     require(principal, Role.CONTRIBUTOR, TeamId(declaration.team))
     for gate in declaration.gates:
         checked_expression(gate.expression)
+    with database.read() as snapshot:
+        check_pushed_sources(snapshot, principal, [declaration.observations.source, *(view.source for view in declaration.views)])
     if declaration.features is not None:
         resolved = resolved_set(declaration.features, Path(body.root))
         check_sources_stay(database, resolved.views, Path(body.root))
@@ -106,6 +110,8 @@ def _declared(tx: Transaction, principal: Principal, body: DeclaredModel, proofs
     if declaration.monitors:
         watch = NewWatch(monitors=declaration.monitors, is_binary=declaration.task == "binary", team_id=team)
         set_monitors(tx, principal, ModelName(declaration.name), watch)
+    if isinstance(declaration.observations.source, Push):
+        declare_pushed(tx, principal, declaration.observations.source, team)
     for view in declaration.views:
         apply_view(tx, principal, view, body.root, team)
     if declaration.features is not None:

@@ -19,7 +19,7 @@ import polars as pl
 from modelyard.core.clock import Instant
 from modelyard.core.digests import Digest, digest_of
 from modelyard.core.errors import Corrupted
-from modelyard.features.domain import Entity, FeatureView, Push, Tombstone
+from modelyard.features.domain import Entity, FeatureView, Push, Source, Tombstone
 from modelyard.features.rows import CREATED, EVENT, instant_expression, key_expressions, source_files
 from modelyard.features.sources import OpenSource
 from modelyard.features.sources.pushed import OpenPushed
@@ -145,9 +145,30 @@ def without_erased(view: FeatureView, rows: pl.DataFrame) -> pl.DataFrame:
     if _opened is None or not tombstones or rows.is_empty():
         return rows
     names = [key.name for key in view.entity.keys]
-    found = _known_keys(rows.select(names).unique(), view, _opened.key, tombstones)
+    found = _known_keys(rows.select(names).unique(), view.entity, _opened.key, tombstones)
     joined = rows.join(found, on=names, how="left", maintain_order="left")
     return joined.filter((pl.max_horizontal(EVENT, CREATED) > pl.col(UNTIL)).fill_null(value=True)).drop(UNTIL)
+
+
+def observed_rows(opened: OpenSource, source: Source, entities: Iterable[Entity]) -> pl.LazyFrame:
+    """The rows of a source that no view stands over, in an order that is always the same.
+
+    Of pushed events, which are nobody else's to delete, without those of `entities` that were erased.
+    """
+    if not isinstance(opened, OpenPushed) or not isinstance(source, Push):
+        return opened.scan()
+    rows, schema = opened.in_order(), opened.schema()
+    available = pl.max_horizontal(*(instant_expression(name, schema) for name in source.times))
+    for entity in entities:
+        tombstones = () if _opened is None else _opened.of(entity.name)
+        names = [key.name for key in entity.keys]
+        if _opened is None or not tombstones or not set(names) <= set(schema):
+            continue
+        known = rows.select(names).drop_nulls().unique().collect(engine="streaming")
+        erased = _known_keys(known, entity, _opened.key, tombstones).lazy()
+        joined = rows.join(erased, on=names, how="left", maintain_order="left")
+        rows = joined.filter((available > pl.col(UNTIL)).fill_null(value=True)).drop(UNTIL)
+    return rows
 
 
 def count_erased(entities: Iterable[Entity], keys: pl.DataFrame, made_at: Instant) -> int:
@@ -229,7 +250,7 @@ class _WithoutErased:
     def _look(self) -> pl.DataFrame:
         view, rows = self._view, self.files.scan()
         known = rows.select(key_expressions(view.entity.keys, self.files.schema())).drop_nulls().unique().collect(engine="streaming")
-        return _known_keys(known.select(key.name for key in view.entity.keys), view, self._key, self.tombstones)
+        return _known_keys(known.select(key.name for key in view.entity.keys), view.entity, self._key, self.tombstones)
 
     def _state(self) -> Hashable:
         return self._view.digest, self.files.place, self.files.state, self._key.name, self.tombstones
@@ -258,8 +279,8 @@ def _once(known: OrderedDict[Hashable, Made], of: Hashable, make: Callable[[], M
     return made
 
 
-def _known_keys(keys: pl.DataFrame, view: FeatureView, key: ErasureKey, tombstones: tuple[Tombstone, ...]) -> pl.DataFrame:
-    """Those of the view's `keys` that tombstones know, with the instant until which their rows are left out."""
+def _known_keys(keys: pl.DataFrame, entity: Entity, key: ErasureKey, tombstones: tuple[Tombstone, ...]) -> pl.DataFrame:
+    """Those of an entity's `keys` that tombstones know, with the instant until which their rows are left out."""
     until = {one.mark: one.erased_at for one in tombstones}
-    hits = [(*row, until[mark]) for row in keys.iter_rows() if (mark := key.mark(view.entity.name, row)) in until]
+    hits = [(*row, until[mark]) for row in keys.iter_rows() if (mark := key.mark(entity.name, row)) in until]
     return pl.DataFrame(hits, schema={**keys.schema, UNTIL: pl.Int64()}, orient="row")

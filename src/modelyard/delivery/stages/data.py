@@ -16,6 +16,7 @@ from modelyard.delivery.stages.splitting import AS_OF, Cut, in_places, split
 from modelyard.delivery.stages.yard import Job, Yard, put_frame, snapshot_of
 from modelyard.features.domain import DType, SourceUse
 from modelyard.features.domain.types import find_dtype
+from modelyard.features.erased import observed_rows
 from modelyard.features.offline import training_rows
 from modelyard.features.sources.queries import renew_queries
 from modelyard.features.stored import Histories
@@ -70,7 +71,8 @@ def labelled_rows(declaration: ModelDeclaration, root: Path, now: Instant) -> pl
     """
     observations = declaration.observations
     source, wanted = open_observations(declaration, root), read_columns(declaration)
-    rows = source.scan().filter(pl.col(declaration.label).is_not_null())
+    entities = dict.fromkeys(view.entity for view in declaration.views)
+    rows = observed_rows(source, observations.source, entities).filter(pl.col(declaration.label).is_not_null())
     if declaration.as_of is None:
         found = in_places(_as_declared(rows.select(*wanted).collect(), declaration), declaration.inputs, declaration.label)
     else:

@@ -20,7 +20,7 @@ from modelyard.features.service.definitions import (
 from modelyard.features.service.erasing import erase_entity, erasures_since, list_erasures, open_erasures, personal_in
 from modelyard.features.service.keeping import keep_histories
 from modelyard.features.service.planning import plan_views
-from modelyard.features.service.pushed_sources import get_pushed_source, list_pushed_sources
+from modelyard.features.service.pushed_sources import check_pushed_sources, declare_pushed, get_pushed_source, list_pushed_sources
 from modelyard.features.service.pushing import flush_pushed, push_events
 from modelyard.features.service.reading import (
     OnlineSample,
@@ -62,7 +62,9 @@ __all__ = [
     "apply_set",
     "apply_view",
     "called",
+    "check_pushed_sources",
     "check_sources_stay",
+    "declare_pushed",
     "erase_entity",
     "erasures_since",
     "find_applied_set",

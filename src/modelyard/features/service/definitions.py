@@ -31,7 +31,7 @@ from modelyard.features.domain import (
 )
 from modelyard.features.rows import check_types, declared_types, source_files, source_schema
 from modelyard.features.rules import freshness_of
-from modelyard.features.service.pushed_sources import declare_pushed
+from modelyard.features.service.pushed_sources import check_pushed_sources, declare_pushed
 from modelyard.features.service.staying import check_sources_stay
 from modelyard.features.service.trusting import apply_on_demand, check_trusted, proofs_of
 from modelyard.features.soundness import check_values
@@ -96,6 +96,8 @@ def apply_features(
     Raises SourceUnreadable, SourceDrifted, SourceMoved, NotColumnwise, InvalidDeclaration where two views of one name differ,
     and NotAllowed.
     """
+    with database.read() as snapshot:
+        check_pushed_sources(snapshot, principal, [view.source for one in sets for view in one.views])
     resolved = [resolved_set(one, root) for one in sets]
     views = list(dict.fromkeys(view for one in resolved for view in one.views))
     names = [view.name for view in views]

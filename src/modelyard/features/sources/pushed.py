@@ -59,9 +59,14 @@ class OpenPushed:
         return 0 if self.known is None else self.known.events - self.before_rows
 
     def scan(self) -> pl.LazyFrame:
-        """The events in the order of the table and then of their pushes, with `ROW`."""
+        """The events in the order of the table, which merging its files changes, and then of their pushes, with `ROW`."""
         rows = _joined(self._flushed(), self.waiting)
         return (rows.filter(pl.col(PUSH_NUMBER) > self.after) if self.after else rows).drop(PUSH_NUMBER).with_row_index(ROW)
+
+    def in_order(self) -> pl.LazyFrame:
+        """The events in the order of their pushes, with `ROW`: the same whatever was flushed and merged."""
+        rows = _joined(self._flushed(), self.waiting)
+        return rows.sort(PUSH_NUMBER, maintain_order=True).drop(PUSH_NUMBER).with_row_index(ROW)
 
     def _flushed(self) -> pl.LazyFrame | None:
         if self.known is None or self.version is None or self.after >= self.known.flushed_pushes:
