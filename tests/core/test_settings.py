@@ -49,8 +49,11 @@ def value_of(settings: msgspec.Struct, path: tuple[str, ...]) -> Any:
     return functools.reduce(getattr, path, settings)
 
 
-WORDS = {"features.compute": ("processes", "processes")}
-"""Settings that take some words only."""
+WORDS: dict[str, tuple[str, Any]] = {
+    "features.compute": ("processes", "processes"),
+    "features.connection_teams": ('{"warehouse": ["fraud"]}', {"warehouse": ("fraud",)}),
+}
+"""Settings that take some words only, or a shape of their own."""
 
 
 @pytest.mark.parametrize("path", list(keys_of(Settings)), ids=".".join)

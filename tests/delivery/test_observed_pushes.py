@@ -62,6 +62,7 @@ def test_what_was_pushed_by_then_is_learned_from_in_one_order_whatever_was_flush
     for late in ([0, 1, None], [1], [0, 0]):
         push(shop, clock, *late)
     before = clock.now()
+    clock.advance(1)
     expected = labelled_rows(declaration, tmp_path, before)
     assert expected["late"].to_list() == [0, 1, 1, 0, 0]
     for number in range(4):

@@ -1,5 +1,7 @@
 """Who may have the server read which files: contributors below the folders that an admin named, the owner any."""
 
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -8,8 +10,10 @@ import pytest
 
 from modelyard.access.domain import DEFAULT_TEAM, EVERY_TEAM, LOCAL, LOCAL_COMMANDS, SYSTEM, Principal, PrincipalId, Role
 from modelyard.core.settings import FeaturesSettings, Settings, StorageSettings
+from modelyard.delivery.declaration import DeclaredModel
 from modelyard.delivery.roots import SourceOutside, check_sources, declare_model
 from modelyard.features.domain import Delta, Entity, FeatureSet, FeatureView, SourceUnreadable, Sql
+from modelyard.features.sources.reach import open_reach
 from modelyard.storage.database import Database
 from tests.delivery.declaring import WEATHER, declared, write_sources
 
@@ -110,6 +114,32 @@ def test_a_database_that_no_setting_names_is_nobodys_source(database: Database, 
     for who in (CONTRIBUTOR, ADMIN):
         with pytest.raises(SourceUnreadable, match="no connection 'warehouse'"):
             declare_model(database, who, bound_to(data), body)
+
+
+@pytest.fixture
+def over_a_database(data: Path) -> Iterator[DeclaredModel]:
+    """A model whose weather lies in a database."""
+    with sqlite3.connect(data / "warehouse.db") as connection:
+        connection.execute("CREATE TABLE weather (origin text, at text, wind real)")
+        connection.execute("INSERT INTO weather VALUES ('JFK', '2025-12-01T00:00:00Z', 1.5)")
+    connection.close()
+    open_reach(FeaturesSettings(connections={"warehouse": f"sqlite:///{data / 'warehouse.db'}"}))
+    body = declared(data)
+    view = FeatureView("weather", Entity("origin"), Sql("warehouse", table="weather", timestamp="at"), features=["wind"])
+    yield msgspec.structs.replace(body, declaration=msgspec.structs.replace(body.declaration, features=FeatureSet("late", [view])))
+    open_reach(FeaturesSettings())
+
+
+def test_a_database_is_read_for_the_teams_that_a_setting_names(database: Database, data: Path, over_a_database: DeclaredModel) -> None:
+    def of(*teams: str) -> Settings:
+        return Settings(features=FeaturesSettings(roots=(str(data),), connection_teams={"warehouse": teams}))
+
+    for teams in ((), ("fraud",)):
+        with pytest.raises(SourceOutside, match="warehouse is not read for models of the team default") as refused:
+            declare_model(database, CONTRIBUTOR, of(*teams), over_a_database)
+        assert "features.connection_teams" in refused.value.hint
+    for who, settings in ((CONTRIBUTOR, bound_to(data)), (CONTRIBUTOR, of("fraud", DEFAULT_TEAM)), (ADMIN, of("fraud"))):
+        assert declare_model(database, who, settings, over_a_database).declared.root == str(data)
 
 
 def test_nothing_outside_is_so_much_as_looked_at(database: Database, data: Path) -> None:

@@ -86,7 +86,8 @@ class FeaturesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Features. What others than this machine's own commands and admins declare is read from files below `roots` alone.
 
     The like for object stores: from addresses below `addresses`, opened with `options` and what the environment says.
-    `connections` are the databases that declarations may name. The buckets of a large join are answered in `compute`:
+    `connections` are the databases that declarations may name, all of them or, where `connection_teams` says so, those of
+    some teams. The buckets of a large join are answered in `compute`:
     threads, processes of their own, or the Ray cluster at `ray`.
     """
 
@@ -94,6 +95,7 @@ class FeaturesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     addresses: tuple[str, ...] = ()
     options: dict[str, str] = {}
     connections: dict[str, str] = {}
+    connection_teams: dict[str, tuple[str, ...]] = {}
     compute: Literal["threads", "processes", "ray"] = "threads"
     ray: str = ""
 

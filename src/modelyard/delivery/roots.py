@@ -43,12 +43,22 @@ def check_sources(declaration: ModelDeclaration, root: Path, settings: Settings)
     for source in dict.fromkeys(sources):
         if isinstance(source, Sql):
             connection_url(source.connection)
+            _check_connection(source.connection, declaration.team, settings)
         elif isinstance(source, Push):
             continue  # whose events those are is checked where the view is applied
         elif is_address(source.path):
             _check_address(source.path, settings)
         else:
             _check_path(source, root, settings)
+
+
+def _check_connection(name: str, team: str, settings: Settings) -> None:
+    teams = settings.features.connection_teams.get(name)
+    if teams is not None and team not in teams:
+        raise SourceOutside(
+            f"the connection {name} is not read for models of the team {team}",
+            hint=f"have an admin add {team} to features.connection_teams in modelyard.toml, or declare it for a team that may read it",
+        )
 
 
 def _check_path(source: Parquet | Csv | Delta, root: Path, settings: Settings) -> None:
