@@ -24,6 +24,9 @@ ASKING = {
     "token revoke": ("000000000000",),
     "user add": ("nobody-yet",),
     "user list": (),
+    "features list": (),
+    "features show": ("nothing",),
+    "features materialize": ("nothing",),
     "features get": ("nothing", "JFK"),
     "features erase": ("nothing", "JFK", "--why", "x"),
     "portfolio": (),
@@ -57,6 +60,8 @@ MISSING = {
     "approve",
     "reject",
     "token revoke",
+    "features show",
+    "features materialize",
     "features get",
     "features erase",
 }
