@@ -26,13 +26,12 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     consumers: list[FeatureConsumer]
 
 
-def list_(*words: str, stale: bool = False, json: Json = False) -> int:
+def list_(
+    *words: Annotated[str, Parameter(name="WORD")],
+    stale: Annotated[bool, Parameter(negative="", show_default=False, help="Only those that break their promise.")] = False,
+    json: Json = False,
+) -> int:
     """The feature views of your teams, stale ones first: all, or those whose definition holds every WORD.
-
-    Parameters
-    ----------
-    stale
-        Only those that break their promise.
 
     Example: yard features list spend customer
     """
