@@ -149,7 +149,15 @@ def test_every_label_row_gets_one_row_in_its_place_duplicates_too() -> None:
 def test_instants_far_apart_and_many_entities_do_not_overflow_the_order() -> None:
     codes = np.array([3, 0, 3, 1], dtype=np.int64)
     moments = np.array([2**62, -(2**62), -(2**62), 5], dtype=np.int64)
-    assert join.grouped(codes, moments).order.tolist() == [1, 3, 2, 0]
+    made = join.grouped(codes, moments)
+    assert made.order.tolist() == [1, 3, 2, 0]
+    assert made.times.tolist() == moments[made.order].tolist()
+    near = join.grouped(codes, moments % 7)
+    for rows, at in [(made, moments), (near, moments % 7)]:
+        sought = rows.sought(np.array([0, 1, 3, 3, -1]), np.append(at[[1, 3, 2, 0]], 0))
+        assert rows.until(sought).tolist() == [1, 2, 3, 4, 0]
+        assert rows.until_at_most(sought, np.array([1, 4, 4, 4, 0])).tolist() == [1, 2, 3, 4, 0]
+        assert rows.until(rows.sought(codes, at.min() - 1 + 0 * codes)).tolist() == [2, 0, 2, 1]
 
 
 def test_a_time_in_another_zone_a_naive_one_and_a_date_mean_their_instant() -> None:
