@@ -33,47 +33,27 @@ class _View:
         self.plain = None if selection.view.is_aggregation else PlainPart(selection)
         self.part: Part = self.plain or WindowPart(selection)
         self._start = None if self.plain is None else self.plain.start
-        self._usual = None if self.plain is None or self.plain.has_texts else self.plain.usual
         self._nobodys = [self.mark, *[nobody_key(selection.view.digest)] * len(self.part.keys(b"", 0))]
         self._place, self.end = place, place + len(self._nobodys)
         self._known: tuple[bytes, Instant] = (b"", Instant(0))
         self.keys = tuple(key.name for key in entity.keys)
-        self._first = self.keys[0]
         self._types = [_TYPES[key.dtype] for key in entity.keys]
         self._key_bytes, self._many = key_bytes(entity), many_key_bytes(entity, self._start or b"")
-        self._one = one_key_bytes(entity.keys[0]) if len(entity.keys) == 1 else None
         self.nobody = Found((None,) * len(self.names), None, Reason.UNKNOWN_ENTITY)
         self.unmaterialized = Found((None,) * len(self.names), None, Reason.NOT_MATERIALIZED)
 
     def ask(self, row: Row, at: int, wanted: list[bytes]) -> None:
         """Adds the keys that the row needs: the mark's, and those of its entity or, where a key is missing or null, nobody's."""
-        if self._one is None:
-            keys = [row.get(name) for name in self.keys]
-            entity = None if None in keys else self._key_bytes(keys)
-        else:
-            key = row.get(self._first)
-            entity = None if key is None else self._one(key)
-        if entity is None:
-            wanted += self._nobodys
-        elif self._start is None:
-            wanted += (self.mark, *self.part.keys(entity, at))
-        else:
-            wanted += (self.mark, self._start + entity)
+        keys = [row.get(name) for name in self.keys]
+        wanted += self._nobodys if None in keys else (self.mark, *self.part.keys(self._key_bytes(keys), at))
 
     def add(self, contents: Sequence[bytes | None], answer: OnlineRow) -> None:
         """Adds to `answer` what the contents of the row's keys say, all views' together."""
-        place, at, name = self._place, answer.at, self.name
-        mark = contents[place]
+        at, name, mark = answer.at, self.name, contents[self._place]
         if mark is None:
             answer.upto_at[name], found = None, self.unmaterialized
         else:
-            known = self._known
-            answer.upto_at[name] = known[1] if known[0] == mark else self.upto_at(mark)
-            if self._usual is not None and (usual := self._usual(contents[place + 1], at)) is not None:
-                answer.values.update(zip(self.names, usual[0]))  # noqa: B905  # as many as names, and `strict` would cost a tenth
-                answer.ages_us[name] = at - usual[1]
-                return
-            found = self.part.found(contents[place + 1 : self.end], at)
+            answer.upto_at[name], found = self.upto_at(mark), self.part.found(contents[self._place + 1 : self.end], at)
         answer.values.update(zip(self.names, found.values, strict=True))
         answer.ages_us[name] = None if found.event_at is None else at - found.event_at
         if found.reason is not None:
@@ -128,6 +108,42 @@ class _View:
         return block_of([self.unmaterialized] * count, len(self.names), at)
 
 
+class _OneKeyView(_View):
+    """A plain view without texts of an entity with one key, whose rows are read in as few steps as there are.
+
+    Nearly every row is there, fresh and without a null; the calls that tell what else it is would take longer than the store.
+    """
+
+    def __init__(self, selection: FeatureSelection, place: int) -> None:
+        super().__init__(selection, place)
+        part = PlainPart(selection)
+        self._first, self._one, self._start_of = self.keys[0], one_key_bytes(selection.view.entity.keys[0]), part.start
+        self._unpack, self._no_nulls, self._ttl, self._chosen = part.row.unpack, part.row.no_nulls, part.ttl, part.chosen
+
+    def ask(self, row: Row, at: int, wanted: list[bytes]) -> None:
+        """As any view does."""
+        key = row.get(self._first)
+        wanted += self._nobodys if key is None else (self.mark, self._start_of + self._one(key))
+
+    def add(self, contents: Sequence[bytes | None], answer: OnlineRow) -> None:
+        """As any view does."""
+        content, known, at = contents[self._place + 1], self._known, answer.at
+        if content is not None and contents[self._place] == known[0]:
+            row = self._unpack(content)
+            event_at = row[0]
+            if event_at <= at and row[1] <= at and at - event_at <= self._ttl and row[2] == self._no_nulls:
+                answer.upto_at[self.name], answer.ages_us[self.name] = known[1], at - event_at
+                answer.values.update(zip(self.names, self._chosen(row)))  # noqa: B905  # as many as names; `strict` would cost a tenth
+                return
+        super().add(contents, answer)
+
+
+def _view(selection: FeatureSelection, place: int) -> _View:
+    view = selection.view
+    is_usual = not view.is_aggregation and len(view.entity.keys) == 1 and all(one.dtype != "string" for one in view.columns)
+    return _OneKeyView(selection, place) if is_usual else _View(selection, place)
+
+
 class OnlineReader:
     """Reads a feature set. Prepared once and shared by threads; a read asks the store once."""
 
@@ -135,7 +151,7 @@ class OnlineReader:
         self.set = feature_set
         self._views: list[_View] = []
         for selection in feature_set.features:
-            self._views.append(_View(selection, self._views[-1].end if self._views else 0))
+            self._views.append(_view(selection, self._views[-1].end if self._views else 0))
         self._keys = tuple(dict.fromkeys(name for view in self._views for name in view.keys))
         self._functions = OnlineFunctions(feature_set) if feature_set.on_demand else None
         self._asked = (*self._keys, *(field.name for field in feature_set.request))
