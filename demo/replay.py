@@ -62,12 +62,12 @@ class Asked:
 class Midnight:
     """A clock that stands at a midnight while the machine's time goes on: the look at a day does not depend on how long it takes."""
 
-    def __init__(self, at: Instant) -> None:
-        self._at = at
+    def __init__(self) -> None:
+        self.at = Instant(0)
 
     def now(self) -> Instant:
         """The midnight."""
-        return self._at
+        return self.at
 
     def wall(self) -> Instant:
         """The machine's time."""
@@ -89,6 +89,8 @@ class Replay:
         self._wakes_at: Instant | None = None
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="look")
         self._look: Future[None] | None = None
+        self._midnight = Midnight()
+        self._at_midnight = records.own.with_clock(self._midnight)
         self._answers = msgspec.json.Decoder(Answer)
 
     def hour(self, step: Step) -> None:
@@ -179,10 +181,10 @@ class Replay:
 
     def _looked_at(self, midnight: Instant, seal: Seal) -> None:
         self._await_log(seal)
-        at_midnight = self.records.own.with_clock(Midnight(midnight))
-        monitoring.tick(at_midnight, self.records.tables)
+        self._midnight.at = midnight
+        monitoring.tick(self._at_midnight, self.records.tables)
         if midnight // DAY % SKEW_DAYS == 0:
-            monitoring.measure_due(at_midnight, self.records.tables)
+            monitoring.measure_due(self._at_midnight, self.records.tables)
 
     def close(self) -> None:
         """Has everything that was answered looked at and held against its sources, and closes the connections."""
