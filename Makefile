@@ -35,8 +35,8 @@ check: setup ## format, lint, types, import contracts, budgets, docs; runs no te
 soak: setup ## the long ones: faults, fuzzing, simulations and load for about HOURS=1, from SEED on
 	$(PY) soak/run.py --hours $(HOURS) --seed $(SEED)
 
-bench: setup-bench ## all benchmarks, peers included where they are installed; writes bench/results.json
-	$(PY) bench/run.py
+bench: setup-bench ## all benchmarks, peers included where they are installed; writes bench/results.json. FEAST=python adds Feast
+	$(PY) bench/run.py $(if $(FEAST),--feast $(FEAST))
 
 format: setup
 	.venv/bin/ruff format .

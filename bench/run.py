@@ -1,6 +1,8 @@
 """Runs every benchmark, one after the other, with the peers that are installed, and writes `bench/results.json`.
 
-    python bench/run.py [--only ledger,features] [--out bench/results.json]
+    python bench/run.py [--only ledger,features] [--out bench/results.json] [--feast PYTHON]
+
+`--feast` names the interpreter of an environment with Feast, which answers beside the feature store then.
 
 Figures of one machine say little elsewhere; the ratios to the peers of the same run say more. The file names the machine,
 its load before each benchmark, the versions of the peers and the commands.
@@ -27,12 +29,16 @@ BENCHES: Mapping[str, tuple[str, ...]] = {
     "sdk": (),
     "pages": (),
     "features": ("--peers", "--sizes", "1m,10m"),
+    "features_large": ("--peers", "--sizes", "50m", "--only", "ingest_history,join_from_history,join_from_files,duckdb_asof"),
     "windows": ("--size", "10m"),
     "online": (),
     "serving": ("--peers", "--out", "OUT"),
     "monitoring": ("--quick",),
     "formats": (),
 }
+MODULES = {"features_large": "features"}
+"""Where a benchmark is not a module of its own name."""
+WITH_FEAST = ("features", "online")
 PEERS = ("mlflow", "duckdb", "polars", "scikit-learn")
 TIMEOUT_S = 1800
 
@@ -61,10 +67,11 @@ def measured(name: str, words: tuple[str, ...]) -> Json:
     """One benchmark in a process of its own: what it printed, how long it took, the load before it, or why it failed."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch, "figures.json")
-        command = [sys.executable, str(FOLDER / f"{name}.py"), *(str(out) if word == "OUT" else word for word in words)]
+        module = f"{MODULES.get(name, name)}.py"
+        command = [sys.executable, str(FOLDER / module), *(str(out) if word == "OUT" else word for word in words)]
         load, started = os.getloadavg()[0], time.monotonic()
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
-        told = {"command": f"python bench/{name}.py {' '.join(words)}".strip(), "load_before": round(load, 2)}
+        told = {"command": f"python bench/{module} {' '.join(words)}".strip(), "load_before": round(load, 2)}
         told["seconds"] = str(round(time.monotonic() - started, 1))
         if done.returncode != 0:
             return told | {"failed": done.stderr[-2000:]}
@@ -76,11 +83,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(BENCHES))
     parser.add_argument("--out", type=Path, default=FOLDER / "results.json")
+    parser.add_argument("--feast")
     given = parser.parse_args()
     found: Json = {"machine": machine(), "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "benchmarks": {}}
     for name in given.only.split(","):
         print(f"{name} ...", end=" ", flush=True)
-        found["benchmarks"][name] = one = measured(name, BENCHES[name])
+        more = ("--feast", given.feast) if given.feast and name in WITH_FEAST else ()
+        found["benchmarks"][name] = one = measured(name, BENCHES[name] + more)
         print("failed" if "failed" in one else f"{one['seconds']} s", flush=True)
         given.out.write_text(json.dumps(found, indent=1) + "\n")
     print(f"written to {given.out}")
