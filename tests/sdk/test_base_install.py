@@ -111,7 +111,8 @@ def test_a_project_is_planned_from_a_base_install(environment: dict[str, str], t
     assert done.returncode == 0, done.stdout + done.stderr
     assert [(change["kind"], change["what"], change["name"]) for plan in json.loads(done.stdout) for change in plan["changes"]] == [
         ("add", "model", "planned"),
-        ("read", "view", "weather"),
+        ("add", "view", "weather"),
+        ("add", "feature", "weather: wind"),
     ]
 
 
