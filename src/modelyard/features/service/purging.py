@@ -16,7 +16,7 @@ from modelyard.access.domain import SYSTEM, TeamId
 from modelyard.core.clock import Instant, iso
 from modelyard.core.errors import ModelyardError
 from modelyard.features import store
-from modelyard.features.domain import AppliedView, Erasure, Push, PushedSource, SourceDrifted, SourceUnreadable
+from modelyard.features.domain import AppliedView, Erasure, FeatureView, Push, PushedSource, SourceDrifted, SourceUnreadable
 from modelyard.features.erased import opened_tombstones
 from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.offline import is_large
@@ -93,8 +93,10 @@ def _purged(within: Purging, pending: Sequence[tuple[Erasure, TeamId]], forget: 
         sources = pushed_store.list_sources(snapshot)
         kept = {(one.view.name, one.digest) for one in [*store.list_views(snapshot), *store.list_older(snapshot)]}
     about = [one for one in versions if one.view.entity.name in entities]
-    pushed = [one for one in sources if any(view.view.source == one.declaration for view in about)]
-    clean = [_pushed_is_clean(within, one, versions) for one in pushed]
+    over = {one.declaration.name: [view.view for view in versions if view.view.source == one.declaration] for one in sources}
+    views = {one.declaration.name: over[one.declaration.name] or _observed(one, about) for one in sources}
+    pushed = [one for one in sources if any(view.entity.name in entities for view in views[one.declaration.name])]
+    clean = [_pushed_is_clean(within, one, views[one.declaration.name]) for one in pushed]
     # Views of other entities may have read the key as a value.
     beside = [one for one in versions if one not in about and any(one.view.source == source.declaration for source in pushed)]
     clean += [_history_is_clean(within, name, used) for name in _histories_of(within.tables, [*about, *beside])]
@@ -146,9 +148,19 @@ def _online_has_followed(within: Purging, one: AppliedView, *, is_kept: bool) ->
     return has_followed
 
 
-def _pushed_is_clean(within: Purging, known: PushedSource, versions: Sequence[AppliedView]) -> bool:
+def _observed(known: PushedSource, about: Sequence[AppliedView]) -> list[FeatureView]:
+    """A source that only models learn from, as a view would read it about each entity of its team's whose keys it has."""
+    source, found = known.declaration, []
+    for entity in dict.fromkeys(one.view.entity for one in about if one.team_id == known.team_id):
+        keys = [key.name for key in entity.keys]
+        values = [name for name, dtype in source.types.items() if name not in keys and dtype != "time"]
+        if values and all(source.types.get(key.name) == key.dtype for key in entity.keys):
+            found.append(FeatureView("observed", entity, source, features=values[:1]))
+    return found
+
+
+def _pushed_is_clean(within: Purging, known: PushedSource, views: Sequence[FeatureView]) -> bool:
     """Rewrites the files that hold events of erased entities, and removes those; whether none is left, in the database neither."""
-    views = [one.view for one in versions if one.view.source == known.declaration]
     forget_flushed(within.database, known)
     with within.database.read() as snapshot:
         now = pushed_store.find_source(snapshot, known.declaration.name)
