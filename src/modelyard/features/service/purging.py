@@ -121,7 +121,7 @@ def _online_is_clean(within: Purging, one: AppliedView, *, is_kept: bool) -> boo
         if mark is None or tombstones is None:
             return True
         if is_kept:
-            marks = {known.mark for known in tombstones.of(view.entity.name) if known.erased_at >= mark.upto_at}
+            marks = {known.mark for known in tombstones.of(view.entity) if known.erased_at >= mark.upto_at}
             listed = list_entities(online, view, mark) if marks else []
             left = [keys for keys in listed if tombstones.key.mark(view.entity.name, keys) in marks]
             for keys in left:
