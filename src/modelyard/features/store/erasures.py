@@ -26,9 +26,10 @@ ERASURES = sa.Table(
     sa.Column("others", sa.String),
 )
 
-_TOMBSTONES = sa.select(
-    ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret, ERASURES.c.others, sa.func.max(ERASURES.c.erased_at).label("erased_at")
-).group_by(ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret, ERASURES.c.others)
+_TOLD_BY = (ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret, ERASURES.c.others)
+_LAST = sa.func.max(ERASURES.c.erased_at).label("erased_at")
+# In one order: digests of what is left out are made of it.
+_TOMBSTONES = sa.select(*_TOLD_BY, _LAST).group_by(*_TOLD_BY).order_by(*_TOLD_BY)
 
 
 def put_erasure(tx: Transaction, erasure: Erasure, team: TeamId, tombstones: Sequence[Tombstone]) -> None:
