@@ -20,7 +20,7 @@ from modelyard.features import store
 from modelyard.features.domain import AppliedView, Materialization, Push, Pushed, PushedSource, Value
 from modelyard.features.domain.sources import PUSH_NUMBER
 from modelyard.features.materialization import carry_out, find_mark
-from modelyard.features.service.bringing import PATIENCE_S, alone, brought_by, heed_erasures, planned_of
+from modelyard.features.service.bringing import alone, brought_by, heed_erasures, planned_of
 from modelyard.features.service.pushed_sources import get_pushed_source
 from modelyard.features.sources.events import columns_of, frame_of, packed
 from modelyard.features.sources.opened import read_anew
@@ -41,6 +41,8 @@ FLUSHED_PUSHES, FLUSHED_EVENTS = 5_000, 100_000
 """What one flush brings into the table, about."""
 FORGOTTEN_PUSHES, FORGOTTEN_EVENTS, FORGOTTEN_KEYS = 250, 4_000, 500
 TIDY_EVERY = 64
+PATIENCE_S = 10.0
+"""How long a push waits to be shown: those that wait together hold the threads by which the server answers anything."""
 LOG = logging.getLogger("modelyard.features")
 
 
