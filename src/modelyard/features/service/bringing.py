@@ -141,6 +141,13 @@ def materialize_due(database: Database, online: OnlineStore) -> list[Materializa
     return brought
 
 
+def bring_anew(database: Database, online: OnlineStore, applied: AppliedView) -> None:
+    """Brings one version online before its turn, after its source has changed; nothing in a replay. Raises what `materialize` does."""
+    if not isinstance(database.clock, ReplayClock):
+        with alone(online, PATIENCE_S):
+            _brought_online(database, online, SYSTEM, [applied], None)
+
+
 def _due(database: Database) -> list[AppliedView]:
     with database.read() as snapshot:
         known, now = store.list_materializations(snapshot), snapshot.now()

@@ -22,7 +22,7 @@ from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.offline import is_large
 from modelyard.features.removal import remove_entity, remove_version
 from modelyard.features.scrubbing import scrubbed
-from modelyard.features.service.bringing import PATIENCE_S, alone, heed_erasures
+from modelyard.features.service.bringing import PATIENCE_S, alone, bring_anew, heed_erasures
 from modelyard.features.service.keeping import used_versions
 from modelyard.features.service.pushing import flush_pushed, forget_flushed
 from modelyard.features.sources.pushed import table_of, waiting_rows
@@ -138,12 +138,17 @@ def _remove(within: Purging, one: AppliedView) -> None:
 
 
 def _online_has_followed(within: Purging, one: AppliedView, *, is_kept: bool) -> bool:
-    """Whether a view of another entity was brought online since an erasure has changed what it reads; removes one that nothing reads."""
+    """Whether a view of another entity had been brought online since an erasure has changed what it reads.
+
+    If not, brings it, or removes what nothing reads.
+    """
     mark, view = find_mark(within.online, one.view), one.view
     with within.database.read() as snapshot:
         known = pushed_store.find_source(snapshot, view.source.name) if isinstance(view.source, Push) else None
         has_followed = mark is None or known is None or not known.rewritten or place_of(snapshot, view, known, mark) is not None
-    if not has_followed and not is_kept:
+    if not has_followed and is_kept:
+        bring_anew(within.database, within.online, one)
+    elif not has_followed:
         _remove(within, one)
     return has_followed
 
