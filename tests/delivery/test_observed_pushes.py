@@ -17,6 +17,7 @@ from modelyard.features import service
 from modelyard.features.domain import Entity, FeatureSet, FeatureView, NewErasure, Value
 from modelyard.features.erased import ErasureKey, open_tombstones
 from modelyard.features.sources.reach import Place, open_reach
+from modelyard.features.stored import Histories
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore
 from modelyard.storage.tables import Tables
@@ -84,6 +85,23 @@ def test_rows_of_an_erased_entity_are_not_learned_from(shop: Shop, clock: FixedC
         clock.advance(1)
         push(shop, clock, 0, 1)
         assert labelled_rows(declaration, tmp_path, clock.now())["origin"].to_list() == ["LGA", "LGA", "LGA", "JFK"]
+    finally:
+        open_tombstones(None)
+
+
+def test_what_only_models_learn_from_is_taken_off_the_disk_too(shop: Shop, clock: FixedClock, tmp_path: Path) -> None:
+    service.open_erasures(shop.database, ErasureKey.open(tmp_path / "erasures.key"))
+    try:
+        declaration = declare_model(shop.database, SYSTEM, learning(tmp_path)).declared.declaration
+        push(shop, clock, 0, 1)
+        shop.flush()
+        push(shop, clock, 0, 1)
+        service.erase_entity(shop.database, shop.online, SYSTEM, NewErasure(entity="origin", keys={"origin": "JFK"}, why="asked for"))
+        within = service.Purging(database=shop.database, histories=Histories(shop.tables), online=shop.online, holder="w1")
+        assert sum(service.purge_erased(within, lambda: 0) for _ in range(3)) == 1
+        assert shop.tables.scan("pushed_events/landed").collect()["origin"].to_list() == ["LGA", "LGA"]
+        clock.advance(1)
+        assert labelled_rows(declaration, tmp_path, clock.now())["origin"].to_list() == ["LGA", "LGA"]
     finally:
         open_tombstones(None)
 

@@ -5,14 +5,16 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role
 from modelyard.core.clock import instant
 from modelyard.core.errors import InvalidInput
 from modelyard.features import service
-from modelyard.features.domain import Backfill, FeatureView, NewBackfill
+from modelyard.features.domain import Backfill, FeatureSet, FeatureView, NewBackfill, SourceUnreadable, ViewReader
 from modelyard.features.layout import ENTITY, page_key, prefix
 from modelyard.features.materialization import find_mark, keys_of, stored_keys
+from modelyard.features.removal import remove_version
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore
@@ -94,6 +96,23 @@ def test_what_stands_wrongly_is_put_right_and_what_stands_too_much_goes(brought:
     backfilled(brought, online, "delays", at(0))
     assert _contents(online, delays) == whole
     assert online.get_many(strange[1:]) == [None] * len(strange[1:])
+
+
+def test_a_store_that_lost_all_is_filled_without_the_older_version_that_cannot_be_read(
+    brought: Database, online: LmdbStore, root: Path
+) -> None:
+    older = next(view for view in _applied(brought) if view.name == "weather")
+    reads = ViewReader(reader="late v1", view="weather", digest=older.digest, is_answering=True)
+    brought.write(lambda tx: service.put_readers(tx, "endpoint:late", DEFAULT_TEAM, [reads]))
+    (root / "weather.parquet").rename(root / "moved.parquet")
+    moved = replace(older, source=replace(older.source, path="moved.parquet"), ttl="1h")
+    service.apply_features(brought, SYSTEM, [FeatureSet("late", [moved])], root)
+    remove_version(online, older)
+    assert backfilled(brought, online, "weather", at(0)).entities == 1
+    (root / "moved.parquet").unlink()
+    remove_version(online, moved)
+    with pytest.raises(SourceUnreadable, match="moved"):
+        backfilled(brought, online, "weather", at(0))
 
 
 def test_a_backfill_is_recorded_once_for_all_versions(brought: Database, online: LmdbStore) -> None:

@@ -1,6 +1,7 @@
 """Views come online by themselves, one process at a time, and never in a replay unless somebody says so."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from modelyard.features import service
 from modelyard.features.domain import FeatureSet, FeatureView, SourceDrifted, ViewReader
 from modelyard.features.online import OnlineReader
 from modelyard.features.rules import cadence_us
+from modelyard.features.service.bringing import alone
+from modelyard.features.stored import Histories
+from modelyard.features.stored.histories import StoredHistory
 from modelyard.storage.database import Database
 from modelyard.storage.online import LmdbStore
 from modelyard.storage.replay import begin_replay, clock_of
-from tests.features.conftest import AIRPORT, DELAYS, LATE, WEATHER, at
+from tests.features.conftest import AIRPORT, DELAYS, LATE, WEATHER, at, write_weather
 
 MINUTE = 60_000_000
 Stand = Callable[[datetime], None]
@@ -74,6 +78,36 @@ def test_while_one_brings_values_online_the_schedule_leaves_it_and_callers_wait(
         with pytest.raises(Overloaded, match="more than 0 s"), online.alone(0.0):
             pass
     assert len(service.materialize(database, online, SYSTEM)) == 2
+
+
+def test_a_thread_waits_for_another_one_no_longer_than_it_says(online: LmdbStore) -> None:
+    with alone(online, 0.0), ThreadPoolExecutor(1) as other, pytest.raises(Overloaded, match="more than 0 s"):
+        other.submit(lambda: alone(online, 0.0).__enter__()).result(10)
+
+
+def test_a_large_view_whose_history_is_laid_out_anew_meanwhile_is_read_anew(
+    database: Database, online: LmdbStore, root: Path, stand_at: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelyard.features.offline.HISTORY_BYTES", 1)
+    stand_at(at(1))
+    service.apply_features(database, SYSTEM, [FeatureSet("late", [WEATHER])], root)
+    ready = Histories.ready
+    calls: list[int] = []
+
+    def replaced(self: Histories, view: FeatureView, root: Path) -> StoredHistory:
+        found = ready(self, view, root)
+        if not calls:  # as whoever removes what was erased does, and waits for no reader
+            write_weather(root, 6, wind=0.75)
+            self.tables.vacuum(ready(self, view, root).table, retention_hours=0, include_unfinished=False)
+        calls.append(found.version)
+        return found
+
+    monkeypatch.setattr(Histories, "ready", replaced)
+    assert [one.entities for one in service.materialize(database, online, SYSTEM)] == [1]
+    assert len(calls) == 2
+    with database.read() as snapshot:
+        (view,) = [one.applied.view for one in service.list_views(snapshot, SYSTEM)]
+    assert wind(database, online, view)[0] == 1.75
 
 
 def test_in_a_replay_only_explicit_calls_bring_values_online(database: Database, online: LmdbStore, root: Path, stand_at: Stand) -> None:

@@ -221,6 +221,32 @@ def test_served_versions_whose_key_has_other_columns_are_reached_or_named(
     assert shown("finer", *cards) == [None, None, 3.0]  # part of a key means nobody
 
 
+def test_where_a_version_has_the_keys_in_another_order_the_way_back_is_somebody_elses(
+    database: Database, online: LmdbStore, applied: FeatureSet, tmp_path: Path
+) -> None:
+    pl.DataFrame({"here": ["a", "b"], "there": ["b", "a"], "at": [at(1)] * 2, "cost": [1.0, 2.0]}).write_parquet(tmp_path / "ways.parquet")
+    versions: list[FeatureView] = []
+    for keys in (("here", "there"), ("there", "here")):
+        view = FeatureView("cost", Entity("way", keys=dict.fromkeys(keys, "string")), Parquet("ways.parquet", "at"), features=["cost"])
+        versions += service.apply_features(database, SYSTEM, [FeatureSet("ways", [view])], tmp_path).sets[0].set.views
+    reader = ViewReader(reader="way v1", view="cost", digest=versions[0].digest, is_answering=True)
+    database.write(lambda tx: service.put_readers(tx, "endpoint:way", DEFAULT_TEAM, [reader]))
+    service.materialize(database, online, SYSTEM)
+    service.erase_entity(database, online, SYSTEM, NewErasure(entity="way", keys={"here": "a", "there": "b"}, why="asked for"))
+    rows = [{"here": "a", "there": "b"}, {"here": "b", "there": "a"}]
+    labels = pl.DataFrame(rows).with_columns(pl.lit(at(4)).alias("ask"))
+    for _ in range(2):
+        for view in versions:
+            with database.read() as snapshot:
+                read = OnlineReader(FeatureSet("s", [view])).read(online, rows, snapshot.now())
+            assert read.columns["cost"] == [None, 2.0]
+        service.materialize(database, online, SYSTEM)
+    assert applied.keys
+    with database.read() as snapshot:
+        ways = service.get_set(snapshot, SYSTEM, "ways").set
+    assert service.historical_rows(database, ways, labels, "ask").frame["cost"].to_list() == [None, 2.0]
+
+
 def test_a_finer_version_whose_source_is_gone_is_named(
     database: Database, online: LmdbStore, served: dict[str, FeatureView], tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def test_of_a_row_that_others_read_their_columns_stay_and_her_key_only_where_it_
 
     def table() -> list[tuple[object, ...]]:
         service.erase_entity(shop.database, shop.online, SYSTEM, WHO)
+        clock.advance(1)
         purge_all(shop)
         return shop.tables.scan(table_of("clicks")).select("user", "item", "amount", "is_new", "note").sort("note").collect().rows()
 
@@ -105,6 +106,35 @@ def test_of_a_row_that_others_read_their_columns_stay_and_her_key_only_where_it_
     service.erase_entity(shop.database, shop.online, SYSTEM, pair)
     assert table() == [(None, 7, 1.5, None, None), ("bob", 7, 1.5, True, OTHER)]
     assert holding(tmp_path, ANN, NOTE) == set()
+
+
+def test_a_key_that_others_read_as_a_value_is_gone_from_their_histories_and_from_online_too(
+    shop: Shop, clock: FixedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offline, "HISTORY_BYTES", 1)
+    buyers = FeatureView("buyers", Entity("item", dtype="int64"), CLICKS, features=["user"])
+    service.apply_features(shop.database, SYSTEM, [FeatureSet("buyers", [buyers])], tmp_path)
+    histories = Histories(shop.tables)
+    shop.push(click("bob"), click(ANN, 0.5))
+    service.keep_histories(shop.database, histories, "w1")
+    clock.advance(1)
+
+    def last_buyer() -> list[object]:
+        with shop.database.read() as snapshot:
+            online = service.read_features(snapshot, shop.online, SYSTEM, "buyers", [{"item": 7}]).columns["user"]
+            feature_set = service.get_set(snapshot, SYSTEM, "buyers").set
+        labels = pl.DataFrame({"item": [7], "ask": [moment(clock.now())]})
+        return [*online, *service.historical_rows(shop.database, feature_set, labels, "ask", histories).frame["user"]]
+
+    clock.advance(3600)
+    service.materialize(shop.database, shop.online, SYSTEM)
+    assert last_buyer() == [ANN, ANN]
+    service.erase_entity(shop.database, shop.online, SYSTEM, WHO)
+    clock.advance(1)
+    assert purge(shop) == 0  # the item's row stood online as it was
+    purge_all(shop)
+    assert holding(tmp_path, ANN) == set()
+    assert last_buyer() == [None, None]
 
 
 def items(shop: Shop) -> dict[str, list[Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from msgspec.structs import replace
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM
@@ -20,6 +21,7 @@ from modelyard.features.domain import FeatureSet, FeatureView, Pushed, ViewReade
 from modelyard.features.history import load_history
 from modelyard.features.materialization import Change, find_mark, planned
 from modelyard.features.online import OnlineReader
+from modelyard.features.store.pushed import SOURCES
 from modelyard.ledger.service import list_entries, sequence_pending
 from modelyard.storage.database import Database
 from modelyard.storage.idempotency import UNDER_WAY, Attempt
@@ -198,6 +200,28 @@ def test_an_older_version_that_something_served_reads_is_online_once_a_push_is_a
         shop.flush()
         found = OnlineReader(FeatureSet("older", [older])).read(shop.online, [{"user": "ann"}], shop.database.clock.now())
         assert found.columns["amount"] == shop.read("ann")["amount"] == [amount]
+
+
+@ON_SQLITE
+def test_a_database_that_was_set_back_without_its_tables_doubles_nothing(
+    shop: Shop, clock: FixedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.push(click("cy"))
+    shop.flush()
+    with shop.database.read() as snapshot:
+        backup = dict(snapshot.connection.execute(sa.select(SOURCES)).mappings().one())
+    shop.push(click(amount=1))
+    shop.flush()
+    shop.database.write(lambda tx: tx.connection.execute(sa.update(SOURCES).values(backup)))
+    clock.advance(1)
+    shop.push(click(amount=2))
+    clock.advance(1)
+    before = shop.offline("ann", "cy")
+    assert before["amount_sum_1h"] == [2.0, 1.5]
+    for _ in range(2):
+        assert shop.flush() == 0
+        assert "holds 1 events that the database does not know, from push 2 on" in caplog.text
+        assert shop.offline("ann", "cy") == before
 
 
 def test_pushes_flushes_and_materializations_at_once_lose_and_double_nothing(shop: Shop, clock: FixedClock) -> None:

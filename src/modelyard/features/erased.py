@@ -72,11 +72,12 @@ class Tombstones:
             )
         self._known, self._read_at = tuple(known), time.monotonic()
 
-    def of(self, entity: str) -> tuple[Tombstone, ...]:
-        """The tombstones of an entity."""
+    def of(self, entity: Entity) -> tuple[Tombstone, ...]:
+        """The tombstones of an entity, known by these keys."""
         if time.monotonic() - self._read_at > AGE_S:
             self.tell(self._read())
-        return tuple(one for one in self._known if one.entity == entity)
+        columns = tuple(key.name for key in entity.keys)
+        return tuple(one for one in self._known if one.entity == entity.name and columns not in one.others)
 
 
 _opened: Tombstones | None = None
@@ -95,7 +96,7 @@ def opened_tombstones() -> Tombstones | None:
 
 def erased_state(view: FeatureView) -> str:
     """What tells that other rows of the view are left out than before; empty where none ever were."""
-    found = () if _opened is None else _opened.of(view.entity.name)
+    found = () if _opened is None else _opened.of(view.entity)
     return _state_of(found)
 
 
@@ -109,7 +110,7 @@ def view_files(view: FeatureView, root: Path) -> OpenSource:
     Raises SourceUnreadable, and SourceDrifted for values of another type.
     """
     files = source_files(view.source, root)
-    found = () if _opened is None else _opened.of(view.entity.name)
+    found = () if _opened is None else _opened.of(view.entity)
     return files if _opened is None or not found else _WithoutErased(files, view, _opened.key, found)
 
 
@@ -141,7 +142,7 @@ def rest_of(opened: OpenSource, digest: Digest, rows: int) -> OpenSource | None:
 
 def without_erased(view: FeatureView, rows: pl.DataFrame) -> pl.DataFrame:
     """`rows`, which are some of the view's source in the one shape of `rows.normalised`, without those that are left out."""
-    tombstones = () if _opened is None else _opened.of(view.entity.name)
+    tombstones = () if _opened is None else _opened.of(view.entity)
     if _opened is None or not tombstones or rows.is_empty():
         return rows
     names = [key.name for key in view.entity.keys]
@@ -152,7 +153,7 @@ def without_erased(view: FeatureView, rows: pl.DataFrame) -> pl.DataFrame:
 
 def erased_mask(view: FeatureView, rows: pl.DataFrame) -> pl.Series:
     """Which of `rows`, which have the columns of the view's source, are left out."""
-    tombstones = () if _opened is None else _opened.of(view.entity.name)
+    tombstones = () if _opened is None else _opened.of(view.entity)
     if _opened is None or not tombstones or rows.is_empty():
         return pl.repeat(value=False, n=rows.height, eager=True)
     keys = rows.select(key_expressions(view.entity.keys, rows.schema))
@@ -173,7 +174,7 @@ def observed_rows(opened: OpenSource, source: Source, entities: Iterable[Entity]
     rows, schema = opened.in_order(), opened.schema()
     available = pl.max_horizontal(*(instant_expression(name, schema) for name in source.times))
     for entity in entities:
-        tombstones = () if _opened is None else _opened.of(entity.name)
+        tombstones = () if _opened is None else _opened.of(entity)
         names = [key.name for key in entity.keys]
         if _opened is None or not tombstones or not set(names) <= set(schema):
             continue
@@ -189,7 +190,7 @@ def count_erased(entities: Iterable[Entity], keys: pl.DataFrame, made_at: Instan
     is_erased = pl.lit(value=False)
     for entity in entities if _opened is not None else ():
         names = [key.name for key in entity.keys]
-        marks = {one.mark for one in (_opened.of(entity.name) if _opened is not None else ()) if one.erased_at >= made_at}
+        marks = {one.mark for one in (_opened.of(entity) if _opened is not None else ()) if one.erased_at >= made_at}
         if not marks or not set(names) <= set(keys.columns):
             continue
         known = keys.select(names).drop_nulls().unique()
@@ -294,6 +295,6 @@ def _once(known: OrderedDict[Hashable, Made], of: Hashable, make: Callable[[], M
 
 def _known_keys(keys: pl.DataFrame, entity: Entity, key: ErasureKey, tombstones: tuple[Tombstone, ...]) -> pl.DataFrame:
     """Those of an entity's `keys` that tombstones know, with the instant until which their rows are left out."""
-    until = {one.mark: one.erased_at for one in tombstones}
+    until = {one.mark: one.erased_at for one in sorted(tombstones, key=lambda one: one.erased_at)}
     hits = [(*row, until[mark]) for row in keys.iter_rows() if (mark := key.mark(entity.name, row)) in until]
     return pl.DataFrame(hits, schema={**keys.schema, UNTIL: pl.Int64()}, orient="row")

@@ -23,7 +23,14 @@ class _Reading(msgspec.Struct, frozen=True, kw_only=True):
     alive: _Rows
 
 
-def scrubbed(rows: pl.DataFrame, views: Sequence[FeatureView]) -> pl.DataFrame | None:
+class Scrubbed(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows that may stay, and whether another entity's views read something else of them than before."""
+
+    rows: pl.DataFrame
+    is_seen: bool
+
+
+def scrubbed(rows: pl.DataFrame, views: Sequence[FeatureView]) -> Scrubbed | None:
     """`rows` of the source that `views` read, without what was erased; `None` where nothing of it is left in them.
 
     A row goes that no other entity's view reads. Of one that some read, what they read stays, but for the key of who was erased:
@@ -33,18 +40,20 @@ def scrubbed(rows: pl.DataFrame, views: Sequence[FeatureView]) -> pl.DataFrame |
     erased = _any([one.erased for one in readings], rows.height)
     if not erased.any():
         return None
-    hidden = []
+    hidden, is_seen = [], False
     for name in rows.columns:
         if name == PUSH_NUMBER or any(name in view.source.times for view in views):
             continue
         as_key = _any([one.alive for one in readings if name in one.keys], rows.height)
         as_value = _any([one.alive for one in readings if name in one.values], rows.height)
         whose = _any([one.erased for one in readings if name in one.keys], rows.height)
-        gone = pl.Series(erased & ~(as_key | (as_value & ~whose)))
+        lost = erased & ~(as_key | (as_value & ~whose))
+        gone = pl.Series(lost)
+        is_seen = is_seen or bool((lost & as_value & rows[name].is_not_null().to_numpy()).any())
         hidden.append(pl.when(~gone).then(pl.col(name)).alias(name))
     is_read = _any([one.alive for one in readings], rows.height)
     kept = rows.with_columns(hidden).filter(pl.Series(~erased | is_read))
-    return None if kept.equals(rows) else kept
+    return None if kept.equals(rows) else Scrubbed(rows=kept, is_seen=is_seen)
 
 
 def _readings(rows: pl.DataFrame, views: Sequence[FeatureView]) -> list[_Reading]:

@@ -43,7 +43,7 @@ def _fresh(view: FeatureView, name: str, before: Mark) -> History | None:
     shaped = normalised(pl.concat(parts).with_row_index(ROW), schema, view).filter(available > before.upto_at)
     try:
         rows = without_erased(view, shaped.drop(ROW).collect())
-        return History(view, rows.rechunk(), pushed_digest(erased_state(view), known.digest))
+        return History(view, rows.rechunk(), pushed_digest(erased_state(view), known.content(known.digest)))
     except pl.exceptions.PolarsError as error:
         raise not_as_declared(view, error) from error
 
@@ -51,7 +51,7 @@ def _fresh(view: FeatureView, name: str, before: Mark) -> History | None:
 def place_of(snapshot: Snapshot, view: FeatureView, known: PushedSource, mark: Mark) -> int | None:
     """After how many pushes a view was brought online; `None` where that is not known, or where its entities were erased since."""
     state = erased_state(view)
-    return store.find_place(snapshot, known, mark.source, lambda digest: pushed_digest(state, digest))
+    return store.find_place(snapshot, known, mark.source, lambda digest: pushed_digest(state, known.content(digest)))
 
 
 def _goes_on(snapshot: Snapshot, view: FeatureView, known: PushedSource, before: Mark) -> bool:

@@ -18,6 +18,7 @@ from modelyard.features.domain import DType, SourceUse
 from modelyard.features.domain.types import find_dtype
 from modelyard.features.erased import observed_rows
 from modelyard.features.offline import training_rows
+from modelyard.features.sources.opened import read_anew
 from modelyard.features.sources.queries import renew_queries
 from modelyard.features.stored import Histories
 from modelyard.storage.rows import digest_frame
@@ -56,7 +57,7 @@ def snapshot(yard: Yard, job: Job) -> Outcome:
 def learnable(declaration: ModelDeclaration, root: Path, now: Instant, histories: Histories | None = None) -> Learnable:
     """The snapshot that a declaration gives at `now`, its sources' paths taken from `root`: labelled rows, joined with features."""
     renew_queries((declaration.observations.source, *(view.source for view in declaration.views)))
-    labels = labelled_rows(declaration, root, now)
+    labels = read_anew(lambda: labelled_rows(declaration, root, now))
     if declaration.features is None:
         return Learnable(frame=labels, digest=digest_frame(labels))
     found = training_rows(declaration.features, labels, AS_OF, {view.name: root for view in declaration.views}, histories)

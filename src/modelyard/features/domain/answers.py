@@ -6,7 +6,7 @@ import msgspec
 
 from modelyard.access.domain import PrincipalId, TeamId
 from modelyard.core.clock import Instant
-from modelyard.core.digests import Digest
+from modelyard.core.digests import Digest, digest_of
 from modelyard.features.domain.on_demand import OnDemand
 from modelyard.features.domain.sets import FeatureSet
 from modelyard.features.domain.sources import Push
@@ -242,7 +242,8 @@ class PushedSource(msgspec.Struct, frozen=True, kw_only=True):
     """What has been pushed to a source: how many events in how many pushes, and how many of these lie in its table already.
 
     `digest` stands for all of them in their order. `last_at` is the latest instant that is settled: of events that are pushed
-    from now on, none is created by then.
+    from now on, none is created by then. `rewritten` is odd while an erasure changes what views of other entities read of the
+    flushed ones, and the next even number after it.
     """
 
     declaration: Push
@@ -255,3 +256,8 @@ class PushedSource(msgspec.Struct, frozen=True, kw_only=True):
     flushed_events: int
     flushed_until: Instant
     flushed_digest: Digest
+    rewritten: int = 0
+
+    def content(self, digest: Digest) -> Digest:
+        """What stands for the events as they are read now, of which `digest` stands as they were pushed."""
+        return digest_of([digest, self.rewritten]) if self.rewritten else digest

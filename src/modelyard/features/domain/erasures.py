@@ -17,13 +17,15 @@ class NewErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Tombstone(msgspec.Struct, frozen=True):
     """Rows of an entity that are not read any more: those that `mark` knows and that were available by `erased_at`.
 
-    The mark is a digest of the key under a secret of the installation, whose own name is `secret`.
+    The mark is a digest of the key's values under a secret of the installation, whose own name is `secret`. `others` are the key
+    columns of versions in which the same erasure meant other values: there these are somebody else's.
     """
 
     entity: str
     mark: str
     secret: str
     erased_at: Instant
+    others: tuple[tuple[str, ...], ...] = ()
 
 
 class Unreached(msgspec.Struct, frozen=True, kw_only=True):

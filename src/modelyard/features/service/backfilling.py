@@ -15,6 +15,8 @@ from modelyard.features.large import refilled_large
 from modelyard.features.materialization import carry_out, find_mark
 from modelyard.features.offline import is_large
 from modelyard.features.service.bringing import PATIENCE_S, alone, chosen_views, heed_erasures, materialize, stored_histories
+from modelyard.features.sources.opened import read_anew
+from modelyard.features.stored.histories import source_of
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database
@@ -42,7 +44,7 @@ def backfill(database: Database, online: OnlineStore, principal: Principal, view
         with database.read() as snapshot:
             heed_erasures(snapshot)
         done = [(one, _refill(online, one, since, end)) for one in standing]
-        for one in older:
+        for one in [item for item in older if find_mark(online, item.view) is not None]:
             with contextlib.suppress(SourceUnreadable, SourceDrifted):
                 done.append((one, _refill(online, one, since, end)))
     _note(database, principal, done)
@@ -52,11 +54,12 @@ def backfill(database: Database, online: OnlineStore, principal: Principal, view
 def _refill(online: OnlineStore, applied: AppliedView, since: Instant, until: Instant) -> Backfill:
     view, root, mark = applied.view, Path(applied.root), find_mark(online, applied.view)
     if mark is None:
+        source_of(view, root)  # says why it could not be brought
         raise InvalidInput(f"{view.name} was taken out of the online store meanwhile", hint="try again")
     wanted = Wanted(mark, since, until)
     if is_large(view, root):
         with stored_histories() as histories:
-            change, found = refilled_large(histories, view, root, online, wanted)
+            change, found = read_anew(lambda: refilled_large(histories, view, root, online, wanted))
     else:
         history = load_history(view, root)
         found = refilled(history, online, wanted)

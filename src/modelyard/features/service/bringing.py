@@ -4,6 +4,7 @@ import contextlib
 import logging
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from modelyard.features.layout import Mark
 from modelyard.features.materialization import Change, carry_out, find_mark, planned, topped_up
 from modelyard.features.offline import is_large
 from modelyard.features.rules import cadence_us
+from modelyard.features.sources.opened import read_anew
 from modelyard.features.sources.queries import renew_queries
 from modelyard.features.sources.reach import reached_tables
 from modelyard.features.store import erasures as erasures_store
@@ -45,10 +47,16 @@ PATIENCE_S = 60.0
 def alone(online: OnlineStore, wait_s: float) -> Iterator[None]:
     """A block in which nobody else brings values online: a state is read, advanced and written back, which two must not do at once.
 
-    Threads of this process wait for each other first, other processes at the store. Raises Overloaded after `wait_s` there.
+    Threads of this process wait for each other first, other processes at the store. Raises Overloaded after `wait_s`.
     """
-    with _one_at_a_time, online.alone(wait_s):
-        yield
+    until = time.monotonic() + wait_s
+    if not _one_at_a_time.acquire(timeout=wait_s):
+        raise Overloaded(f"another caller has brought values online for more than {wait_s:g} s", hint="try again in a moment")
+    try:
+        with online.alone(max(until - time.monotonic(), 0.0)):
+            yield
+    finally:
+        _one_at_a_time.release()
 
 
 def heed_erasures(snapshot: Snapshot) -> None:
@@ -73,7 +81,7 @@ def planned_of(online: OnlineStore, applied: AppliedView, upto: Instant) -> Chan
     history = find_history(view, root)
     if history is None and is_large(view, root):
         with stored_histories() as histories:
-            return planned_large(histories, view, root, online, upto)
+            return read_anew(lambda: planned_large(histories, view, root, online, upto))
     return planned(history or load_history(view, root), online, upto)
 
 
@@ -131,6 +139,13 @@ def materialize_due(database: Database, online: OnlineStore) -> list[Materializa
     except Overloaded:
         return []
     return brought
+
+
+def bring_anew(database: Database, online: OnlineStore, applied: AppliedView) -> None:
+    """Brings one version online before its turn, after its source has changed; nothing in a replay. Raises what `materialize` does."""
+    if not isinstance(database.clock, ReplayClock):
+        with alone(online, PATIENCE_S):
+            _brought_online(database, online, SYSTEM, [applied], None)
 
 
 def _due(database: Database) -> list[AppliedView]:

@@ -12,7 +12,7 @@ from modelyard.core.errors import InvalidInput
 from modelyard.core.ids import new_id
 from modelyard.core.names import listed, nearest
 from modelyard.features import store
-from modelyard.features.domain import AppliedView, EntityNotFound, Erasure, FeatureSet, NewErasure, Tombstone, Unreached
+from modelyard.features.domain import AppliedView, Entity, EntityNotFound, Erasure, FeatureSet, NewErasure, Tombstone, Unreached
 from modelyard.features.erased import ErasureKey, Tombstones, open_tombstones, opened_tombstones
 from modelyard.features.removal import remove_entity, remove_version
 from modelyard.features.service.bringing import PATIENCE_S, alone, heed_erasures
@@ -59,7 +59,10 @@ def erase_entity(database: Database, online: OnlineStore, principal: Principal, 
         for one, meant in found
         if meant.why and (one.view.name, one.digest) in kept
     )
-    marks = sorted({tombstones.key.mark(body.entity, keys) for _, meant in found for keys in meant.keys})
+    marks: dict[str, set[tuple[str, ...]]] = {}
+    for one, meant in found:
+        for keys in meant.keys:
+            marks.setdefault(tombstones.key.mark(body.entity, keys), set()).add(_columns(one.view.entity))
     done = database.write(lambda tx: _recorded(tx, principal, body, Reached(found, unreached, marks, tombstones.key.name)))
     with alone(online, PATIENCE_S):
         with database.read() as snapshot:
@@ -95,16 +98,20 @@ def erased_vectors(snapshot: Snapshot) -> Callable[[Mapping[str, object], Instan
     """
     heed_erasures(snapshot)
     tombstones = opened_tombstones()
-    shapes: set[tuple[str, tuple[str, ...]]] = set()
+    shapes: dict[tuple[str, tuple[str, ...]], Entity] = {}
     if tombstones is not None and (known := {one.entity for one in erasures_store.list_tombstones(snapshot)}):
         entities = {one.view.entity for one in store.list_all_versions(snapshot) if one.view.entity.name in known}
-        shapes = {(entity.name, tuple(key.name for key in entity.keys)) for entity in entities}
+        shapes = {(entity.name, _columns(entity)): entity for entity in entities}
 
     def is_erased(keys: Mapping[str, object], at: Instant) -> bool:
         if tombstones is None:
             return False
-        mine = [(name, tombstones.key.mark(name, [keys[one] for one in columns])) for name, columns in shapes if keys.keys() >= {*columns}]
-        return any(one.mark == mark and at <= one.erased_at for name, mark in mine for one in tombstones.of(name))
+        mine = [
+            (entity, tombstones.key.mark(name, [keys[one] for one in columns]))
+            for (name, columns), entity in shapes.items()
+            if keys.keys() >= {*columns}
+        ]
+        return any(one.mark == mark and at <= one.erased_at for entity, mark in mine for one in tombstones.of(entity))
 
     return is_erased
 
@@ -137,12 +144,24 @@ def _versions(snapshot: Snapshot, principal: Principal, body: NewErasure) -> lis
 
 
 class Reached(msgspec.Struct, frozen=True):
-    """The versions about an entity with the keys that are meant, which could not be reached, and the marks under a secret's name."""
+    """The versions about an entity with the keys that are meant, which could not be reached, and the marks under a secret's name.
+
+    With each mark stand the key columns of the versions in which it is meant.
+    """
 
     found: list[tuple[AppliedView, Meant]]
     unreached: tuple[Unreached, ...]
-    marks: list[str]
+    marks: dict[str, set[tuple[str, ...]]]
     secret: str
+
+    def tombstones(self, entity: str, at: Instant) -> list[Tombstone]:
+        """What tells the rows from now on."""
+        known = set().union(*self.marks.values())
+        return [Tombstone(entity, mark, self.secret, at, tuple(sorted(known - mine))) for mark, mine in sorted(self.marks.items())]
+
+
+def _columns(entity: Entity) -> tuple[str, ...]:
+    return tuple(key.name for key in entity.keys)
 
 
 def _reached(
@@ -181,7 +200,7 @@ def _recorded(tx: Transaction, principal: Principal, body: NewErasure, reached: 
         erased_by=principal.id,
         unreached=reached.unreached,
     )
-    erasures_store.put_erasure(tx, done, team, [Tombstone(body.entity, mark, reached.secret, done.erased_at) for mark in reached.marks])
+    erasures_store.put_erasure(tx, done, team, reached.tombstones(body.entity, done.erased_at))
     data = {"erasure": done.id, "views": list(done.views), "why": done.why}
     if done.unreached:
         data["unreached"] = [f"{one.view}/{one.number}: {one.why}" for one in done.unreached]

@@ -16,13 +16,13 @@ from modelyard.access.domain import SYSTEM, TeamId
 from modelyard.core.clock import Instant, iso
 from modelyard.core.errors import ModelyardError
 from modelyard.features import store
-from modelyard.features.domain import AppliedView, Erasure, PushedSource, SourceDrifted, SourceUnreadable
+from modelyard.features.domain import AppliedView, Erasure, FeatureView, Push, PushedSource, SourceDrifted, SourceUnreadable
 from modelyard.features.erased import opened_tombstones
 from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.offline import is_large
 from modelyard.features.removal import remove_entity, remove_version
 from modelyard.features.scrubbing import scrubbed
-from modelyard.features.service.bringing import PATIENCE_S, alone, heed_erasures
+from modelyard.features.service.bringing import PATIENCE_S, alone, bring_anew, heed_erasures
 from modelyard.features.service.keeping import used_versions
 from modelyard.features.service.pushing import flush_pushed, forget_flushed
 from modelyard.features.sources.pushed import table_of, waiting_rows
@@ -31,6 +31,7 @@ from modelyard.features.store import pushed as pushed_store
 from modelyard.features.stored import Histories
 from modelyard.features.stored.histories import source_of
 from modelyard.features.stored.upkeep import FOLDER, KEPT_HOURS
+from modelyard.features.topping import place_of
 from modelyard.ledger.domain import NewEntry
 from modelyard.ledger.service import record
 from modelyard.storage.database import Database, Transaction
@@ -92,10 +93,15 @@ def _purged(within: Purging, pending: Sequence[tuple[Erasure, TeamId]], forget: 
         sources = pushed_store.list_sources(snapshot)
         kept = {(one.view.name, one.digest) for one in [*store.list_views(snapshot), *store.list_older(snapshot)]}
     about = [one for one in versions if one.view.entity.name in entities]
-    pushed = [one for one in sources if any(view.view.source == one.declaration for view in about)]
-    clean = [_pushed_is_clean(within, one, versions) for one in pushed]
-    clean += [_history_is_clean(within, name, used) for name in _histories_of(within.tables, about)]
+    over = {one.declaration.name: [view.view for view in versions if view.view.source == one.declaration] for one in sources}
+    views = {one.declaration.name: over[one.declaration.name] or _observed(one, about) for one in sources}
+    pushed = [one for one in sources if any(view.entity.name in entities for view in views[one.declaration.name])]
+    clean = [_pushed_is_clean(within, one, views[one.declaration.name]) for one in pushed]
+    # Views of other entities may have read the key as a value.
+    beside = [one for one in versions if one not in about and any(one.view.source == source.declaration for source in pushed)]
+    clean += [_history_is_clean(within, name, used) for name in _histories_of(within.tables, [*about, *beside])]
     clean += [_online_is_clean(within, one, is_kept=(one.view.name, one.digest) in kept) for one in about]
+    clean += [_online_has_followed(within, one, is_kept=(one.view.name, one.digest) in kept) for one in beside]
     forget()
     if not (database.forget_freed() and all(clean)):
         return 0
@@ -109,28 +115,57 @@ def _online_is_clean(within: Purging, one: AppliedView, *, is_kept: bool) -> boo
     What is online of a version came by its mark's instant: all of it, where that is no later than the erasure.
     """
     online, view, tombstones = within.online, one.view, opened_tombstones()
-    mark = find_mark(online, view)
-    if mark is None or tombstones is None:
-        return True
-    if not is_kept:
-        with alone(online, PATIENCE_S):
-            remove_version(online, view)
-        within.database.write(lambda tx: store.delete_materializations(tx, [(view.name, one.digest)]))
-        return False
-    marks = {known.mark for known in tombstones.of(view.entity.name) if known.erased_at >= mark.upto_at}
-    listed = list_entities(online, view, mark) if marks else []
-    left = [keys for keys in listed if tombstones.key.mark(view.entity.name, keys) in marks]
-    if left:
-        with alone(online, PATIENCE_S):
-            if find_mark(online, view) == mark:  # else it has been brought anew, without them
-                for keys in left:
-                    remove_entity(online, view, keys)
-    return not left
+    # Whoever was at it when the entity was erased, and had read it by then, has ended; whoever comes later knows of the erasure.
+    with alone(online, PATIENCE_S):
+        mark = find_mark(online, view)
+        if mark is None or tombstones is None:
+            return True
+        if is_kept:
+            marks = {known.mark for known in tombstones.of(view.entity) if known.erased_at >= mark.upto_at}
+            listed = list_entities(online, view, mark) if marks else []
+            left = [keys for keys in listed if tombstones.key.mark(view.entity.name, keys) in marks]
+            for keys in left:
+                remove_entity(online, view, keys)
+            return not left
+    _remove(within, one)
+    return False
 
 
-def _pushed_is_clean(within: Purging, known: PushedSource, versions: Sequence[AppliedView]) -> bool:
+def _remove(within: Purging, one: AppliedView) -> None:
+    with alone(within.online, PATIENCE_S):
+        remove_version(within.online, one.view)
+    within.database.write(lambda tx: store.delete_materializations(tx, [(one.view.name, one.digest)]))
+
+
+def _online_has_followed(within: Purging, one: AppliedView, *, is_kept: bool) -> bool:
+    """Whether a view of another entity had been brought online since an erasure has changed what it reads.
+
+    If not, brings it, or removes what nothing reads.
+    """
+    mark, view = find_mark(within.online, one.view), one.view
+    with within.database.read() as snapshot:
+        known = pushed_store.find_source(snapshot, view.source.name) if isinstance(view.source, Push) else None
+        has_followed = mark is None or known is None or not known.rewritten or place_of(snapshot, view, known, mark) is not None
+    if not has_followed and is_kept:
+        bring_anew(within.database, within.online, one)
+    elif not has_followed:
+        _remove(within, one)
+    return has_followed
+
+
+def _observed(known: PushedSource, about: Sequence[AppliedView]) -> list[FeatureView]:
+    """A source that only models learn from, as a view would read it about each entity of its team's whose keys it has."""
+    source, found = known.declaration, []
+    for entity in dict.fromkeys(one.view.entity for one in about if one.team_id == known.team_id):
+        keys = [key.name for key in entity.keys]
+        values = [name for name, dtype in source.types.items() if name not in keys and dtype != "time"]
+        if values and all(source.types.get(key.name) == key.dtype for key in entity.keys):
+            found.append(FeatureView("observed", entity, source, features=values[:1]))
+    return found
+
+
+def _pushed_is_clean(within: Purging, known: PushedSource, views: Sequence[FeatureView]) -> bool:
     """Rewrites the files that hold events of erased entities, and removes those; whether none is left, in the database neither."""
-    views = [one.view for one in versions if one.view.source == known.declaration]
     forget_flushed(within.database, known)
     with within.database.read() as snapshot:
         now = pushed_store.find_source(snapshot, known.declaration.name)
@@ -140,14 +175,20 @@ def _pushed_is_clean(within: Purging, known: PushedSource, versions: Sequence[Ap
     if tables.version(name) is None:
         return not is_waiting
     contents = tables.contents(name)
-    added, gone = [], []
+    added, gone, is_seen = [], [], False
     for file in contents.files:
         kept = scrubbed(pl.read_parquet(file.uri, hive_partitioning=False, storage_options=dict(contents.options) or None), views)
         if kept is not None:
             gone.append(file)
-            added += [tables.writer(name).write_one(kept, {})] if kept.height else []
+            added += [tables.writer(name).write_one(kept.rows, {})] if kept.rows.height else []
+            is_seen = is_seen or kept.is_seen
+    source = known.declaration.name
+    if is_seen:
+        within.database.write(lambda tx: pushed_store.note_rewriting(tx, source, is_done=False))
     if gone:
         tables.exchange(name, TableChange(base=contents.version, added=added, gone=gone, note=""))
+    # Also where a call that was killed has begun it: what was read meanwhile is read anew.
+    within.database.write(lambda tx: pushed_store.note_rewriting(tx, source, is_done=True))
     return _is_swept(tables, name, UNFINISHED_HOURS) and not gone and not is_waiting
 
 

@@ -8,20 +8,22 @@ import logging
 from collections.abc import Sequence
 
 import msgspec
+import polars as pl
 from msgspec.structs import replace
 
 from modelyard.access.domain import SYSTEM, Principal, Role
 from modelyard.access.service import require
 from modelyard.core.clock import Instant, ReplayClock, iso
 from modelyard.core.digests import digest_bytes, digest_of
-from modelyard.core.errors import Conflict, ModelyardError, Overloaded
+from modelyard.core.errors import Conflict, Corrupted, ModelyardError, Overloaded
 from modelyard.features import store
 from modelyard.features.domain import AppliedView, Materialization, Push, Pushed, PushedSource, Value
 from modelyard.features.domain.sources import PUSH_NUMBER
 from modelyard.features.materialization import carry_out, find_mark
-from modelyard.features.service.bringing import PATIENCE_S, alone, brought_by, heed_erasures, planned_of
+from modelyard.features.service.bringing import alone, brought_by, heed_erasures, planned_of
 from modelyard.features.service.pushed_sources import get_pushed_source
 from modelyard.features.sources.events import columns_of, frame_of, packed
+from modelyard.features.sources.opened import read_anew
 from modelyard.features.sources.pushed import table_of
 from modelyard.features.store import pushed as pushed_store
 from modelyard.features.store.pushed import KeptPush, Packed
@@ -39,6 +41,8 @@ FLUSHED_PUSHES, FLUSHED_EVENTS = 5_000, 100_000
 """What one flush brings into the table, about."""
 FORGOTTEN_PUSHES, FORGOTTEN_EVENTS, FORGOTTEN_KEYS = 250, 4_000, 500
 TIDY_EVERY = 64
+PATIENCE_S = 10.0
+"""How long a push waits to be shown: those that wait together hold the threads by which the server answers anything."""
 LOG = logging.getLogger("modelyard.features")
 
 
@@ -158,11 +162,27 @@ def _flush_some(within: Flushing, name: str) -> int:
         return 0  # another worker has flushed them meanwhile
     frame = frame_of(known.declaration, ((one.number, one.pushed_at, one.content) for one in kept))
     version = within.tables.append(table_of(name), frame, key=f"{name}/{kept[-1].number}/{kept[-1].digest}", counted=[PUSH_NUMBER])
+    _check_no_others(within.tables, known, kept[-1].number, frame.height)
     brought = _brought(within, views)
     database.write(lambda tx: _note_flushed(tx, Flush(source=known, pushes=kept, events=frame.height, version=version), brought))
     forget_flushed(database, known)
     _tidy(within.tables, table_of(name), version)
     return frame.height
+
+
+def _check_no_others(tables: Tables, known: PushedSource, upto: int, events: int) -> None:
+    """Raises Corrupted where the table holds more under the numbers of these pushes than their events.
+
+    So it does once the database, but not the tables, was set back: the numbers were given before.
+    """
+    name, number = table_of(known.declaration.name), pl.col(PUSH_NUMBER)
+    these = number.is_between(known.flushed_pushes, upto, closed="right")
+    found = read_anew(lambda: int(tables.scan(name).filter(these).select(pl.len()).collect().item()))
+    if found > events:
+        raise Corrupted(
+            f"the table {name} holds {found - events} events that the database does not know, from push {known.flushed_pushes + 1} on",
+            hint="the database was restored and the tables were not: restore the tables of the same moment",
+        )
 
 
 def forget_flushed(database: Database, known: PushedSource) -> None:

@@ -42,12 +42,12 @@ class OpenPushed:
 
     @property
     def state(self) -> Hashable:
-        """The digest of all pushes: flushing changes nothing in it."""
+        """The digest of all pushes: flushing changes nothing in it, an erasure that changes what is read does."""
         return self.place, self.digest(), self.after
 
     def digest(self) -> Digest:
         """The digest of all pushes in their order, each with its creation time."""
-        return store.NOTHING if self.known is None else self.known.digest
+        return store.NOTHING if self.known is None else self.known.content(self.known.digest)
 
     def schema(self) -> Mapping[str, pl.DataType]:
         """The declared columns."""
@@ -74,10 +74,11 @@ class OpenPushed:
 
     def rest(self, digest: Digest, rows: int, said: Callable[[Digest], Digest]) -> "OpenPushed | None":
         """The events that followed when there were `rows`, whose digest is said as `digest`; `None` where there never were these."""
-        if self.known is None:
+        known = self.known
+        if known is None:
             return None
         with self.where.database.read() as snapshot:
-            place = store.find_place(snapshot, self.known, digest, said)
+            place = store.find_place(snapshot, known, digest, lambda one: said(known.content(one)))
         return None if place is None else replace(self, after=place, before_rows=rows)
 
     def remember(self) -> None:
@@ -134,7 +135,7 @@ def open_pushed(source: Push) -> OpenPushed:
             raise declared_otherwise(known, source)
         with _lock:
             found = _kept.get(slot)
-        if found is not None and found.known is not None and found.where is where and found.digest() == known.digest:
+        if found is not None and found.known is not None and found.where is where and found.digest() == known.content(known.digest):
             return found
         waiting = waiting_rows(snapshot, known)
     made = OpenPushed(source.place, source, known, waiting, where)

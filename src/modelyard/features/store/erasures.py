@@ -23,23 +23,31 @@ ERASURES = sa.Table(
     sa.Column("erased_at", sa.BigInteger, nullable=False),
     sa.Column("document", sa.LargeBinary, nullable=False),
     sa.Column("removed_at", sa.BigInteger),
+    sa.Column("others", sa.String),
 )
 
-_TOMBSTONES = sa.select(
-    ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret, sa.func.max(ERASURES.c.erased_at).label("erased_at")
-).group_by(ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret)
+_TOLD_BY = (ERASURES.c.entity, ERASURES.c.mark, ERASURES.c.secret, ERASURES.c.others)
+_LAST = sa.func.max(ERASURES.c.erased_at).label("erased_at")
+# In one order: digests of what is left out are made of it.
+_TOMBSTONES = sa.select(*_TOLD_BY, _LAST).group_by(*_TOLD_BY).order_by(*_TOLD_BY)
 
 
 def put_erasure(tx: Transaction, erasure: Erasure, team: TeamId, tombstones: Sequence[Tombstone]) -> None:
     """Keeps an erasure, and the marks by which its rows are known: one for each form that the key has had."""
     common = {"id": erasure.id, "team_id": team, "document": msgspec.json.encode(erasure)}
-    upsert(tx, ERASURES, [msgspec.structs.asdict(one) | common for one in tombstones], ["id", "mark"])
+    said = [{"others": msgspec.json.encode(one.others).decode() if one.others else None} for one in tombstones]
+    rows = [msgspec.structs.asdict(one) | others | common for one, others in zip(tombstones, said, strict=True)]
+    upsert(tx, ERASURES, rows, ["id", "mark"])
 
 
 def list_tombstones(snapshot: Snapshot) -> list[Tombstone]:
-    """What is not read any more: each mark once, with its last erasure."""
+    """What is not read any more: each mark once for whom it means, with its last erasure."""
     rows = snapshot.connection.execute(_TOMBSTONES)
-    return [Tombstone(row.entity, row.mark, row.secret, Instant(row.erased_at)) for row in rows]
+    return [Tombstone(row.entity, row.mark, row.secret, Instant(row.erased_at), _others(row.others)) for row in rows]
+
+
+def _others(said: str | None) -> tuple[tuple[str, ...], ...]:
+    return msgspec.json.decode(said, type=tuple[tuple[str, ...], ...]) if said else ()
 
 
 def list_erasures(snapshot: Snapshot, *, is_pending: bool = False) -> list[tuple[Erasure, TeamId]]:

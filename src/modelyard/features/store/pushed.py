@@ -28,6 +28,7 @@ SOURCES = sa.Table(
     sa.Column("flushed_events", sa.BigInteger, nullable=False),
     sa.Column("flushed_until", sa.BigInteger, nullable=False),
     sa.Column("flushed_digest", sa.String, nullable=False),
+    sa.Column("rewritten", sa.BigInteger),
 )
 
 PUSHES = sa.Table(
@@ -194,6 +195,12 @@ def note_head(tx: Transaction, known: PushedSource) -> None:
         tx.connection.execute(sa.delete(HEADS).where(HEADS.c.source == name, HEADS.c.number <= oldest))
 
 
+def note_rewriting(tx: Transaction, name: str, *, is_done: bool) -> None:
+    """Notes that what views read of a source's flushed events is about to change, or has: nothing where that was noted before."""
+    count = sa.func.coalesce(SOURCES.c.rewritten, 0)
+    tx.connection.execute(sa.update(SOURCES).where(SOURCES.c.name == name, count % 2 == int(is_done)).values(rewritten=count + 1))
+
+
 def pushed_at(snapshot: Snapshot, name: str, number: int) -> Instant | None:
     """When a push that is kept here was made."""
     found = snapshot.connection.execute(sa.select(PUSHES.c.pushed_at).where(PUSHES.c.source == name, PUSHES.c.number == number)).scalar()
@@ -267,4 +274,5 @@ def _source(row: sa.Row[tuple[object, ...]]) -> PushedSource:
         flushed_events=row.flushed_events,
         flushed_until=Instant(row.flushed_until),
         flushed_digest=Digest(row.flushed_digest),
+        rewritten=row.rewritten or 0,
     )
