@@ -65,7 +65,10 @@ def _local(path: str, root: Path, ending: str) -> Files:
             return (SourceFile(path, found.st_size, found.st_mtime_ns),)
         path = os.path.join(path, "**", f"*{ending}")  # noqa: PTH118
     paths = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - an absolute pattern
-    stats = [(one, Path(one).stat()) for one in paths]
+    try:
+        stats = [(one, Path(one).stat()) for one in paths]
+    except OSError as error:  # a link that leads nowhere, or a file that went meanwhile
+        raise SourceUnreadable(f"{error.filename} cannot be read: {error.strerror}", hint="mend the link, or take it away") from error
     return tuple(SourceFile(one, found.st_size, found.st_mtime_ns) for one, found in stats)
 
 
