@@ -115,6 +115,12 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": ["median"]}, windows=["1h"]), "'median' is not known"),
     (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": []}, windows=["1h"]), "nothing is computed"),
     (lambda: Aggregate("x", ["p0"]), "'p0' is not known"),
+    (
+        lambda: FeatureView("v", AIRPORT, SOURCE, features=["x"], description="x" * 2001),
+        "description of view v is .* 2,001 char",
+    ),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, features=["x"], owner=5), "the owner of view v is int"),  # type: ignore[arg-type]
+    (lambda: Entity("a", description="x\0"), "the description of entity a"),
     (lambda: Entity("a b"), "'a b' is no name for an entity"),
     (lambda: Aggregate("x", ["mean", "mean"]), "stands twice"),
     (lambda: Aggregate("x", "mean", dtype="string"), "has no mean"),

@@ -1,5 +1,6 @@
 """What a source may turn into: each is refused in words that tell what was got and expected, offline and online, and changes nothing."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -194,3 +195,12 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, target: str) -> None
     for path in ("*.parquet", "weather.parquet", "."):
         with pytest.raises(SourceUnreadable, match=r"weather\.parquet"):
             service.resolved_view(replace(SALES, source=Parquet(path, "at", "seen")), tmp_path)
+
+
+def test_what_is_no_regular_file_is_named_and_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.parquet")
+    (tmp_path / "folder.parquet").mkdir()
+    for path in ("pipe.parquet", "p*.parquet", "f*.parquet", "/dev/zero"):
+        for source in (Parquet(path, "at", "seen"), Csv(path, "at", "seen")):
+            with pytest.raises(SourceUnreadable, match="is no regular file"):
+                service.resolved_view(replace(SALES, source=source), tmp_path)

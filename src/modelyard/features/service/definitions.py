@@ -188,8 +188,8 @@ def get_view(snapshot: Snapshot, principal: Principal, view: str, digest: Digest
     found = store.find_view(snapshot, view, digest)
     if found is None or not principal.may(Role.VIEWER, found.team_id):
         known = [one.view.name for one in store.list_views(snapshot) if principal.may(Role.VIEWER, one.team_id)]
-        what = f"no feature view {view!r}" if digest is None else f"no version {digest} of a feature view {view!r}"
-        raise ViewNotFound(f"there is {what}", hint=nearest(view, known))
+        what = "no feature view" if digest is None else f"no version {digest[:80]} of a feature view"
+        raise ViewNotFound(f"there is {what} {view[:80]!r}", hint=nearest(view, known))
     return found
 
 
