@@ -11,6 +11,7 @@ import pytest
 
 import modelyard
 from modelyard.cli.projects import declarations
+from modelyard.core.errors import ModelyardError
 from modelyard.delivery.sources import LOCK, MOST_FILE_BYTES, source_archive, unpack_source
 
 COUNTED = "COUNTED"
@@ -60,6 +61,25 @@ def names(folder: Path) -> list[str]:
 
 def test_a_second_look_at_the_same_project_starts_no_child(project: Path, children: Children) -> None:
     assert [names(project), names(project), children()] == [["late"], ["late"], 1]
+
+
+@pytest.mark.usefixtures("children")
+def test_a_declaration_that_breaks_a_rule_is_told_by_its_own_error_and_line(project: Path) -> None:
+    (project / "models.py").write_text(MODELS.replace('ttl="3h"', 'ttl="-3h"'))
+    with pytest.raises(ModelyardError) as refused:
+        names(project)
+    told = refused.value
+    assert (told.code, "Traceback" in told.message) == ("invalid_declaration", False)
+    assert told.message.startswith("models.py, line 9: ttl of view weather: '-3h' is no duration")
+
+
+def test_a_view_that_no_model_reads_is_named_at_every_look(project: Path, children: Children, capsys: pytest.CaptureFixture[str]) -> None:
+    idle = 'waves = FeatureView("waves", Entity("port"), Parquet("waves.parquet", timestamp="at"), features=["height"])\n'
+    (project / "models.py").write_text(MODELS + idle)
+    for _ in range(2):
+        assert names(project) == ["late"]
+        assert "no model has it among its features: waves\n" in capsys.readouterr().err
+    assert children() == 1
 
 
 @pytest.mark.parametrize("changed", [LOCK, "models.py"])

@@ -141,3 +141,24 @@ def test_a_file_of_labels_that_names_no_prediction_is_refused(yard: Yard, applie
     said = yard("log", "labels", "nothing", "rows.parquet", "--value", "late")
     assert said.code == 1
     assert "no column 'id'" in said.err
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (pl.Series([b"x"]), "'at' is Binary, which events do not have"),
+        (pl.Series([{"a": 1}]), "'at' is Struct"),
+        (pl.Series([2**31 - 1], dtype=pl.Int32).cast(pl.Date), "2147483647 days since 1970, outside of the years 1 to 9999"),
+        (pl.Series([2**62]).cast(pl.Datetime("us")), "4611686018427387904 us since 1970"),
+    ],
+)
+def test_what_events_have_no_form_for_is_not_pushed(tmp_path: Path, column: pl.Series, words: str) -> None:
+    column.alias("at").to_frame().write_parquet(tmp_path / "events.parquet")
+    with pytest.raises(InvalidInput, match=words):
+        features_commands.push("clicks", tmp_path / "events.parquet")
+
+
+def test_numbers_that_become_nulls_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pl.DataFrame({"amount": [1.0, float("nan"), float("inf"), None], "item": [1, 2, 3, 4]})
+    features_commands._check_pushable(frame, Path("events.parquet"))
+    assert capsys.readouterr().err.startswith("2 numbers of events.parquet are NaN or infinite")

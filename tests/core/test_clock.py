@@ -65,6 +65,7 @@ ASKS_THE_MACHINE = {"time.time", "time.time_ns", "datetime.now", "datetime.utcno
 MAY_ASK = {
     "server/worker.py": "when a turn began, for its trace",
     "cli/accounts.py": "which of the tokens listed have expired, at the caller's own machine",
+    "cli/catalogue.py": "how old a view's newest event is, where the server's clock cannot be told from its answer",
     "server/logs.py": "when a line was logged",
     "sdk/tracking/run.py": "when a value was logged, at the training's own machine",
 }

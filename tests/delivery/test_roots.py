@@ -61,6 +61,12 @@ def test_no_path_or_link_leads_out_of_the_named_folders(database: Database, data
         declare_model(database, CONTRIBUTOR, bound_to(data), declared(data, flights=path))
 
 
+def test_a_link_to_itself_is_no_file(database: Database, data: Path) -> None:
+    (data / "loop.parquet").symlink_to("loop.parquet")
+    with pytest.raises(SourceUnreadable, match=r"loop\.parquet cannot be read"):
+        declare_model(database, CONTRIBUTOR, bound_to(data), declared(data, weather="loop.parquet"))
+
+
 def test_a_root_that_leads_elsewhere_is_refused_and_a_linked_one_that_is_named_is_not(database: Database, data: Path) -> None:
     with pytest.raises(SourceOutside):
         declare_model(database, CONTRIBUTOR, bound_to(data), declared(data.parent, weather=WEATHER))

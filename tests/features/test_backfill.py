@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, NotAllowed, Principal, PrincipalId, Role
-from modelyard.core.clock import instant
+from modelyard.core.clock import Instant, instant
 from modelyard.core.errors import InvalidInput
 from modelyard.features import service
 from modelyard.features.domain import Backfill, FeatureSet, FeatureView, NewBackfill, SourceUnreadable, ViewReader
@@ -128,6 +128,11 @@ def test_an_empty_range_and_who_may_not_change_nothing(brought: Database, online
     before = held(brought, online)
     with pytest.raises(InvalidInput, match="until before"):
         backfilled(brought, online, "weather", at(4), at(4))
+    for wanted in (NewBackfill(since=Instant(-(2**70))), NewBackfill(since=Instant(0), until=Instant(2**63))):
+        with pytest.raises(InvalidInput, match="outside of the years 1 to 9999"):
+            service.backfill(brought, online, SYSTEM, "weather", wanted)
+    with pytest.raises(InvalidInput, match="outside of the years 1 to 9999"):
+        service.materialize(brought, online, SYSTEM, ["weather"], Instant(-(2**63)))
     viewer = Principal(id=PrincipalId("usr_v"), name="v", kind="person", roles={DEFAULT_TEAM: Role.VIEWER})
     with pytest.raises(NotAllowed):
         service.backfill(brought, online, viewer, "weather", NewBackfill(since=instant(at(0))))

@@ -98,6 +98,14 @@ def test_an_unknown_feature_is_answered_with_the_nearest_name() -> None:
     assert caught.value.hint == "did you mean dep_delay_mean_1h?"
 
 
+@pytest.mark.parametrize("function", ["p0", "p100", "p99.9999", "p-5"])
+def test_a_percentile_that_is_none_is_answered_with_where_they_lie(function: str) -> None:
+    with pytest.raises(InvalidDeclaration, match=function) as caught:
+        Aggregate("x", function)
+    assert "between p0.001 and p99.999, with at most three decimals" in caught.value.hint
+    assert Aggregate("x", ["p0.001", "p99.999"]).functions == ("p0.001", "p99.999")
+
+
 SOURCE = Parquet("d.parquet", timestamp="at")
 WRONG: list[tuple[Any, str]] = [
     (lambda: FeatureView("v", AIRPORT, SOURCE), "either features or aggregate"),
@@ -107,6 +115,13 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": ["median"]}, windows=["1h"]), "'median' is not known"),
     (lambda: FeatureView("v", AIRPORT, SOURCE, aggregate={"x": []}, windows=["1h"]), "nothing is computed"),
     (lambda: Aggregate("x", ["p0"]), "'p0' is not known"),
+    (
+        lambda: FeatureView("v", AIRPORT, SOURCE, features=["x"], description="x" * 2001),
+        "description of view v is .* 2,001 char",
+    ),
+    (lambda: FeatureView("v", AIRPORT, SOURCE, features=["x"], owner=5), "the owner of view v is int"),  # type: ignore[arg-type]
+    (lambda: Entity("a", description="x\0"), "the description of entity a"),
+    (lambda: Entity("a b"), "'a b' is no name for an entity"),
     (lambda: Aggregate("x", ["mean", "mean"]), "stands twice"),
     (lambda: Aggregate("x", "mean", dtype="string"), "has no mean"),
     (lambda: Aggregate("x", "mean", where="y =="), "cannot be read at '='"),

@@ -289,6 +289,9 @@ def test_the_record_names_no_key_and_only_who_approves_for_every_team_may_erase(
     ("body", "error"),
     [
         (replace(WHO, why=" "), InvalidInput),
+        (replace(WHO, why="x" * 2001), InvalidInput),
+        (replace(WHO, why="asked\x00for"), InvalidInput),
+        (replace(WHO, keys={"bank": "x" * 4097, "account": 7}), InvalidInput),
         (replace(WHO, entity="holdr"), EntityNotFound),
         (replace(WHO, keys={"bank": "north"}), InvalidInput),
         (replace(WHO, keys={"bank": "north", "account": "seven"}), InvalidInput),
@@ -298,6 +301,8 @@ def test_the_record_names_no_key_and_only_who_approves_for_every_team_may_erase(
 def test_an_erasure_of_nobody_is_refused(database: Database, online: LmdbStore, body: NewErasure, error: type[Exception]) -> None:
     with pytest.raises(error):
         service.erase_entity(database, online, SYSTEM, body)
+    with database.read() as snapshot:
+        assert service.list_erasures(snapshot, SYSTEM) == []
 
 
 def test_under_another_secret_nothing_is_read(database: Database, online: LmdbStore, applied: FeatureSet, tmp_path: Path) -> None:

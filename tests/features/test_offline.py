@@ -69,6 +69,12 @@ def test_instants_may_be_in_any_zone_and_those_without_one_are_utc(roots: Roots,
         (labels(), "asked", "no column 'asked'"),
         (labels(), "flight", "not a time"),
         (labels(ask=[at(1), None, None, at(2)]), "ask", "2 label rows have no instant"),
+        (
+            labels(ask=pl.Series([0, 2**62, 0, 0]).cast(pl.Datetime("us"))),
+            "ask",
+            "1 label rows lie outside .* 4611686018427387904 us",
+        ),
+        (labels(ask=pl.Series([0, 0, 0, 2**31 - 1], dtype=pl.Int32).cast(pl.Date)), "ask", "such as at 2147483647 days since 1970"),
         (labels(sky=["a"] * 4), "ask", "'sky' already"),
     ],
 )

@@ -1,5 +1,6 @@
 """What a source may turn into: each is refused in words that tell what was got and expected, offline and online, and changes nothing."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from modelyard.access.domain import SYSTEM
 from modelyard.core.clock import FixedClock, instant
@@ -185,3 +187,20 @@ def test_hostile_names_of_columns_are_names_and_nothing_more(tmp_path: Path) -> 
 def test_a_name_that_would_stand_for_other_columns_is_refused(name: str) -> None:
     with pytest.raises(InvalidDeclaration, match="cannot name a feature"):
         FeatureView("v", SHOP, Parquet("x.parquet", "at"), features=[name])
+
+
+@pytest.mark.parametrize("target", ["weather.parquet", "gone"])
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, target: str) -> None:
+    (tmp_path / "weather.parquet").symlink_to(target)
+    for path in ("*.parquet", "weather.parquet", "."):
+        with pytest.raises(SourceUnreadable, match=r"weather\.parquet"):
+            service.resolved_view(replace(SALES, source=Parquet(path, "at", "seen")), tmp_path)
+
+
+def test_what_is_no_regular_file_is_named_and_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.parquet")
+    (tmp_path / "folder.parquet").mkdir()
+    for path in ("pipe.parquet", "p*.parquet", "f*.parquet", "/dev/zero"):
+        for source in (Parquet(path, "at", "seen"), Csv(path, "at", "seen")):
+            with pytest.raises(SourceUnreadable, match="is no regular file"):
+                service.resolved_view(replace(SALES, source=source), tmp_path)

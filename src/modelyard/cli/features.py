@@ -12,11 +12,13 @@ from cyclopts import Parameter
 
 from modelyard.cli.connection import connected
 from modelyard.cli.labels import read_table
-from modelyard.cli.output import Json, console, plain, print_json, print_table
+from modelyard.cli.output import Json, console, plain, print_json, print_table, tell
 from modelyard.core.digests import digest_bytes
 from modelyard.core.errors import InvalidInput
 from modelyard.core.names import nearest
 from modelyard.features.domain import DType, FeatureSet, Key, OnlineValues, Pushed
+from modelyard.features.domain.types import find_dtype
+from modelyard.features.soundness import outside_of_years
 from modelyard.sdk.client import Client
 from modelyard.sdk.transport import API
 
@@ -106,6 +108,7 @@ def push(source: str, file: Path, /, *, json: Json = False) -> int:
     frame = read_table(file)
     if frame.is_empty():
         raise InvalidInput(f"{file} has no rows", hint="is it the right file?")
+    _check_pushable(frame, file)
     pushes: list[Pushed] = []
     size = max(1, min(PUSHED_AT_ONCE, PUSHED_BYTES * frame.height // max(int(frame.estimated_size()), 1)))
     with connected() as client:
@@ -123,6 +126,26 @@ def push(source: str, file: Path, /, *, json: Json = False) -> int:
     for one in (one for one in pushes if not one.is_online):
         console().print(f"[yellow]push {one.number} is durable and not online yet: {plain(one.why)}[/]")
     return 0
+
+
+def _check_pushable(frame: pl.DataFrame, file: Path) -> None:
+    """Says how many numbers JSON has no form for. Raises InvalidInput for a type or a time that events do not have."""
+    for name, dtype in frame.schema.items():
+        if isinstance(dtype, pl.Datetime | pl.Date):
+            is_outside, value, unit = outside_of_years(name, dtype)
+            outside = frame.select(value.filter(is_outside)).to_series()
+            if outside.len():
+                said = f"{file}: {name!r} holds an instant of {outside[0]} {unit} since 1970, outside of the years 1 to 9999"
+                raise InvalidInput(said, hint="mend the file; nothing was pushed")
+        elif find_dtype(dtype) is None and dtype != pl.Null:
+            raise InvalidInput(
+                f"{file}: {name!r} is {dtype}, which events do not have",
+                hint="cast it to a text, number, flag or time; nothing was pushed",
+            )
+    floats = frame.select(pl.selectors.float())
+    lost = sum(floats[name].is_finite().not_().sum() for name in floats.columns)
+    if lost:
+        tell(f"{lost:,} numbers of {file} are NaN or infinite, which JSON does not know: they are pushed as nulls")
 
 
 def _events(frame: pl.DataFrame) -> list[dict[str, object]]:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,20 +11,25 @@ import msgspec
 from modelyard.cli.connection import connected
 from modelyard.cli.output import Json, console, plain, print_json, print_table, tell
 from modelyard.core.digests import digest_bytes, digest_of
+from modelyard.core.errors import ErrorBody, Kind
+from modelyard.core.names import listed
 from modelyard.core.settings import FILE, read_settings
 from modelyard.delivery.children import ChildLimits, ran
 from modelyard.delivery.declaration import AppliedModel, DeclaredModel, ModelDeclaration, ModelPlan
 from modelyard.delivery.sources import own_package, project_folder, source_archive
 from modelyard.sdk.client import Client
+from modelyard.sdk.transport import RemoteError
 
 DECLARE_TIMEOUT_S = 120.0
 CACHE = ".yard/declarations"
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """What the project's modules declare."""
+    """What the project's modules declare: models, and `idle` views, which no model reads; or the declaration that is refused."""
 
     models: tuple[ModelDeclaration, ...]
+    idle: tuple[str, ...]
+    refused: ErrorBody | None
 
 
 def plan(*, json: Json = False) -> int:
@@ -74,21 +79,35 @@ def _declared(client: Client, folder: Path) -> Iterator[DeclaredModel]:
 
 
 def declarations(folder: Path, archive: bytes) -> tuple[ModelDeclaration, ...]:
-    """The project's declarations, from the cache where its source and Modelyard's are the same, else from a process in its environment."""
+    """The project's declarations, from the cache where its source and Modelyard's are the same, else from a process in its environment.
+
+    Says which views no model reads. Raises a declaration's own error, with its line, where it breaks a rule.
+    """
     interpreter = _interpreter(folder)
     modules = read_settings(folder / FILE, os.environ, {}).project.models
     key = digest_of([digest_bytes(archive), digest_bytes(own_package()), interpreter, list(modules)])
     cached = folder / CACHE / f"{key[7:31]}.json"
+    found = None
     with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(cached.read_bytes(), type=Declared).models
+        found = msgspec.json.decode(cached.read_bytes(), type=Declared)
+    if found is None:
+        content = _asked(folder, interpreter, modules)
+        found = msgspec.json.decode(content, type=Declared)
+        if found.refused is not None:
+            raise RemoteError(found.refused, found.refused.kind or Kind.INVALID)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        cached.write_bytes(content)
+    if found.idle:
+        tell(f"not applied, as no model has it among its features: {listed(found.idle)}")
+    return found.models
+
+
+def _asked(folder: Path, interpreter: str, modules: Sequence[str]) -> bytes:
+    """What a process in the project's environment says that the modules declare."""
     own = str(Path(__file__).parents[2])
     words = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")} | {"PYTHONPATH": own}
     job = {"type": "declare", "modules": modules}
-    found = ran(interpreter, words, job, folder, ChildLimits(timeout_s=DECLARE_TIMEOUT_S, beat=lambda: None))
-    models = msgspec.json.decode(found, type=Declared).models
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    cached.write_bytes(found)
-    return models
+    return ran(interpreter, words, job, folder, ChildLimits(timeout_s=DECLARE_TIMEOUT_S, beat=lambda: None))
 
 
 def _interpreter(folder: Path) -> str:

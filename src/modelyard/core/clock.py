@@ -112,6 +112,19 @@ def moment(at: Instant) -> datetime:
     return EPOCH + timedelta(microseconds=min(max(at, _FIRST), _LAST))
 
 
+def checked_instant(at: int, what: str) -> Instant:
+    """`at` where it lies in the years 1 to 9999. Raises InvalidInput, in which `what` names it.
+
+    >>> checked_instant(1_000_000, "upto_at")
+    1000000
+    """
+    if not _FIRST <= at <= _LAST:
+        raise InvalidInput(
+            f"{what} is {str(at)[:40]} us since 1970, outside of the years 1 to 9999", hint="give microseconds since 1970 in UTC"
+        )
+    return Instant(at)
+
+
 def iso(at: Instant) -> str:
     """`at` in ISO 8601 with microseconds only where there are any.
 

@@ -17,7 +17,7 @@ def checked_name(text: str, what: str) -> str:
     """
     if not NAME.fullmatch(text) or ".." in text:
         raise InvalidInput(
-            f"{text[:60]!r} is no name for a {what}",
+            f"{text[:60]!r} is no name for {'an' if what[0] in 'aeiou' else 'a'} {what}",
             hint="begin with a letter, then use letters, digits, '_', '.' or '-', at most 120 characters",
         )
     return text

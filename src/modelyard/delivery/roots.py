@@ -1,5 +1,6 @@
 """What a declaration may have the server read: sources lie below folders or addresses that an admin named. Owns that bound alone."""
 
+import os
 from pathlib import Path
 
 from modelyard.access.domain import EVERY_TEAM, LOCAL_COMMANDS, Principal, Role
@@ -98,4 +99,5 @@ def _leads_below(path: str, address: str) -> bool:
 
 
 def _is_below(path: Path, allowed: tuple[Path, ...]) -> bool:
-    return any(path.resolve().is_relative_to(root) for root in allowed)
+    real = Path(os.path.realpath(path))  # `resolve` raises for a link to itself, before Python 3.13
+    return any(real.is_relative_to(root) for root in allowed)

@@ -22,6 +22,7 @@ from modelyard.features.join import Ints, Questions, values_at
 from modelyard.features.on_demand import on_demand_columns
 from modelyard.features.profile import profiled
 from modelyard.features.rows import instant_expression, key_expressions, row_count
+from modelyard.features.soundness import outside_of_years
 from modelyard.features.stored import Histories, width
 from modelyard.storage.rows import digest_frame
 from modelyard.storage.tables import Tables
@@ -92,7 +93,7 @@ def offline_values(  # noqa: PLR0913 - the last says where large sources are lai
 def instants_of(frame: pl.DataFrame, column: str) -> Ints:
     """A column of times as microseconds since 1970; those without a zone are UTC. Raises BadLabels."""
     if column not in frame.columns:
-        raise BadLabels(f"the label rows have no column {column!r}", hint=nearest(column, frame.columns))
+        raise BadLabels(f"the label rows have no column {column[:80]!r}", hint=nearest(column, frame.columns))
     dtype = frame.schema[column]
     if not isinstance(dtype, pl.Datetime | pl.Date):
         raise BadLabels(
@@ -102,6 +103,13 @@ def instants_of(frame: pl.DataFrame, column: str) -> Ints:
     if missing:
         raise BadLabels(
             f"{missing} label rows have no instant in {column!r}", hint="a feature has a value only at an instant: drop these rows"
+        )
+    is_outside, value, unit = outside_of_years(column, dtype)
+    outside = frame.lazy().select(value.filter(is_outside)).collect().to_series()
+    if outside.len():
+        raise BadLabels(
+            f"{outside.len()} label rows lie outside of the years 1 to 9999 by {column!r}, such as at {outside[0]} {unit} since 1970",
+            hint="mend these rows, or drop them",
         )
     return frame.select(instant_expression(column, frame.schema)).to_series().to_numpy().astype(np.int64)
 

@@ -64,13 +64,16 @@ def check_values(view: FeatureView, files: OpenSource) -> None:
             _sound.popitem(last=False)
 
 
+def outside_of_years(name: str, dtype: pl.DataType) -> tuple[pl.Expr, pl.Expr, str]:
+    """Where a column of times lies outside of the years 1 to 9999, its times as whole numbers, which have no other form, and their unit."""
+    unit, day = (dtype.time_unit, _A_DAY[dtype.time_unit]) if isinstance(dtype, pl.Datetime) else ("days", 1)
+    value = pl.col(name).to_physical().cast(pl.Int64)
+    return ~value.is_between(max(FIRST_DAY * day, -(2**63)), min((LAST_DAY + 1) * day - 1, 2**63 - 1)), value, unit
+
+
 def _checks(view: FeatureView, schema: Mapping[str, pl.DataType]) -> Iterator[_Check]:
     for name in view.source.times:
-        dtype = schema[name]
-        # Whole numbers of the unit: what lies beyond the years has no other form.
-        unit, day = (dtype.time_unit, _A_DAY[dtype.time_unit]) if isinstance(dtype, pl.Datetime) else ("days", 1)
-        value = pl.col(name).to_physical().cast(pl.Int64)
-        is_bad = ~value.is_between(max(FIRST_DAY * day, -(2**63)), min((LAST_DAY + 1) * day - 1, 2**63 - 1))
+        is_bad, value, unit = outside_of_years(name, schema[name])
         yield _Check(is_bad, value, f"{name!r} holds an instant of", f"{unit} since 1970, outside of the years 1 to 9999")
     for name in dict.fromkeys([*(key.name for key in view.entity.keys), *view.source_columns]):
         if schema[name] == pl.UInt64:

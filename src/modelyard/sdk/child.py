@@ -19,7 +19,7 @@ from modelyard.core.errors import ErrorBody, ModelyardError
 from modelyard.core.processes import die_with_parent
 from modelyard.delivery.declaration import InvalidModel, ModelDeclaration
 from modelyard.delivery.search_space import Reports
-from modelyard.features.domain import OnDemand
+from modelyard.features.domain import FeatureView, OnDemand
 from modelyard.features.parity import proved
 from modelyard.registry.domain import Format, Signature
 from modelyard.registry.formats import save
@@ -50,9 +50,11 @@ class TrainJob(msgspec.Struct, frozen=True, kw_only=True, tag="train"):
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
-    """The models that a project declares, by name."""
+    """The models that a project declares, by name, and its views that none of them reads; or why a declaration is refused."""
 
-    models: tuple[ModelDeclaration, ...]
+    models: tuple[ModelDeclaration, ...] = ()
+    idle: tuple[str, ...] = ()
+    refused: ErrorBody | None = None
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,19 +72,41 @@ class ChildFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def declared(job: DeclareJob) -> Declared:
-    """The declarations in the project's modules, their on-demand functions proved. Raises InvalidModel where two bear one name."""
+    """The declarations in the project's modules, their on-demand functions proved, or the first that breaks a rule, with its line."""
+    try:
+        return _found(job)
+    except ModelyardError as error:
+        told = error.body()
+        return Declared(refused=msgspec.structs.replace(told, message=f"{_place(error)}{told.message}"))
+
+
+def _place(error: ModelyardError) -> str:
+    """The line of the project's own code that led to an error; empty where none did."""
+    own, project = Path(__file__).parents[1], Path.cwd()
+    places = [(Path(one.filename), one.lineno) for one in traceback.extract_tb(error.__traceback__)]
+    inside = [(path.relative_to(project), line) for path, line in places if path.is_relative_to(project) and not path.is_relative_to(own)]
+    told = [(path, line) for path, line in inside if "site-packages" not in path.parts]
+    return f"{told[-1][0]}, line {told[-1][1]}: " if told else ""
+
+
+def _found(job: DeclareJob) -> Declared:
+    """What the modules declare. Raises InvalidModel where two models bear one name."""
     found: dict[str, ModelDeclaration] = {}
+    views: set[str] = set()
     for name in job.modules:
         for value in vars(importlib.import_module(name)).values():
             function = getattr(value, ON_DEMAND, None)
             if isinstance(function, OnDemand):
                 proved(function, value)
+            if isinstance(value, FeatureView):
+                views.add(value.name)
             declaration = getattr(value, ATTRIBUTE, None)
             if isinstance(declaration, ModelDeclaration):
                 if found.get(declaration.name, declaration) != declaration:
                     raise InvalidModel(f"two models are called {declaration.name}", hint="give each a name of its own")
                 found[declaration.name] = declaration
-    return Declared(models=tuple(found[name] for name in sorted(found)))
+    read = {view.name for one in found.values() for view in one.views}
+    return Declared(models=tuple(found[name] for name in sorted(found)), idle=tuple(sorted(views - read)))
 
 
 def trained(job: TrainJob) -> Trained:

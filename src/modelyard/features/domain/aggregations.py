@@ -35,6 +35,13 @@ def percentile_of(function: str) -> float | None:
     return float(found[1]) / 100 if found and float(found[1]) else None
 
 
+def _meant(function: str) -> str:
+    """What a function that is not known may have been meant for."""
+    if re.fullmatch(r"p-?[\d.]+", function):
+        return "a percentile lies between p0.001 and p99.999, with at most three decimals; min and max are those at either end"
+    return nearest(function, (*FUNCTIONS, "p90"))
+
+
 class Aggregate(msgspec.Struct, frozen=True, omit_defaults=True):
     """A column of the source and what is computed of it over each window, of the rows where `where` holds.
 
@@ -67,9 +74,7 @@ class Aggregate(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidDeclaration(f"nothing is computed of {self.column!r}", hint=f"name functions: {', '.join(FUNCTIONS)}, p90")
         for function in self.functions:
             if function not in FUNCTIONS and (not isinstance(function, str) or percentile_of(function) is None):
-                raise InvalidDeclaration(
-                    f"the aggregation {str(function)[:60]!r} is not known", hint=nearest(str(function), (*FUNCTIONS, "p90"))
-                )
+                raise InvalidDeclaration(f"the aggregation {str(function)[:60]!r} is not known", hint=_meant(str(function)[:60]))
         without_twins(self.functions, f"the aggregations of {self.name}")
         if not isinstance(self.where, str):
             raise InvalidDeclaration(f"the condition of {self.name} is a text", hint="where=\"carrier = 'UA'\"")

@@ -11,6 +11,8 @@ from modelyard.core.names import checked_name
 from modelyard.features.domain.errors import InvalidDeclaration
 from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_us, known_us
 
+LONGEST_WORDS = 2000
+
 
 def named(text: Any, what: str) -> str:
     """`text` where it is a name. Raises InvalidDeclaration."""
@@ -22,6 +24,13 @@ def named(text: Any, what: str) -> str:
         return checked_name(text, what)
     except InvalidInput as error:
         raise InvalidDeclaration(error.message, hint=error.hint) from error
+
+
+def worded(text: Any, what: str) -> None:
+    """Raises InvalidDeclaration for words that are no text, or too many for the pages on which they stand."""
+    if not isinstance(text, str) or len(text) > LONGEST_WORDS or "\x00" in text:
+        got = f"a text of {len(text):,} characters" if isinstance(text, str) else type(text).__name__
+        raise InvalidDeclaration(f"{what} is {got}", hint=f"write a text of at most {LONGEST_WORDS} characters")
 
 
 def column_name(text: Any, what: str) -> str:
@@ -89,6 +98,7 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True):
     def __post_init__(self) -> None:
         """Brings the short forms into the one that is kept. Raises InvalidDeclaration."""
         named(self.name, "entity")
+        worded(self.description, f"the description of entity {self.name}")
         keys = self.keys or ({self.name: "string" if self.dtype is None else self.dtype})
         pairs = keys.items() if isinstance(keys, Mapping) else [(key.name, key.dtype) for key in keys]
         made = tuple(Key(column_name(name, "a key"), dtype_of(dtype, f"the key {name!r}")) for name, dtype in pairs)

@@ -12,7 +12,7 @@ from modelyard.core.digests import Digest, digest_of
 from modelyard.core.names import nearest
 from modelyard.features.domain.aggregations import Aggregate, Output, aggregates_of, online_error, outputs_of
 from modelyard.features.domain.conditions import columns_of
-from modelyard.features.domain.entities import Entity, Window, column_name, named, without_twins
+from modelyard.features.domain.entities import Entity, Window, column_name, named, without_twins, worded
 from modelyard.features.domain.errors import InvalidDeclaration, UnknownFeature
 from modelyard.features.domain.sources import Source
 from modelyard.features.domain.types import DType, DTypeLike, dtype_of, duration_text, duration_us, known_us
@@ -98,6 +98,8 @@ class FeatureView(msgspec.Struct, frozen=True, omit_defaults=True):
     def __post_init__(self) -> None:
         """Brings the short forms into the one that is kept, and checks them. Raises InvalidDeclaration."""
         named(self.name, "feature view")
+        for field in ("owner", "description"):
+            worded(getattr(self, field), f"the {field} of view {self.name}")
         if not isinstance(self.entity, Entity) or not isinstance(self.source, Source):
             raise InvalidDeclaration(
                 f"view {self.name} needs an Entity and a source", hint='FeatureView(name, entity, Parquet("...", ...))'

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelyard.access.domain import Principal, Role
-from modelyard.core.clock import Instant, iso
+from modelyard.core.clock import Instant, checked_instant, iso
 from modelyard.core.errors import InvalidInput
 from modelyard.features import store
 from modelyard.features.backfill import Wanted, refilled, refilling
@@ -29,13 +29,15 @@ def backfill(database: Database, online: OnlineStore, principal: Principal, view
     Materialization notices by itself where a source's past has changed; this is for a store that has
     lost keys, or whose values are doubted. It takes the version that stands and the older ones that something served reads, of these
     only what can be read. It may be repeated, and killed anywhere.
-    Raises ViewNotFound, SourceUnreadable, SourceDrifted, OnlineUnavailable, NotAllowed, and InvalidInput for a range that is empty.
+    Raises ViewNotFound, SourceUnreadable, SourceDrifted, OnlineUnavailable, NotAllowed, and InvalidInput for a range that is empty or
+    of no times.
     """
     with database.read() as snapshot:
         now = snapshot.now()
         standing = chosen_views(snapshot, principal, [view], Role.CONTRIBUTOR)
         older = store.list_older(snapshot, [view])
-    since, end = body.since, now if body.until is None else body.until
+    since = checked_instant(body.since, "since")
+    end = now if body.until is None else checked_instant(body.until, "until")
     if since >= end:
         raise InvalidInput(f"no event lies from {iso(since)} until before {iso(end)}", hint="give a `since` that lies before `until`")
     with contextlib.suppress(SourceUnreadable, SourceDrifted):  # of an older version; if it is the one that stands, it is told below

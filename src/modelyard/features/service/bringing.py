@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from modelyard.access.domain import DEFAULT_TEAM, SYSTEM, Principal, Role
 from modelyard.access.service import require
-from modelyard.core.clock import Instant, ReplayClock, iso
+from modelyard.core.clock import Instant, ReplayClock, checked_instant, iso
 from modelyard.core.digests import Digest
 from modelyard.core.errors import InvalidInput, ModelyardError, Overloaded
 from modelyard.core.names import nearest
@@ -159,6 +159,8 @@ def _due(database: Database) -> list[AppliedView]:
 def _materialized(
     database: Database, online: OnlineStore, principal: Principal, views: Sequence[str] | None, upto_at: Instant | None
 ) -> list[Materialization]:
+    if upto_at is not None:
+        checked_instant(upto_at, "upto_at")
     with database.read() as snapshot:
         now = snapshot.now()
         chosen = chosen_views(snapshot, principal, views, Role.CONTRIBUTOR)
@@ -237,7 +239,7 @@ def chosen_views(snapshot: Snapshot, principal: Principal, names: Sequence[str] 
     missing = sorted(set(names) - {one.view.name for one in found})
     if missing:
         known = [one.view.name for one in store.list_views(snapshot) if principal.may(Role.VIEWER, one.team_id)]
-        raise ViewNotFound(f"there is no feature view {missing[0]!r}", hint=nearest(missing[0], known))
+        raise ViewNotFound(f"there is no feature view {missing[0][:80]!r}", hint=nearest(missing[0], known))
     for one in found:
         require(principal, role, one.team_id)
     return found

@@ -188,8 +188,8 @@ def get_view(snapshot: Snapshot, principal: Principal, view: str, digest: Digest
     found = store.find_view(snapshot, view, digest)
     if found is None or not principal.may(Role.VIEWER, found.team_id):
         known = [one.view.name for one in store.list_views(snapshot) if principal.may(Role.VIEWER, one.team_id)]
-        what = f"no feature view {view!r}" if digest is None else f"no version {digest} of a feature view {view!r}"
-        raise ViewNotFound(f"there is {what}", hint=nearest(view, known))
+        what = "no feature view" if digest is None else f"no version {digest[:80]} of a feature view"
+        raise ViewNotFound(f"there is {what} {view[:80]!r}", hint=nearest(view, known))
     return found
 
 
@@ -219,8 +219,8 @@ def get_set(snapshot: Snapshot, principal: Principal, feature_set: str, digest: 
     found = store.find_set(snapshot, feature_set, digest)
     if found is None or not principal.may(Role.VIEWER, found.team_id):
         known = [one.set.name for one in store.list_sets(snapshot) if principal.may(Role.VIEWER, one.team_id)]
-        what = f"no feature set {feature_set!r}" if digest is None else f"no version {digest} of a feature set {feature_set!r}"
-        raise FeatureSetNotFound(f"there is {what}", hint=nearest(feature_set, known))
+        what = "no feature set" if digest is None else f"no version {digest[:80]} of a feature set"
+        raise FeatureSetNotFound(f"there is {what} {feature_set[:80]!r}", hint=nearest(feature_set, known))
     return found
 
 

@@ -13,6 +13,7 @@ from modelyard.core.ids import new_id
 from modelyard.core.names import listed, nearest
 from modelyard.features import store
 from modelyard.features.domain import AppliedView, Entity, EntityNotFound, Erasure, FeatureSet, NewErasure, Tombstone, Unreached
+from modelyard.features.domain.types import LONGEST_KEY_BYTES
 from modelyard.features.erased import ErasureKey, Tombstones, open_tombstones, opened_tombstones
 from modelyard.features.removal import remove_entity, remove_version
 from modelyard.features.service.bringing import PATIENCE_S, alone, heed_erasures
@@ -44,8 +45,7 @@ def erase_entity(database: Database, online: OnlineStore, principal: Principal, 
     Repeated, it erases what has come since; a call that was cut short is done over. Raises EntityNotFound, InvalidInput for a
     key that the entity cannot have, NotAllowed, Overloaded and OnlineUnavailable.
     """
-    if not body.why.strip():
-        raise InvalidInput("a reason is missing", hint="say why; it is recorded, so leave out whom it is about")
+    _check(body)
     tombstones = opened_tombstones()
     if tombstones is None:
         raise InvalidInput("this process keeps no erasures", hint="ask the server")
@@ -131,6 +131,20 @@ def personal_in(snapshot: Snapshot, feature_set: FeatureSet) -> tuple[str, ...]:
     return (*keys, *names)
 
 
+def _check(body: NewErasure) -> None:
+    """Raises InvalidInput for a reason that is none, or too long to be recorded, and for a key that no row can have."""
+    if not 1 <= len(body.why.strip()) <= LONGEST_REASON or "\x00" in body.why:
+        raise InvalidInput(
+            "a reason is missing, or longer than is recorded",
+            hint=f"say why in at most {LONGEST_REASON} characters; it is recorded, so leave out whom it is about",
+        )
+    for name, value in body.keys.items():
+        if isinstance(value, str) and (size := len(value.encode("utf-8", "replace"))) > LONGEST_KEY_BYTES:
+            raise InvalidInput(
+                f"{name[:60]!r} is a key of {size} bytes, and at most {LONGEST_KEY_BYTES} may be", hint="give the key as the source has it"
+            )
+
+
 def _versions(snapshot: Snapshot, principal: Principal, body: NewErasure) -> list[AppliedView]:
     """All versions of all views about the entity. Raises EntityNotFound, and NotAllowed unless the caller may decide about each."""
     known = [one for one in store.list_all_versions(snapshot) if principal.may(Role.VIEWER, one.team_id)]
@@ -195,7 +209,7 @@ def _recorded(tx: Transaction, principal: Principal, body: NewErasure, reached: 
         id=new_id("era"),
         entity=body.entity,
         views=tuple(sorted({one.view.name for one, meant in reached.found if meant.keys})),
-        why=body.why.strip()[:LONGEST_REASON],
+        why=body.why.strip(),
         erased_at=Instant(tx.now()),
         erased_by=principal.id,
         unreached=reached.unreached,

@@ -58,15 +58,26 @@ def files_at(path: str, root: Path, ending: str) -> Files:
 
 
 def _local(path: str, root: Path, ending: str) -> Files:
-    path = os.path.join(root, path)  # noqa: PTH118 - asked for at every materialization, and five times as fast
+    path, is_folder = os.path.join(root, path), False  # noqa: PTH118 - asked for at every materialization, and five times as fast
     with contextlib.suppress(OSError):
         found = os.stat(path)  # noqa: PTH116
         if not stat.S_ISDIR(found.st_mode):
-            return (SourceFile(path, found.st_size, found.st_mtime_ns),)
-        path = os.path.join(path, "**", f"*{ending}")  # noqa: PTH118
+            return (_regular(path, found),)
+        path, is_folder = os.path.join(path, "**", f"*{ending}"), True  # noqa: PTH118
     paths = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - an absolute pattern
-    stats = [(one, Path(one).stat()) for one in paths]
-    return tuple(SourceFile(one, found.st_size, found.st_mtime_ns) for one, found in stats)
+    try:
+        stats = [(one, Path(one).stat()) for one in paths]
+    except OSError as error:  # a link that leads nowhere, or a file that went meanwhile
+        raise SourceUnreadable(f"{error.filename} cannot be read: {error.strerror}", hint="mend the link, or take it away") from error
+    # A folder in a folder, which may bear that ending too, stands for its files.
+    return tuple(_regular(one, found) for one, found in stats if not (is_folder and stat.S_ISDIR(found.st_mode)))
+
+
+def _regular(path: str, found: os.stat_result) -> SourceFile:
+    """The file at `path`. Raises SourceUnreadable for what is none, such as a pipe or a device, whose reading might never end."""
+    if not stat.S_ISREG(found.st_mode):
+        raise SourceUnreadable(f"{path} is no regular file", hint="name files, a folder of them, or a pattern that nothing else fits")
+    return SourceFile(path, found.st_size, found.st_mtime_ns)
 
 
 def _objects(path: str, ending: str) -> Files:
