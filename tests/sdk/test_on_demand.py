@@ -1,6 +1,7 @@
 """`@on_demand`: what is noted of a function, and what is said of one that does more than computing element by element."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from modelyard import Entity, FeatureView, Parquet, model, on_demand, rows
 from modelyard.delivery.declaration import InvalidModel, ModelDeclaration
-from modelyard.features.domain import Feature, InvalidDeclaration, NotColumnwise, OnDemand
+from modelyard.features.domain import Feature, InvalidDeclaration, OnDemand
 from modelyard.sdk.child import DeclareJob, declared
 from modelyard.sdk.declarations import ATTRIBUTE as MODEL
 from modelyard.sdk.on_demand import ATTRIBUTE
@@ -161,5 +162,7 @@ def test_declaring_proves_that_what_is_run_is_what_the_project_wrote(tmp_path: P
     (tmp_path / "computed_once.py").write_text(PROJECT)
     assert declared(DeclareJob(modules=("computed_once",), result="")).models == ()
     (tmp_path / "computed_twice.py").write_text(PROJECT + "\nLIMIT = 3.0\n")
-    with pytest.raises(NotColumnwise, match=r"doubled\(wind=1\.0\) is 2\.0 .* and 3\.0 when the project's own function is called"):
-        declared(DeclareJob(modules=("computed_twice",), result=""))
+    refused = declared(DeclareJob(modules=("computed_twice",), result="")).refused
+    assert refused is not None
+    assert refused.code == "not_columnwise"
+    assert re.search(r"doubled\(wind=1\.0\) is 2\.0 .* and 3\.0 when the project's own function is called", refused.message)

@@ -18,7 +18,7 @@ from modelyard.core.errors import InvalidInput
 from modelyard.core.names import nearest
 from modelyard.features.domain import DType, FeatureSet, Key, OnlineValues, Pushed
 from modelyard.features.domain.types import find_dtype
-from modelyard.features.soundness import outside_of_years
+from modelyard.features.frames import outside_of_years
 from modelyard.sdk.client import Client
 from modelyard.sdk.transport import API
 

@@ -17,12 +17,12 @@ from modelyard.features.aggregates import aggregates_at
 from modelyard.features.domain import BadLabels, FeatureSet, FeatureView, Key, SourceUse, TableProfile
 from modelyard.features.domain.types import find_dtype
 from modelyard.features.erased import view_files
+from modelyard.features.frames import outside_of_years
 from modelyard.features.history import load_history
 from modelyard.features.join import Ints, Questions, values_at
 from modelyard.features.on_demand import on_demand_columns
 from modelyard.features.profile import profiled
 from modelyard.features.rows import instant_expression, key_expressions, row_count
-from modelyard.features.soundness import outside_of_years
 from modelyard.features.stored import Histories, width
 from modelyard.storage.rows import digest_frame
 from modelyard.storage.tables import Tables

@@ -9,10 +9,10 @@ import polars as pl
 
 from modelyard.core.digests import Digest
 from modelyard.features.domain import FeatureView, Push, SourceUnreadable
-from modelyard.features.domain.types import FIRST_DAY, LAST_DAY, LONGEST_KEY_BYTES
+from modelyard.features.domain.types import LONGEST_KEY_BYTES
+from modelyard.features.frames import outside_of_years
 from modelyard.features.sources import OpenSource
 
-_A_DAY: dict[str, int] = {"ns": 86_400 * 10**9, "us": 86_400 * 10**6, "ms": 86_400 * 10**3}
 _REMEMBERED = 256
 
 
@@ -62,13 +62,6 @@ def check_values(view: FeatureView, files: OpenSource) -> None:
         _sound[key] = None
         while len(_sound) > _REMEMBERED:
             _sound.popitem(last=False)
-
-
-def outside_of_years(name: str, dtype: pl.DataType) -> tuple[pl.Expr, pl.Expr, str]:
-    """Where a column of times lies outside of the years 1 to 9999, its times as whole numbers, which have no other form, and their unit."""
-    unit, day = (dtype.time_unit, _A_DAY[dtype.time_unit]) if isinstance(dtype, pl.Datetime) else ("days", 1)
-    value = pl.col(name).to_physical().cast(pl.Int64)
-    return ~value.is_between(max(FIRST_DAY * day, -(2**63)), min((LAST_DAY + 1) * day - 1, 2**63 - 1)), value, unit
 
 
 def _checks(view: FeatureView, schema: Mapping[str, pl.DataType]) -> Iterator[_Check]:
