@@ -19,6 +19,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 
 import modelyard
 from modelyard.core.clock import FixedClock, Instant
+from modelyard.features.erased import open_tombstones, opened_tombstones
 from modelyard.storage.database import Database
 from modelyard.storage.schema import METADATA
 from tests.servers import S3, PostgreSQL, new_bucket, running_postgresql, running_redis, running_s3
@@ -77,6 +78,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 def random(pytestconfig: pytest.Config) -> np.random.Generator:
     """A generator of random numbers under the run's seed."""
     return np.random.default_rng(pytestconfig.getoption("--seed"))
+
+
+@pytest.fixture(autouse=True)
+def erasures_as_they_were() -> Iterator[None]:
+    """The erasures that a test has its process know end with it: an installation that many tests share keeps its own."""
+    before = opened_tombstones()
+    yield
+    open_tombstones(before)
 
 
 @pytest.fixture(scope="session", autouse=True)
