@@ -43,8 +43,8 @@ BROKEN, SLOW, REBUILT, HIGH_RISK = on(6, 12, 12), on(7, 17, 12), on(12, 18, 12),
 
 # Somebody turns a sign round while they tidy up: the model learns from a delay that no request will bring.
 SIGN = ("numbers(rows.drop(label))", 'numbers(rows.drop(label).with_columns(-pl.col("dep_delay_mean_2h")))')
-# Ten times as many trees answer as well, and far later.
-MANY_TREES: dict[str, float | int | str | bool] = {"trees": 1200, "leaves": 31, "rate": 0.0072, "sample": 0.4}
+# Thirteen times as many trees answer as well, and far later.
+MANY_TREES: dict[str, float | int | str | bool] = {"trees": 1560, "leaves": 31, "rate": 0.0055, "sample": 0.4}
 # Crews are planned by it from now on, which is a high risk: a person decides.
 CREWS = ('risk="limited",\n    purpose="Plan crews', 'risk="high",\n    purpose="Plan crews')
 
@@ -68,7 +68,7 @@ class Story:
         self._rebuilding: subprocess.Popen[bytes] | None = None
         self.acts = [
             Act(BROKEN, "late_arrival is released with a sign turned round", self._release_broken),
-            Act(SLOW, "late_arrival is released with ten times as many trees", self._release_slow),
+            Act(SLOW, "late_arrival is released with thirteen times as many trees", self._release_slow),
             Act(FAULT, f"the feed behind {FAULTY} stops: its file ends here", self._stop_feed),
             Act(MENDED, "the feed is mended: what it missed comes late", self._mend_feed),
             Act(REBUILT, "an auditor has the champion of late_arrival made again, beside all else", self._rebuild),
