@@ -12,6 +12,7 @@ from modelyard.core.errors import InvalidInput
 from modelyard.features import service
 from modelyard.features.domain import (
     Aggregate,
+    BadLabels,
     Entity,
     FeatureSet,
     FeatureSetNotFound,
@@ -235,3 +236,9 @@ def test_a_team_sees_and_changes_its_own_views_only(database: Database, root: Pa
     with pytest.raises(NotAllowed):
         service.materialize(database, online, viewer, ["weather"])
     assert service.materialize(database, online, viewer) == []
+
+
+def test_a_key_beyond_all_bounds_is_refused_when_it_is_asked_for(database: Database, online: LmdbStore, root: Path) -> None:
+    service.apply_features(database, SYSTEM, [LATE], root)
+    with database.read() as snapshot, pytest.raises(BadLabels, match="10000000 bytes, and at most 4096"):
+        service.read_features(snapshot, online, SYSTEM, "late", [{"origin": "JFK"}, {"origin": "é" * 5_000_000}])

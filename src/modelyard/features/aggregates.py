@@ -66,11 +66,6 @@ class Tape(Struct, frozen=True):
     sums: dict[tuple[str, Window], Sums]
     lanes: Lanes | None
 
-    @property
-    def first_seen(self) -> Ints:
-        """Since when each entity is known, by code."""
-        return self.begun.times[self.entities.offsets[:-1]]
-
 
 def tape(rows: pl.DataFrame, view: FeatureView, outputs: tuple[Output, ...] | None = None) -> Tape:
     """The tape of `rows`, which are in the one shape of `rows.normalised`, in any order; soonest in that of their availability.

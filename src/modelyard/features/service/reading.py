@@ -9,6 +9,7 @@ import polars as pl
 from modelyard.access.domain import Principal
 from modelyard.features import store
 from modelyard.features.domain import AppliedView, BadLabels, ColumnProfile, FeatureSet, FeatureView, OnlineValues, Reason, ViewNotFound
+from modelyard.features.domain.types import LONGEST_KEY_BYTES
 from modelyard.features.exact import Ints
 from modelyard.features.materialization import find_mark, list_entities
 from modelyard.features.offline import Roots, TrainingRows, Upto, offline_values, training_rows
@@ -95,6 +96,11 @@ def read_features(
         raise BadLabels(f"{len(rows)} rows are asked for at once, at most {MOST_ROWS} may be", hint="ask in parts, or join offline")
     found = get_readable_set(snapshot, principal, feature_set).set
     check_request(found.request, rows)
+    for key in found.keys:
+        longest = max((len(value.encode("utf-8", "replace")) for row in rows if isinstance(value := row.get(key.name), str)), default=0)
+        if longest > LONGEST_KEY_BYTES:
+            words = f"{key.name!r} holds a key of {longest} bytes, and at most {LONGEST_KEY_BYTES} may be"
+            raise BadLabels(words, hint="ask by the key as the source has it")
     return OnlineReader(found).read(online, rows, snapshot.now())
 
 
